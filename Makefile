@@ -1,0 +1,43 @@
+# `make demo` and `make test` need only Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check property bench lock clean
+
+install: .venv/installed
+
+# The lock file pins every package with its hash; the project itself is installed in place, without build isolation,
+# so that nothing is fetched which the lock does not name.
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/python sample_data/demo.py demo-output
+
+test: install
+	$(BIN)/pytest -n 2
+
+# Format, lint, types, import directions.
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The laws on 50,000 generated rooms.
+property: install
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/property
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+# Needs uv; writes the versions and hashes of pyproject.toml's ranges for every supported Python.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--extra postgresql --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv demo-output

@@ -1,0 +1,70 @@
+"""Money: exact decimals, stored as whole numbers of 10^-8 of the currency unit.
+
+A unit price is per minute and has 8 decimals; an amount is minutes x unit price and needs no more than those 8, so no
+amount is ever rounded. Rounding happens once, at the total of an invoice, half up, to the currency's minor unit:
+4.1364 USD is 4.14 USD, 0.0891 USD is 0.09 USD, 99.5 JPY is 100 JPY (RULES 5.2).
+"""
+
+import re
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
+
+from billing.errors import BillingError
+
+SCALE_DIGITS = 8
+SCALE = 10**SCALE_DIGITS
+# Wide enough for every sum of a month, and a lost digit is an error, not a rounding.
+EXACT = Context(prec=60, traps=[Inexact])
+
+# Currencies whose minor unit is not a hundredth (ISO 4217).
+_MINOR_DIGITS = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(),
+        0,
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+def minor_digits(currency: str) -> int:
+    """Decimals of the currency's minor unit: 2 for USD, 0 for JPY."""
+    return _MINOR_DIGITS.get(currency, 2)
+
+
+def check_currency(currency: str) -> str:
+    """The currency code itself, or a `BillingError` when it is not three capital letters."""
+    if not _CURRENCY.fullmatch(currency):
+        raise BillingError(f"currency {currency!r} is not a three-letter ISO 4217 code such as USD")
+    return currency
+
+
+def round_half_up(value: Decimal, digits: int) -> Decimal:
+    """`value` rounded half up (away from zero) to `digits` decimals."""
+    with localcontext(Context(prec=60)):
+        return value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+
+
+def round_to_minor_unit(value: Decimal, currency: str) -> Decimal:
+    """A total rounded half up to the currency's minor unit: the one rounding of an invoice."""
+    return round_half_up(value, minor_digits(currency))
+
+
+def to_scaled(value: Decimal) -> int:
+    """`value` as a whole number of 10^-8; raises `decimal.Inexact` when it has more decimals."""
+    with localcontext(EXACT):
+        return int((value * SCALE).to_integral_exact())
+
+
+def from_scaled(scaled: int) -> Decimal:
+    """The decimal that `scaled` whole numbers of 10^-8 stand for."""
+    with localcontext(EXACT):
+        return Decimal(scaled).scaleb(-SCALE_DIGITS)
+
+
+def plain(value: Decimal) -> str:
+    """The exact decimal text without exponent and without trailing zeros: `0.00399`, `4.1364`, `0`."""
+    text = f"{value:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text

@@ -1,0 +1,136 @@
+"""Instants, windows, billing days and months.
+
+- An event at `at` milliseconds takes effect at second `at // 1000`; everything behind the event log counts in whole epoch
+  seconds (UTC).
+- Every period is half-open: `[start, end)`.
+- A window is 300 s, aligned to the epoch.
+- A billing day is the set of instants with one local date in the account's time zone, beginning with the first of them: the
+  day of a change to summer time has 23 hours and 276 windows; where clocks change at midnight the day has no 00:00.
+"""
+
+import os
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from billing.errors import BillingError, UsageError
+
+WINDOW_SECONDS = 300
+DAY_SECONDS = 86_400
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The IANA time zone of that name, or a `BillingError` that says what a name looks like."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BillingError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or UTC") from None
+
+
+def parse_instant(text: str) -> datetime:
+    """An RFC 3339 time with offset, as an aware datetime in that offset."""
+    if not _INSTANT.fullmatch(text):
+        raise UsageError(f"{text!r} is not an RFC 3339 time with offset such as 2026-03-01T18:00:00+09:00")
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a time: {error}") from None
+
+
+def parse_day(text: str) -> date:
+    """A day written YYYY-MM-DD."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a day such as 2026-03-01") from None
+    if day.isoformat() != text:
+        raise UsageError(f"{text!r} is not a day such as 2026-03-01")
+    return day
+
+
+def parse_month(text: str) -> date:
+    """A month written YYYY-MM, as its first day."""
+    if not _MONTH.fullmatch(text) or text.startswith("0000"):
+        raise UsageError(f"{text!r} is not a month such as 2026-03")
+    return date.fromisoformat(f"{text}-01")
+
+
+def now() -> datetime:
+    """The present instant in UTC: the only place where the clock is read; `BILLING_NOW` (RFC 3339) sets it."""
+    fixed = os.environ.get("BILLING_NOW")
+    if fixed:
+        try:
+            return parse_instant(fixed).astimezone(UTC)
+        except UsageError as error:
+            raise UsageError(f"BILLING_NOW: {error}") from None
+    return datetime.now(UTC)
+
+
+@lru_cache(maxsize=4096)
+def day_start(day: date, zone: ZoneInfo) -> int:
+    """Epoch second of the first instant whose local date is `day` (of the next later date, if a zone skipped `day`)."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    start = int(midnight.timestamp())
+    if datetime.fromtimestamp(start, zone).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return start
+    # Midnight fell into a gap of the clock: the day begins where the gap ends, at most a day before this reading of it.
+    before = start - DAY_SECONDS
+    while start - before > 1:
+        middle = (before + start) // 2
+        if datetime.fromtimestamp(middle, zone).date() >= day:
+            start = middle
+        else:
+            before = middle
+    return start
+
+
+def day_bounds(day: date, zone: ZoneInfo) -> tuple[int, int]:
+    """The billing day as epoch seconds `[start, end)`."""
+    return day_start(day, zone), day_start(day + timedelta(days=1), zone)
+
+
+def local_day(second: int, zone: ZoneInfo) -> date:
+    """The billing day that holds an epoch second."""
+    day = datetime.fromtimestamp(second, zone).date()
+    # Where clocks went back over midnight the first hour of the new date is interrupted; it stays with the new date.
+    return day + timedelta(days=1) if second >= day_start(day + timedelta(days=1), zone) else day
+
+
+def last_finished_day(at: datetime, zone: ZoneInfo) -> date:
+    """The last billing day that is over at instant `at`."""
+    return local_day(int(at.timestamp()), zone) - timedelta(days=1)
+
+
+def month_days(month: date) -> list[date]:
+    """Every day of the month whose first day is `month`."""
+    return days_between(month, next_month(month) - timedelta(days=1))
+
+
+def next_month(month: date) -> date:
+    """The first day of the month after the one that holds `month`."""
+    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Every day from `first` to `last`, both included; empty when `last` is before `first`."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def window_start(second: int) -> int:
+    """Start of the window that holds an epoch second."""
+    return second - second % WINDOW_SECONDS
+
+
+def local_iso(second: int, zone: ZoneInfo) -> str:
+    """An epoch second as RFC 3339 with the zone's offset: `2026-03-01T00:05:00+09:00`."""
+    return datetime.fromtimestamp(second, zone).isoformat()
+
+
+def local_iso_ms(at_ms: int, zone: ZoneInfo) -> str:
+    """Epoch milliseconds as RFC 3339 with the zone's offset and three decimals."""
+    moment = datetime.fromtimestamp(at_ms // 1000, zone) + timedelta(milliseconds=at_ms % 1000)
+    return moment.isoformat(timespec="milliseconds")

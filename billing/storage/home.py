@@ -1,0 +1,41 @@
+"""The home directory: `billing.db`, the event log in `events/`, quarantined rows in `quarantine/`, and the lock of its writer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from billing.errors import BillingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """One installation: a directory, and the database that belongs to it."""
+
+    directory: Path
+    database_url: str
+
+    @classmethod
+    def at(cls, directory: Path, database_url: str | None = None) -> "Home":
+        """The home at `directory`; its database is `billing.db` inside, unless a URL names another."""
+        return cls(directory=directory, database_url=database_url or f"sqlite:///{directory.absolute() / 'billing.db'}")
+
+    @property
+    def events(self) -> Path:
+        """The Delta table of accepted events."""
+        return self.directory / "events"
+
+    @property
+    def quarantine(self) -> Path:
+        """The rows that were set aside."""
+        return self.directory / "quarantine"
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Waits until no other process holds the lock `name` (`ingest`, `nightly`); a killed process holds none."""
+        if not self.directory.is_dir():
+            raise BillingError(f"there is no billing home at {self.directory}: run `billing init` first")
+        with FileLock(self.directory / f"{name}.lock"):
+            yield
