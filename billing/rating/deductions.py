@@ -1,0 +1,88 @@
+"""Deductions: minutes of use that packages and free minutes pay, window by window.
+
+A day's minutes grow with the *cumulative* seconds of each app and item, so a started minute is paid once, however many
+windows it spans:
+
+    window        usage  cumulative  minutes so far  now
+    00:00-00:05   30 s   30 s        1               1
+    00:05-00:10   20 s   50 s        1               0
+    00:10-00:15   40 s   90 s        2               1
+
+Inside a window apps pay by id, then items from audio up. A payer pays whole minutes only: one that has 3 units left
+pays no HD minute at ratio 4, but three audio minutes. What it cannot pay goes to the next payer, and what none can pay
+is payable.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from billing.rating.items import ITEM_RANK
+from billing.rating.packages import Payer
+
+
+class WindowUsage(NamedTuple):
+    """Seconds of one item in one app and window (its start as epoch second); any reasons are already summed."""
+
+    window_start: int
+    app_id: int
+    item: str
+    seconds: int
+
+
+class WindowMinutes(NamedTuple):
+    """Minutes that a window adds to the day's minutes of its app and item; 0 when a started minute goes on."""
+
+    window_start: int
+    app_id: int
+    item: str
+    minutes: int
+
+
+class Deduction(NamedTuple):
+    """Minutes of one window that one payer pays, and the package units they take from it."""
+
+    window_start: int
+    app_id: int
+    item: str
+    payer_id: str
+    minutes: int
+    package_units: int
+
+
+def minutes_by_window(usage: Iterable[WindowUsage]) -> Iterator[WindowMinutes]:
+    """The minutes each row of a day's usage adds, in the order they are paid; they sum to the day's minutes."""
+    rank = ITEM_RANK
+    seconds_so_far: dict[tuple[int, str], int] = {}
+    for window_start, app_id, item, seconds in sorted(usage, key=lambda row: (row[0], row[1], rank[row[2]])):
+        before = seconds_so_far.get((app_id, item), 0)
+        after = seconds_so_far[app_id, item] = before + seconds
+        yield WindowMinutes(window_start, app_id, item, whole_minutes(after) - whole_minutes(before))
+
+
+def whole_minutes(seconds: int) -> int:
+    """Seconds as minutes, a started minute counting as a whole one."""
+    return -(-seconds // 60)
+
+
+def deduct(increments: Iterable[WindowMinutes], payers: Sequence[Payer]) -> list[Deduction]:
+    """What each payer pays of the minutes; both come in the order in which they pay and are paid."""
+    remaining = {payer.id: payer.remaining for payer in payers}
+    payers_of: dict[int, list[Payer]] = {}
+    deductions = []
+    for window_start, app_id, item, minutes in increments:
+        if app_id not in payers_of:
+            payers_of[app_id] = [payer for payer in payers if payer.app in (None, app_id)]
+        empty = False
+        for payer in payers_of[app_id]:
+            if not minutes:
+                break
+            ratio = payer.ratios[item]
+            paid = min(minutes, remaining[payer.id] // ratio)
+            if paid:
+                deductions.append(Deduction(window_start, app_id, item, payer.id, paid, paid * ratio))
+                minutes -= paid
+                remaining[payer.id] -= paid * ratio
+            empty |= not remaining[payer.id]
+        if empty:
+            payers_of[app_id] = [payer for payer in payers_of[app_id] if remaining[payer.id]]
+    return deductions
