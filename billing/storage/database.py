@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import NullPool
 
 import billing
@@ -153,14 +154,18 @@ def _revision(conn: Connection) -> str | None:
 @contextmanager
 def _failing_clearly(engine: Engine) -> Iterator[None]:
     """A database that cannot be reached, read or written to is an error of one line, without the password."""
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
-    except DatabaseError as error:
-        # The subclasses but `OperationalError` are about a statement: a broken constraint, or a bug.
-        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+    except (DatabaseError, driver.DatabaseError) as error:
+        cause = error.orig if isinstance(error, DatabaseError) else error
+        # The driver's other errors are about a statement: a broken constraint, or a bug.
+        if not isinstance(cause, driver.OperationalError) and type(cause) is not driver.DatabaseError:
             raise
-        reason = str(error.orig).strip().splitlines()[0]
-        raise BillingError(f"the database at {_shown(engine.url)} failed, and nothing was changed: {reason}") from error
+        reason = str(cause).strip().splitlines()[0]
+        raise BillingError(
+            f"the database at {_shown(engine.url)} failed ({reason}): put that right and run the command again"
+        ) from error
 
 
 def _shown(url: URL) -> str:

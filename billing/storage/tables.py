@@ -2,7 +2,7 @@
 
 - Money is a whole number of 10^-8 of the currency unit (`*_scaled`); what a contract says is kept as its exact decimal
   text. No column is a float.
-- A day is the account's local day; `*_at_ms` is epoch milliseconds (UTC), `window_start` epoch seconds.
+- A day is the account's local day; `at` and `*_at_ms` are epoch milliseconds (UTC), `window_start` is epoch seconds.
 - `settled_day` is the guard against billing twice: one row for each account and day, written in the transaction that
   writes the day's usage, deductions and charges, which all refer to it.
 - A billed row is written once and never changed. A correction is a further `charge` row with another run.
@@ -205,7 +205,7 @@ finding = Table(
     Column("app_id", BigInteger, nullable=False),
     Column("room_id", String, nullable=False),
     Column("user_id", String),
-    Column("at_ms", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
     Column("finding", String, nullable=False),
     Column("detail", String, nullable=False),
     _settled(),

@@ -1,0 +1,107 @@
+"""A catalog and days to settle, for the tests of the database."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+from sqlalchemy import Engine
+
+from billing.catalog import parse_catalog
+from billing.rating.charges import Charge
+from billing.rating.deductions import Deduction
+from billing.rating.policies import builtin_policies
+from billing.storage import catalog_store
+from billing.storage.bills import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill, Run
+from billing.storage.catalog_store import Change
+from billing.storage.database import writing
+
+CLASSROOM = 1400000001
+FIRST = date(2026, 3, 1)
+LIST_PRICES = {"audio": Decimal("0.00099"), "hd": Decimal("0.00399")}
+
+ACME = """
+[[account]]
+id = "acme"
+name = "Acme K.K."
+currency = "USD"
+timezone = "Asia/Tokyo"
+policy = "trtc-intl"
+
+[[app]]
+id = 1400000001
+account = "acme"
+name = "Classroom"
+
+[[package]]
+id = "pkg-1"
+account = "acme"
+minutes = 25000
+purchased_at = "2026-03-01T18:00:00+09:00"
+price = "24.00"
+term = "month"
+"""
+
+
+def apply_catalog(engine: Engine, text: str) -> list[Change]:
+    with writing(engine) as conn:
+        return catalog_store.apply(conn, parse_catalog(text, "catalog.toml"))
+
+
+def run(
+    day: date = FIRST, account_id: str = "acme", policy_id: str = "trtc-intl", policy_hash: str | None = None
+) -> Run:
+    return Run(
+        command="nightly",
+        account_id=account_id,
+        day=day,
+        started_at_ms=1_772_409_600_000,
+        finished_at_ms=1_772_409_601_500,
+        engine_version="0.1.0",
+        policy_id=policy_id,
+        policy_hash=policy_hash or builtin_policies()[policy_id].hash,
+        price_hash="f00d",
+        ingest_id=7,
+        log_version=12,
+        counts={"findings": 1},
+    )
+
+
+def charge(item: str, *, seconds: int, deducted_minutes: int = 0, app_id: int = CLASSROOM) -> Charge:
+    """The charge for so many seconds at the list price."""
+    minutes = -(-seconds // 60)
+    return Charge(
+        app_id=app_id,
+        item=item,
+        seconds=seconds,
+        minutes=minutes,
+        deducted_minutes=deducted_minutes,
+        payable_minutes=minutes - deducted_minutes,
+        unit_price=LIST_PRICES[item],
+        amount=(minutes - deducted_minutes) * LIST_PRICES[item],
+    )
+
+
+def day_bill(
+    run: Run,
+    *,
+    usage: Sequence[tuple[int, int, str, str, int]] = (),
+    deductions: Sequence[Deduction] = (),
+    charges: Sequence[Charge] = (),
+    findings: Sequence[tuple[object, ...]] = (),
+    state: pl.DataFrame | None = None,
+    free_grant: int | None = None,
+    lapses: dict[str, int] | None = None,
+) -> DayBill:
+    return DayBill(
+        run=run,
+        currency="USD",
+        usage=pl.DataFrame(usage, schema=USAGE_SCHEMA, orient="row"),
+        deductions=deductions,
+        charges=charges,
+        list_prices=LIST_PRICES,
+        findings=pl.DataFrame(findings, schema=FINDINGS_SCHEMA, orient="row"),
+        state=pl.DataFrame({"room_id": []}, schema={"room_id": pl.String}) if state is None else state,
+        free_grant=free_grant,
+        lapses=lapses or {},
+    )

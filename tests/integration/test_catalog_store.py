@@ -1,0 +1,258 @@
+"""The catalog in a real database: what is read back, what changes from when, and what is billed already."""
+
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from billing.catalog import Catalog, parse_catalog
+from billing.errors import BillingError, UsageError
+from billing.storage import tables
+from billing.storage.bills import settle
+from billing.storage.catalog_store import Terms, apply, load_catalog, plan, terms_on
+from billing.storage.database import reading, writing
+from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run
+
+OWN_POLICY = """
+[[policy]]
+id = "flat"
+name = "Flat"
+[[policy.version]]
+valid_from = 2026-01-01
+method = "aggregate"
+tiers = [{ item = "hd" }]
+free_minutes = 100
+ratios = { audio = 1, hd = 2 }
+prices.USD = { audio = "1", hd = "2.00" }
+"""
+EVERYTHING = (
+    ACME
+    + OWN_POLICY
+    + """
+[seller]
+name = "RTC Ltd"
+address = "1 Harbour Road"
+
+[[package]]
+id = "pkg-2"
+account = "acme"
+app = 1400000001
+minutes = 1000
+purchased_at = "2026-03-01T23:30:00Z"
+
+[[contract]]
+account = "acme"
+valid_from = "2026-03-01"
+discount = "0.85"
+
+[contract.prices]
+hd = "3.125"
+"""
+)
+
+
+def _stored(engine: Engine) -> Catalog:
+    with reading(engine) as conn:
+        return load_catalog(conn)
+
+
+def _refusal(engine: Engine, text: str) -> str:
+    """The message with which a catalog is refused; planning and applying say the same, and nothing is changed."""
+    before = _stored(engine)
+    new = parse_catalog(text, "catalog.toml")
+    with pytest.raises(BillingError) as planned, reading(engine) as conn:
+        plan(conn, new)
+    with pytest.raises(BillingError) as applied, writing(engine) as conn:
+        apply(conn, new)
+    assert str(applied.value) == str(planned.value)
+    assert _stored(engine) == before
+    return str(planned.value)
+
+
+def _settle_first_day(engine: Engine) -> None:
+    settle(engine, day_bill(run(), free_grant=10_000))
+
+
+def test_a_catalog_is_read_back_as_it_was_applied(engine: Engine) -> None:
+    apply_catalog(engine, EVERYTHING)
+    assert _stored(engine) == parse_catalog(EVERYTHING, "catalog.toml")
+
+
+def test_the_first_time_everything_is_added_and_the_second_time_nothing_changes(engine: Engine) -> None:
+    first = apply_catalog(engine, EVERYTHING)
+    assert {change.action for change in first} == {"added"}
+    assert [(change.kind, change.id) for change in first] == [
+        ("seller", "seller"),
+        ("policy", "flat"),
+        ("account", "acme"),
+        ("app", "1400000001"),
+        ("package", "pkg-1"),
+        ("package", "pkg-2"),
+        ("contract", "acme from 2026-03-01"),
+    ]
+    second = apply_catalog(engine, EVERYTHING)
+    assert {change.action for change in second} == {"unchanged"}
+
+
+def test_a_change_names_the_fields_before_and_after(engine: Engine) -> None:
+    apply_catalog(engine, EVERYTHING)
+    changed = (
+        EVERYTHING.replace('"Acme K.K."', '"Acme Inc."')
+        .replace('price = "24.00"', 'price = "20.5"')
+        .replace('"0.85"', '"0.8"')
+        .replace('hd = "3.125"', 'hd = "3"')
+    )
+    details = {change.kind: change.detail for change in apply_catalog(engine, changed) if change.action == "changed"}
+    assert details == {
+        "account": "name: Acme K.K. → Acme Inc.",
+        "package": "price: 24 → 20.5",
+        "contract": "discount: 0.85 → 0.8; prices: hd 3.125 → hd 3",
+    }
+    assert _stored(engine) == parse_catalog(changed, "catalog.toml")
+
+
+def test_planning_changes_nothing(engine: Engine) -> None:
+    with writing(engine) as conn:
+        changes = plan(conn, parse_catalog(EVERYTHING, "catalog.toml"))
+    assert len(changes) == 7
+    assert _stored(engine) == Catalog()
+
+
+def test_what_a_file_leaves_out_stays(engine: Engine) -> None:
+    apply_catalog(engine, EVERYTHING)
+    apply_catalog(engine, '[[app]]\nid = 2\naccount = "acme"\nname = "Lobby"\n')
+    stored = _stored(engine)
+    assert set(stored.apps) == {CLASSROOM, 2}
+    assert set(stored.packages) == {"pkg-1", "pkg-2"}
+
+
+def test_a_reference_may_lead_to_what_is_stored_but_not_into_the_void(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    message = _refusal(engine, '[[app]]\nid = 2\naccount = "acne"\nname = "Lobby"\n')
+    assert "app 2: unknown account 'acne'; did you mean 'acme'?" in message
+
+
+def test_a_package_is_dated_in_the_time_zone_of_its_account(engine: Engine) -> None:
+    """Bought on 1 March at 23:30 UTC, which is 2 March in Tokyo."""
+
+    def valid_days() -> tuple[date, date]:
+        package = tables.package.c
+        with reading(engine) as conn:
+            row = conn.execute(select(package.valid_from, package.valid_to).where(package.id == "pkg-2")).one()
+        return row.valid_from, row.valid_to
+
+    apply_catalog(engine, EVERYTHING)
+    assert valid_days() == (date(2026, 3, 2), date(2027, 3, 31))
+    account_alone = ACME.split("[[app]]")[0].replace("Asia/Tokyo", "UTC")
+    apply_catalog(engine, account_alone)
+    assert valid_days() == (date(2026, 3, 1), date(2027, 3, 31))
+
+
+def test_new_terms_of_an_unbilled_account_hold_from_the_beginning(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    apply_catalog(engine, ACME.replace("trtc-intl", "trtc-intl-2021"))
+    with reading(engine) as conn:
+        terms = terms_on(conn, "acme", date(2020, 1, 1))
+        assert terms == Terms(valid_from=date.min, policy="trtc-intl-2021", free_minutes=None)
+
+
+def test_new_terms_of_a_billed_account_hold_from_its_first_unbilled_day(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    for free_minutes in (1, 500):
+        apply_catalog(engine, ACME.replace('"trtc-intl"', f'"trtc-intl-2021"\nfree_minutes = {free_minutes}'))
+    with reading(engine) as conn:
+        assert terms_on(conn, "acme", FIRST) == Terms(valid_from=date.min, policy="trtc-intl", free_minutes=None)
+        next_day = FIRST + timedelta(days=1)
+        assert terms_on(conn, "acme", next_day) == Terms(valid_from=next_day, policy="trtc-intl-2021", free_minutes=500)
+        assert load_catalog(conn).accounts["acme"].policy == "trtc-intl-2021"
+
+
+def test_terms_of_an_unknown_account_say_how_to_add_it(engine: Engine) -> None:
+    with reading(engine) as conn, pytest.raises(UsageError, match='no account "nobody": add it with `billing catalog'):
+        terms_on(conn, "nobody", FIRST)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refusal"),
+    [
+        ("Asia/Tokyo", "UTC", 'account "acme": its timezone cannot become UTC'),
+        (
+            'currency = "USD"\ntimezone = "Asia/Tokyo"\npolicy = "trtc-intl"',
+            'currency = "CNY"\ntimezone = "Asia/Tokyo"\npolicy = "trtc-cn"',
+            'account "acme": its currency cannot become CNY',
+        ),
+        ("minutes = 25000", "minutes = 26000", 'package "pkg-1": it pays from 2026-03-01 on'),
+        ("2026-03-01T18", "2026-03-03T18", 'package "pkg-1": it pays from 2026-03-01 on'),
+        ('term = "month"', 'term = "year"', 'package "pkg-1": it pays from 2026-03-01 on'),
+        ('account = "acme"\nminutes', 'account = "acme"\napp = 1400000001\nminutes', 'package "pkg-1": it pays'),
+    ],
+)
+def test_what_a_billed_day_rests_on_cannot_change(engine: Engine, before: str, after: str, refusal: str) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    assert before in ACME
+    message = _refusal(engine, ACME.replace(before, after))
+    assert message.startswith("this would change what is billed already, so nothing was changed:\n")
+    assert refusal in message
+    assert "billed" in message.splitlines()[1]
+    assert "2026-03-01" in message.splitlines()[1]
+
+
+def test_what_a_package_cost_may_change_when_it_has_paid(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    apply_catalog(engine, ACME.replace("24.00", "23.00"))
+
+
+def test_a_new_package_must_begin_after_the_billed_days(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    late = ACME.replace("pkg-1", "pkg-2")
+    assert 'package "pkg-2": it would pay from 2026-03-01 on, but account "acme" is billed' in _refusal(engine, late)
+    apply_catalog(engine, late.replace("2026-03-01T18", "2026-03-02T00"))
+
+
+def test_a_contract_must_begin_after_the_billed_days(engine: Engine) -> None:
+    contract = '[[contract]]\naccount = "acme"\nvalid_from = "{}"\ndiscount = "{}"\n'
+    apply_catalog(engine, ACME + contract.format("2026-03-01", "0.9"))
+    _settle_first_day(engine)
+    apply_catalog(engine, contract.format("2026-03-01", "0.90"))
+    changed = contract.format("2026-03-01", "0.8")
+    assert 'contract of "acme" from 2026-03-01: the account is billed up to 2026-03-01' in _refusal(engine, changed)
+    apply_catalog(engine, contract.format("2026-03-02", "0.8"))
+
+
+def test_an_app_moves_only_as_long_as_nothing_of_it_is_billed(engine: Engine) -> None:
+    other = ACME.split("[[app]]")[0].replace('"acme"', '"other"')
+    apply_catalog(engine, ACME + other)
+    moved = f'[[app]]\nid = {CLASSROOM}\naccount = "{{}}"\nname = "Classroom"\n'
+    apply_catalog(engine, moved.format("other"))
+    apply_catalog(engine, moved.format("acme"))
+    settle(engine, day_bill(run(), charges=[charge("audio", seconds=60)]))
+    message = _refusal(engine, moved.format("other"))
+    assert (
+        f'app {CLASSROOM}: it cannot move to account "other", because it is billed to "acme" up to 2026-03-01'
+        in message
+    )
+
+
+def test_a_policy_is_fixed_once_a_day_was_billed_with_it(engine: Engine) -> None:
+    catalog = OWN_POLICY + ACME.replace("trtc-intl", "flat")
+    apply_catalog(engine, catalog)
+    cheaper = OWN_POLICY.replace("2.00", "1.50")
+    assert [change.action for change in apply_catalog(engine, cheaper)] == ["changed"]
+    apply_catalog(engine, OWN_POLICY)
+    policy = parse_catalog(OWN_POLICY, "catalog.toml").policies["flat"]
+    settle(engine, day_bill(run(policy_id="flat", policy_hash=policy.hash)))
+    assert 'policy "flat": its rules cannot change, because days up to 2026-03-01 are billed' in _refusal(
+        engine, cheaper
+    )
+    assert [change.action for change in apply_catalog(engine, OWN_POLICY)] == ["unchanged"]
+
+
+def test_every_refusal_is_named_at_once(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    message = _refusal(engine, ACME.replace("Asia/Tokyo", "UTC").replace("25000", "26000"))
+    assert len(message.splitlines()) == 3
