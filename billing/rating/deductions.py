@@ -40,8 +40,8 @@ class Deduction(NamedTuple):
     package_units: int
 
 
-# (window_start, app_id, item, minutes): what a window adds to the day's minutes of its app and item; 0 when it only goes
-# on with a started minute. A plain tuple, because a day has millions.
+# (window_start, app_id, item, minutes): what a window adds to the day's minutes of its app and item; 0 when it only
+# goes on with a started minute. A plain tuple, because a day has millions.
 WindowMinutes = tuple[int, int, str, int]
 
 

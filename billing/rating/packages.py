@@ -35,6 +35,10 @@ class Package:
     price: Decimal | None = None
     term: Literal["year", "month"] = "year"
 
+    def __post_init__(self) -> None:
+        if self.purchased_at.tzinfo is None:
+            raise ValueError(f"package {self.id}: the time of purchase has no offset")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:

@@ -100,9 +100,9 @@ class Policy:
 def builtin_policies() -> Mapping[str, Policy]:
     """The policies that come with the program, by id."""
     files = resources.files("billing") / "policies"
-    names = sorted(file.name for file in files.iterdir() if file.name.endswith(".toml"))
-    policies = [parse_policy(tomllib.loads((files / name).read_text(encoding="utf-8"))) for name in names]
-    return MappingProxyType({policy.id: policy for policy in policies})
+    texts = [file.read_text(encoding="utf-8") for file in files.iterdir() if file.name.endswith(".toml")]
+    policies = [parse_policy(tomllib.loads(text)) for text in texts]
+    return MappingProxyType({policy.id: policy for policy in sorted(policies, key=lambda policy: policy.id)})
 
 
 def parse_policy(table: object) -> Policy:
@@ -140,7 +140,8 @@ def _read_versions(value: object) -> tuple[PolicyVersion, ...]:
 
 def _read_version(table: object) -> PolicyVersion:
     values = read_table(table, _VERSION)
-    values["free_ratios"] = values["free_ratios"] or values["ratios"]
+    if values["free_ratios"] is None:
+        values["free_ratios"] = values["ratios"]
     values["prices"] = values["prices"] or {}
     values["package_prices"] = values["package_prices"] or {}
     version = PolicyVersion(**values)

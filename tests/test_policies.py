@@ -1,0 +1,236 @@
+"""The built-in policies figure by figure, and what a policy file may not say."""
+
+import tomllib
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.errors import BillingError
+from billing.rating.policies import (
+    Policy,
+    PolicyVersion,
+    builtin_policies,
+    parse_policy,
+    policy_from_source,
+    policy_source,
+)
+
+GENERAL_PACKAGES_USD = {25_000: 24, 250_000: 227, 1_000_000: 856, 3_000_000: 2_416}
+GENERAL_PACKAGES_CNY = {25_000: 168, 250_000: 1_588, 1_000_000: 5_968, 3_000_000: 16_888}
+
+OWN = """
+id = "house"
+name = "House rules"
+
+[[version]]
+valid_from = 2026-01-01
+method = "per_stream"
+tiers = [{ item = "sd", top_area = 307200 }, { item = "hd" }]
+ratios = { audio = 1, sd = 2, hd = 4 }
+free_minutes = 100
+prices.EUR = { audio = "0.90", sd = "1.80", hd = "3.6" }
+package_prices.EUR = { 1000 = "0.8", 250 = "0.21" }
+"""
+
+
+def own(**changes: Any) -> dict[str, Any]:
+    """The table of `OWN` with keys of its version replaced; None removes one."""
+    table = tomllib.loads(OWN)
+    table["version"][0].update(changes)
+    table["version"][0] = {key: value for key, value in table["version"][0].items() if value is not None}
+    return table
+
+
+def version_of(policy: str, day: str = "2026-03-01") -> PolicyVersion:
+    return builtin_policies()[policy].version_on(date.fromisoformat(day))
+
+
+def tops(version: PolicyVersion) -> list[tuple[str, int | None]]:
+    return [(tier.item, tier.top_area) for tier in version.tiers]
+
+
+def test_three_policies_are_built_in() -> None:
+    assert list(builtin_policies()) == ["trtc-cn", "trtc-intl", "trtc-intl-2021"]
+
+
+@pytest.mark.parametrize("day", ["2022-05-18", "2026-03-01"])
+def test_trtc_intl_sums_areas_and_has_hd_fhd_2k_and_4k(day: str) -> None:
+    version = version_of("trtc-intl", day)
+    assert version.method == "aggregate"
+    assert tops(version) == [("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)]
+    assert version.ratios == {"audio": 1, "hd": 4, "fhd": 9, "2k": 16, "4k": 36}
+    assert version.free_minutes == 10_000
+    assert version.prices == {
+        "USD": {
+            "audio": Decimal("0.99"),
+            "hd": Decimal("3.99"),
+            "fhd": Decimal("8.99"),
+            "2k": Decimal("15.99"),
+            "4k": Decimal("35.99"),
+        }
+    }
+    assert dict(version.package_prices["USD"]) == GENERAL_PACKAGES_USD
+
+
+def test_trtc_intl_takes_free_minutes_at_ratios_since_2023_01_12_and_one_to_one_before() -> None:
+    before, since = version_of("trtc-intl", "2023-01-11"), version_of("trtc-intl", "2023-01-12")
+    assert before.free_ratios == {"audio": 1, "hd": 1, "fhd": 1, "2k": 1, "4k": 1}
+    assert since.free_ratios == since.ratios
+
+
+def test_trtc_intl_2021_sums_areas_and_has_sd_hd_and_fhd() -> None:
+    version = version_of("trtc-intl-2021")
+    assert (version.method, version.free_minutes) == ("aggregate", 0)
+    assert tops(version) == [("sd", 307_200), ("hd", 921_600), ("fhd", None)]
+    assert version.ratios == {"audio": 1, "sd": 2, "hd": 4, "fhd": 15}
+    assert version.prices == {
+        "USD": {"audio": Decimal("0.99"), "sd": Decimal("1.99"), "hd": Decimal("3.99"), "fhd": Decimal("14.99")}
+    }
+    assert dict(version.package_prices["USD"]) == GENERAL_PACKAGES_USD
+
+
+def test_trtc_cn_bills_every_stream_in_its_own_tier() -> None:
+    version = version_of("trtc-cn")
+    assert (version.method, version.free_minutes) == ("per_stream", 0)
+    assert tops(version) == [("sd", 307_200), ("hd", 921_600), ("fhd", None)]
+    assert version.ratios == {"audio": 1, "sd": 2, "hd": 4, "fhd": 15}
+    assert version.prices == {"CNY": {"audio": 7, "sd": 14, "hd": 28, "fhd": 105}}
+    assert dict(version.package_prices["CNY"]) == GENERAL_PACKAGES_CNY
+
+
+def test_a_day_before_the_first_version_uses_the_first() -> None:
+    assert version_of("trtc-intl", "2015-01-01") == version_of("trtc-intl", "2022-05-18")
+
+
+def test_an_own_policy_has_the_shape_of_the_built_in_ones() -> None:
+    """Free minutes are taken at the ratios of packages unless the policy says otherwise; package sizes are sorted."""
+    [version] = parse_policy(own()).versions
+    assert version.items == ("audio", "sd", "hd")
+    assert version.free_ratios == version.ratios
+    assert version.package_prices == {"EUR": ((250, Decimal("0.21")), (1000, Decimal("0.8")))}
+
+
+@pytest.mark.parametrize("policy", [*builtin_policies().values(), parse_policy(own())], ids=lambda policy: policy.id)
+def test_a_policy_survives_its_way_through_text(policy: Policy) -> None:
+    again = policy_from_source(policy_source(policy))
+    assert again == policy
+    assert again.hash == policy.hash
+
+
+def test_the_hash_follows_from_the_rules_not_from_how_they_are_written() -> None:
+    """Comments, order of keys, trailing zeros and text instead of a date change nothing."""
+    rewritten = """
+    name = "House rules"  # ours
+    id = "house"
+    [[version]]
+    prices.EUR = { hd = "3.60", sd = "1.8", audio = "0.9" }
+    package_prices.EUR = { 250 = "0.210", 1000 = "0.80" }
+    free_minutes = 1_00
+    ratios = { hd = 4, sd = 2, audio = 1 }
+    tiers = [{ top_area = 307_200, item = "sd" }, { item = "hd" }]
+    method = "per_stream"
+    valid_from = "2026-01-01"
+    """
+    assert parse_policy(tomllib.loads(rewritten)).hash == parse_policy(own()).hash
+
+
+def test_the_hash_changes_with_any_figure() -> None:
+    hashes = {
+        parse_policy(table).hash
+        for table in (
+            own(),
+            own(free_minutes=101),
+            own(ratios={"audio": 1, "sd": 2, "hd": 5}),
+            own(free_ratios={"audio": 1, "sd": 1, "hd": 1}),
+            own(tiers=[{"item": "sd", "top_area": 307_201}, {"item": "hd"}]),
+            own(method="aggregate"),
+            own(valid_from="2026-01-02"),
+            own(prices={"EUR": {"audio": "0.91", "sd": "1.80", "hd": "3.60"}}),
+            own(package_prices={"EUR": {"250": "0.22"}}),
+        )
+    }
+    assert len(hashes) == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"method": "sum"}, "version[1].method: 'sum' is none of aggregate, per_stream"),
+        ({"method": None}, "version[1].method: is missing"),
+        ({"freeminutes": 5}, "version[1]: unknown key 'freeminutes'; did you mean 'free_minutes'?"),
+        ({"valid_from": "2026-1-1"}, "version[1].valid_from: '2026-1-1' is not a day such as 2026-03-01"),
+        ({"free_minutes": -1}, "version[1].free_minutes: -1 is not from 0 to"),
+        ({"free_minutes": True}, "version[1].free_minutes: true is not a whole number"),
+        ({"tiers": []}, "version[1].tiers: every tier needs its top_area but the last"),
+        ({"tiers": [{"item": "sd", "top_area": 9}]}, "version[1].tiers: every tier needs its top_area but the last"),
+        ({"tiers": [{"item": "sd"}, {"item": "hd"}]}, "version[1].tiers: every tier needs its top_area but the last"),
+        (
+            {"tiers": [{"item": "sd", "top_area": 9}, {"item": "hd", "top_area": 9}, {"item": "fhd"}]},
+            "version[1].tiers: each top_area must be larger than the one before",
+        ),
+        (
+            {"tiers": [{"item": "hd", "top_area": 9}, {"item": "sd"}]},
+            "version[1].tiers: the tiers must come in the order sd, hd, fhd, 2k, 4k, each at most once",
+        ),
+        ({"tiers": [{"item": "audio"}]}, "version[1].tiers[1].item: 'audio' is none of sd, hd, fhd, 2k, 4k"),
+        ({"tiers": "sd"}, "version[1].tiers: is not a list"),
+        ({"ratios": {"audio": 1, "sd": 2}}, "version[1].ratios: hd is missing"),
+        (
+            {"ratios": {"audio": 1, "sd": 2, "hd": 4, "4k": 9}},
+            "version[1].ratios: 4k has no tier in this version",
+        ),
+        ({"ratios": {"audio": 0, "sd": 2, "hd": 4}}, "version[1].ratios.audio: 0 is not from 1 to 1000000"),
+        ({"ratios": {"audio": 1, "sd": 2, "hd": 4.0}}, "version[1].ratios.hd: 4.0 is not a whole number"),
+        ({"free_ratios": {"audio": 1}}, "version[1].free_ratios: sd is missing"),
+        ({"free_ratios": {}}, "version[1].free_ratios: audio is missing"),
+        ({"prices": {"EUR": {"audio": "1"}}}, "version[1].prices.EUR: sd is missing"),
+        (
+            {"prices": {"EUR": {"audio": 0.9, "sd": "1", "hd": "2"}}},
+            "version[1].prices.EUR.audio: 0.9 is a floating-point number, which is not exact; write it in quotes",
+        ),
+        (
+            {"prices": {"EUR": {"audio": "0,9", "sd": "1", "hd": "2"}}},
+            "version[1].prices.EUR.audio: '0,9' is not a decimal number in quotes",
+        ),
+        (
+            {"prices": {"EUR": {"audio": "0.123456789", "sd": "1", "hd": "2"}}},
+            "version[1].prices.EUR.audio: 0.123456789 has more than 8 decimals",
+        ),
+        ({"prices": {"euro": {}}}, "version[1].prices: currency 'euro' is not a three-letter"),
+        ({"prices": ["EUR"]}, "version[1].prices: is not a table"),
+        (
+            {"package_prices": {"EUR": {"a lot": "1"}}},
+            "version[1].package_prices.EUR: 'a lot' is not a number of minutes",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_refused(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(BillingError) as refused:
+        parse_policy(own(**changes))
+    assert any(said.startswith(line) for said in str(refused.value).splitlines()), str(refused.value)
+
+
+def test_versions_must_follow_each_other() -> None:
+    table = own()
+    table["version"] *= 2
+    with pytest.raises(BillingError, match="must follow each other by valid_from"):
+        parse_policy(table)
+    with pytest.raises(BillingError, match="needs at least one version"):
+        parse_policy({"id": "house", "name": "House rules", "version": []})
+
+
+def test_every_mistake_of_a_policy_is_named_at_once() -> None:
+    with pytest.raises(BillingError) as refused:
+        parse_policy({"id": "", "version": [{"method": 3}]})
+    assert str(refused.value).splitlines() == [
+        "the policy cannot be used:",
+        "id: must have 1 to 128 characters, without spaces at its ends",
+        "name: is missing",
+        "version[1].valid_from: is missing",
+        "version[1].method: 3 is not text in quotes",
+        "version[1].tiers: is missing",
+        "version[1].ratios: is missing",
+        "version[1].free_minutes: is missing",
+    ]
