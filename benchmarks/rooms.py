@@ -191,7 +191,7 @@ def _stays(rng: Rng, shape: Shape, rooms: Rooms) -> Stays:
     length = _lengths(rng, shape, len(room))
     opening = np.minimum(rooms.opening[room] + rng.exponential(0.003, len(room)), 1)
     # Long stays begin earlier, so that only a few, which do not care, cross midnight.
-    room_for_it = np.where(rng.random(len(room)) < 0.002, DAY_MS, DAY_MS - length)
+    room_for_it = np.where(rng.random(len(room)) < 0.01, DAY_MS, DAY_MS - length)
     enter_at = (opening * room_for_it).astype(np.int64)
     again = np.flatnonzero(rng.random(len(room)) < 0.053)
     enter_again_at = enter_at[again] + length[again] + rng.exponential(300_000, len(again)).astype(np.int64)
@@ -259,7 +259,9 @@ def _video(rng: Rng, rooms: Rooms, stays: Stays, draft: _Draft) -> None:
     stream = rooms.first_stream[stays.room[stay]] + nth
     is_screen = rooms.shares_screen[stays.room[stay]] & (nth == rooms.streams[stays.room[stay]] - 1)
     length = stays.exit_at[stay] - stays.enter_at[stay]
-    since = np.where(rng.random(count) < 0.2, 0, rng.random(count))  # a fifth begins in the millisecond of the enter
+    # Half of the first stretches begin in the millisecond of the enter.
+    at_once = np.append(True, stay[1:] != stay[:-1]) & (rng.random(count) < 0.5)
+    since = np.where(at_once, 0, rng.random(count))
     until = since + (1 - since) * rng.beta(2, 1.5, count)
     begin = stays.enter_at[stay] + (since * length).astype(np.int64)
     end = stays.enter_at[stay] + (until * length).astype(np.int64)
@@ -279,8 +281,14 @@ def _video(rng: Rng, rooms: Rooms, stays: Stays, draft: _Draft) -> None:
         )
     )
     # What was received across a cut is subscribed to again.
-    again = (begin < stays.cut_at[stay]) & (stays.back_at[stay] < end - 1000)
-    draft.add(stay[again], stays.back_at[stay[again]] + 400, VIDEO_ON, stream[again], size[again])
+    again = (begin < stays.cut_at[stay]) & (stays.back_at[stay] < end - 3000)
+    draft.add(
+        stay[again],
+        stays.back_at[stay[again]] + rng.integers(200, 3000, again.sum()),
+        VIDEO_ON,
+        stream[again],
+        size[again],
+    )
 
 
 def _sizes(rng: Rng, is_screen: np.ndarray) -> np.ndarray:
