@@ -1,0 +1,271 @@
+"""The invoice of one account and month: its lines, the subtotal, the rounding and the total.
+
+One line per app, item and unit price. Every amount is exact (payable minutes x unit price); the sum is rounded once,
+half up, to the currency's minor unit, and the difference is a line of its own, "Rounding":
+0.2394 + 3.8376 + 0.0594 = 4.1364, rounding +0.0036, total 4.14 USD. What a contract takes off is shown against the list
+price: list amount + contract discount = amount.
+
+This is a draft: it has no number and nothing is stored. A month that is not finished is billed as far as it is settled.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+
+from billing.money import EXACT, round_to_minor_unit
+from billing.periods import month_days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Who sends the invoice."""
+
+    name: str
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledAccount:
+    """Who is billed; `timezone` is an IANA name and its local days are the billing days."""
+
+    id: str
+    name: str
+    address: str | None = None
+    currency: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayCharge:
+    """The charge of one app, item and billing day.
+
+    `list_price` is per 1,000 minutes, None where the contract sets a price of its own; `unit_price` is per minute,
+    after the contract.
+    """
+
+    day: date
+    app_id: int
+    item: str
+    seconds: int
+    minutes: int
+    deducted_minutes: int
+    payable_minutes: int
+    list_price: Decimal | None
+    unit_price: Decimal
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        if self.minutes != self.deducted_minutes + self.payable_minutes:
+            raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
+        with localcontext(EXACT):
+            if self.amount != self.payable_minutes * self.unit_price:
+                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
+
+
+class WindowSeconds(NamedTuple):
+    """Seconds of one app and item in one window, which starts at epoch second `window_start` of billing day `day`."""
+
+    app_id: int
+    window_start: int
+    day: date
+    item: str
+    seconds: int
+
+
+class ReasonSeconds(NamedTuple):
+    """Seconds of one app, day and item that are what they are for one reason."""
+
+    app_id: int
+    day: date
+    item: str
+    reason: str
+    seconds: int
+
+
+class WindowDeduction(NamedTuple):
+    """Usage minutes that a payer (a package or a month's free minutes) paid in a window, and what it gave for them."""
+
+    day: date
+    app_id: int
+    window_start: int
+    item: str
+    minutes: int
+    package_units: int
+    payer_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageBalance:
+    """A package's minutes as of `Facts.balances_on`, valid `[valid_from, expires_at)`; `app_id` None: for every app."""
+
+    id: str
+    app_id: int | None
+    valid_from: datetime
+    expires_at: datetime
+    granted: int
+    deducted: int
+    lapsed: int
+    remaining: int
+    deducted_this_month: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPrice:
+    """An item of a policy version: top area in pixels (None: no bound), price per 1,000 minutes, package ratios."""
+
+    item: str
+    top_area: int | None
+    price: Decimal | None
+    ratio: int | None
+    free_ratio: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPrices:
+    """A policy version that priced days of the month; `hash` identifies the policy's data."""
+
+    id: str
+    name: str
+    valid_from: date
+    hash: str
+    items: tuple[ItemPrice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is stored about an account and month: `month` its first day, `days` the settled ones; rows in any order."""
+
+    account: BilledAccount
+    seller: Party | None = None
+    month: date
+    days: Sequence[date]
+    # Every item there is, in the order in which they are shown.
+    item_order: Sequence[str]
+    apps: Mapping[int, str]
+    charges: Sequence[DayCharge]
+    windows: Sequence[WindowSeconds]
+    reasons: Sequence[ReasonSeconds]
+    deductions: Sequence[WindowDeduction]
+    packages: Sequence[PackageBalance]
+    # The day as of whose end the packages' balances are.
+    balances_on: date | None = None
+    policies: Sequence[PolicyPrices]
+    # The contract's terms in words, one line each.
+    contract: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One app, item and unit price: `amount` = payable minutes x unit price = `list_amount` + `discount`.
+
+    `list_price` (per 1,000 minutes) is None where the contract sets a price of its own, or where several held.
+    """
+
+    app_id: int
+    item: str
+    first_day: date
+    last_day: date
+    seconds: int
+    minutes: int
+    deducted_minutes: int
+    payable_minutes: int
+    list_price: Decimal | None
+    unit_price: Decimal
+    list_amount: Decimal
+    discount: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """A draft invoice; `subtotal` + `rounding` = `total`, `list_amount` + `discount` = `subtotal`."""
+
+    facts: Facts
+    # The items of the policies and whatever else was used, in the order of `Facts.item_order`.
+    items: tuple[str, ...]
+    lines: tuple[Line, ...]
+    list_amount: Decimal
+    discount: Decimal
+    subtotal: Decimal
+    rounding: Decimal
+    total: Decimal
+
+    @property
+    def billed_through(self) -> date | None:
+        """The last settled day of the month, None when there is none."""
+        return max(self.facts.days, default=None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the month's last day is settled."""
+        return self.billed_through == month_days(self.facts.month)[-1]
+
+
+def make_invoice(facts: Facts) -> Invoice:
+    """The invoice that the stored facts of a month add up to."""
+    lines = _lines(facts)
+    with localcontext(EXACT):
+        list_amount = sum((line.list_amount for line in lines), Decimal(0))
+        subtotal = sum((line.amount for line in lines), Decimal(0))
+        total = round_to_minor_unit(subtotal, facts.account.currency)
+        return Invoice(
+            facts=facts,
+            items=_items(facts),
+            lines=lines,
+            list_amount=list_amount,
+            discount=subtotal - list_amount,
+            subtotal=subtotal,
+            rounding=total - subtotal,
+            total=total,
+        )
+
+
+def _items(facts: Facts) -> tuple[str, ...]:
+    shown = {price.item for policy in facts.policies for price in policy.items}
+    shown |= {charge.item for charge in facts.charges} | {window.item for window in facts.windows}
+    return tuple(item for item in facts.item_order if item in shown)
+
+
+def _lines(facts: Facts) -> tuple[Line, ...]:
+    order = {item: place for place, item in enumerate(facts.item_order)}
+    groups: dict[tuple[int, int, Decimal], list[DayCharge]] = {}
+    for charge in sorted(facts.charges, key=lambda charge: charge.day):
+        groups.setdefault((charge.app_id, order[charge.item], charge.unit_price), []).append(charge)
+    # Within an item in the order of first use, so that a price change reads from old to new.
+    return tuple(sorted(map(_line, groups.values()), key=lambda line: (line.app_id, order[line.item], line.first_day)))
+
+
+def _line(charges: Sequence[DayCharge]) -> Line:
+    """The line of charges that share app, item and unit price and are in the order of their days."""
+    first = charges[0]
+    with localcontext(EXACT):
+        amount = sum((charge.amount for charge in charges), Decimal(0))
+        list_amount = sum(map(_list_amount, charges), Decimal(0))
+        discount = amount - list_amount
+    return Line(
+        app_id=first.app_id,
+        item=first.item,
+        first_day=first.day,
+        last_day=charges[-1].day,
+        seconds=sum(charge.seconds for charge in charges),
+        minutes=sum(charge.minutes for charge in charges),
+        deducted_minutes=sum(charge.deducted_minutes for charge in charges),
+        payable_minutes=sum(charge.payable_minutes for charge in charges),
+        list_price=_only(charge.list_price for charge in charges),
+        unit_price=first.unit_price,
+        list_amount=list_amount,
+        discount=discount,
+        amount=amount,
+    )
+
+
+def _list_amount(charge: DayCharge) -> Decimal:
+    """What the charge would be at the list price; a price of the contract's own has none to be compared with."""
+    return charge.amount if charge.list_price is None else charge.payable_minutes * charge.list_price.scaleb(-3)
+
+
+def _only(prices: Iterable[Decimal | None]) -> Decimal | None:
+    several = set(prices)
+    return several.pop() if len(several) == 1 else None

@@ -1,0 +1,210 @@
+"""Typed cells, tables and sheets: what a workbook shows, as values, before there is a file.
+
+A sheet is some rows above a header (`head`), the rows of a table, which come one by one, and rows below it (`foot`). A
+table that does not fit on one sheet goes on on a further one, "5-minute (2)", and its formulas cover them all.
+
+A formula carries its result, so that a viewer which does not calculate shows it; a spreadsheet program calculates anew.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from string import ascii_uppercase
+from typing import NamedTuple
+
+EXCEL_ROWS = 1_048_576
+# Rows kept free below the last row of every sheet: totals and notes.
+_FOOT_ROWS = 8
+
+
+class Kind(StrEnum):
+    """What a cell holds: decides its number format and alignment."""
+
+    TEXT = "text"
+    CODE = "code"
+    COUNT = "count"
+    DAY = "day"
+    PRICE = "price"
+    AMOUNT = "amount"
+    MONEY = "money"
+    SHARE = "share"
+    RESULT = "result"
+
+
+class Role(StrEnum):
+    """Where a cell stands: decides its font, fill and border."""
+
+    BODY = "body"
+    HEADER = "header"
+    TOTAL = "total"
+    GRAND = "grand"
+    TITLE = "title"
+    LABEL = "label"
+    NOTE = "note"
+
+
+class Formula(NamedTuple):
+    """A live formula, without its `=`, and the result that it must have."""
+
+    text: str
+    result: str | int | Decimal
+
+
+Value = str | int | Decimal | date | Formula | None
+
+
+class Cell(NamedTuple):
+    """A cell that does not have the style of its column."""
+
+    value: Value
+    kind: Kind = Kind.TEXT
+    role: Role = Role.BODY
+
+
+Row = tuple[Value | Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table; `width` in characters."""
+
+    header: str
+    width: float
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Stacked columns beside the table: a series for each column of `series` along column `categories` (from 0)."""
+
+    title: str
+    value_title: str
+    categories: int
+    series: range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One sheet: `head`, the header row, `row_count` rows, `foot`; `detail`: with a frozen header and a filter."""
+
+    name: str
+    columns: tuple[Column, ...]
+    head: tuple[Row, ...]
+    rows: Callable[[], Iterator[Row]]
+    row_count: int
+    foot: tuple[Row, ...]
+    detail: bool
+    chart: Chart | None
+
+    @property
+    def header_row(self) -> int:
+        """The row of the column headers, counted from 1."""
+        return len(self.head) + 1
+
+    @property
+    def last_row(self) -> int:
+        """The last row of the table, counted from 1."""
+        return self.header_row + self.row_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """`count` rows of one shape, on as many sheets of at most `row_limit` rows as they need.
+
+    `rows(start, stop, row)` yields the rows `[start, stop)`, of which the first stands in sheet row `row`. `totals` are
+    the results of the columns that are summed below. A table without rows shows one that says "none".
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    count: int
+    rows: Callable[[int, int, int], Iterator[Row]]
+    totals: Mapping[str, int | Decimal] = field(default_factory=dict)
+    head: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+    detail: bool = True
+    chart: Chart | None = None
+    row_limit: int = EXCEL_ROWS
+
+    @property
+    def first_row(self) -> int:
+        """The sheet row of the first row of each part."""
+        return len(self.head) + 2
+
+    def parts(self) -> list[tuple[str, int, int]]:
+        """Each sheet's name and its rows `[start, stop)`."""
+        size = self.row_limit - self.first_row - _FOOT_ROWS
+        return [
+            (self.name if number == 1 else f"{self.name} ({number})", start, min(start + size, self.count))
+            for number, start in enumerate(range(0, max(self.count, 1), size), 1)
+        ]
+
+    def letter(self, header: str) -> str:
+        """The letter of a column."""
+        return ascii_uppercase[[column.header for column in self.columns].index(header)]
+
+    def ranges(self, header: str) -> list[str]:
+        """The cells of a column, one range for each sheet."""
+        letter = self.letter(header)
+        return [
+            f"'{name}'!${letter}${self.first_row}:${letter}${self._below(start, stop) - 1}"
+            for name, start, stop in self.parts()
+        ]
+
+    def foot_cell(self, header: str, place: int) -> str:
+        """The cell of a column in row `place` of the foot, counted from 0."""
+        name, start, stop = self.parts()[-1]
+        return f"'{name}'!${self.letter(header)}${self._below(start, stop) + place}"
+
+    def sum(self, header: str) -> str:
+        """Formula: the sum of a column."""
+        return f"SUM({','.join(self.ranges(header))})"
+
+    def sum_where(self, header: str, cells: Mapping[str, str]) -> str:
+        """Formula: the sum of a column over the rows whose columns equal the cells: `{"App": "$C5"}`."""
+        keys = [(self.ranges(key), cell) for key, cell in cells.items()]
+        return "+".join(
+            f"SUMIFS({numbers},{','.join(f'{ranges[part]},{cell}' for ranges, cell in keys)})"
+            for part, numbers in enumerate(self.ranges(header))
+        )
+
+    def sum_of(self, product: str, *headers: str) -> str:
+        """Formula: the sum over all rows of a product, in which `{0}`, `{1}` … stand for the columns."""
+        return "+".join(f"SUMPRODUCT({product.format(*part)})" for part in zip(*map(self.ranges, headers), strict=True))
+
+    def sheets(self, *, foot: tuple[Row, ...] | None = None) -> Iterator[Sheet]:
+        """The sheets; below the last one stands `foot`, if not given the totals and the notes."""
+        if foot is None:
+            totals = (self.total_row("Total"),) if self.totals else ()
+            foot = (*totals, *((Cell(text, role=Role.NOTE),) for text in self.notes))
+        parts = self.parts()
+        for part in parts:
+            name, start, stop = part
+            yield Sheet(
+                name=name,
+                columns=self.columns,
+                head=self.head,
+                rows=partial(self.rows, start, stop, self.first_row) if self.count else partial(iter, [("none",)]),
+                row_count=max(stop - start, 1),
+                foot=foot if part == parts[-1] else (),
+                detail=self.detail,
+                chart=self.chart,
+            )
+
+    def _below(self, start: int, stop: int) -> int:
+        return self.first_row + max(stop - start, 1)
+
+    def total_row(self, label: str) -> Row:
+        """The live sums below the table, for a row of the foot."""
+        return (
+            Cell(label, role=Role.TOTAL),
+            *(
+                Cell(Formula(self.sum(column.header), self.totals[column.header]), column.kind, Role.TOTAL)
+                if column.header in self.totals
+                else Cell(None, role=Role.TOTAL)
+                for column in self.columns[1:]
+            ),
+        )

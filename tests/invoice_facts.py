@@ -1,0 +1,134 @@
+"""A month's facts for the tests of the invoice: charges, deductions and balances that follow from windows and payers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from billing.invoicing.invoice import (
+    BilledAccount,
+    DayCharge,
+    Facts,
+    ItemPrice,
+    PackageBalance,
+    Party,
+    PolicyPrices,
+    ReasonSeconds,
+    WindowDeduction,
+    WindowSeconds,
+)
+from billing.periods import day_start, month_days, time_zone
+
+ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k")
+LIST = {"audio": "0.99", "hd": "3.99", "fhd": "8.99", "2k": "15.99", "4k": "35.99"}
+RATIOS = {"audio": 1, "hd": 4, "fhd": 9, "2k": 16, "4k": 36}
+TOP_AREAS = {"audio": None, "hd": 921_600, "fhd": 2_073_600, "2k": 3_686_400, "4k": None}
+
+
+@dataclass
+class Month:
+    """Windows that were used, as (app, day, start in seconds from the day's begin, item, seconds), and who pays for them."""
+
+    windows: Sequence[tuple[int, date, int, str, int]]
+    granted: Mapping[str, int] = field(default_factory=dict)
+    month: date = date(2026, 3, 1)
+    days: Sequence[date] | None = None
+    discount: Decimal = Decimal(1)
+    currency: str = "USD"
+    timezone: str = "Asia/Tokyo"
+    account_id: str = "acme"
+    account_name: str = "Acme K.K."
+    apps: Mapping[int, str] = field(default_factory=lambda: {1400000001: "Classroom"})
+
+    def facts(self) -> Facts:
+        zone = time_zone(self.timezone)
+        remaining, deductions, charges = dict(self.granted), [], []
+        cumulative: dict[tuple[int, date, str], list[int]] = {}
+        windows = [
+            WindowSeconds(app, day_start(day, zone) + start, day, item, seconds)
+            for app, day, start, item, seconds in self.windows
+        ]
+        for app, start, day, item, seconds in sorted(windows, key=lambda row: (row[1], row[0], ITEMS.index(row[3]))):
+            sums = cumulative.setdefault((app, day, item), [0, 0, 0])
+            sums[0] += seconds
+            due = -(-sums[0] // 60) - sums[1]
+            sums[1] += due
+            for payer in remaining:
+                paid = min(due, remaining[payer] // RATIOS[item])
+                if paid:
+                    remaining[payer] -= paid * RATIOS[item]
+                    due -= paid
+                    sums[2] += paid
+                    deductions.append(WindowDeduction(day, app, start, item, paid, paid * RATIOS[item], payer))
+        for (app, day, item), (seconds, minutes, deducted) in cumulative.items():
+            unit_price = Decimal(LIST[item]) / 1000 * self.discount
+            charges.append(
+                DayCharge(
+                    day=day,
+                    app_id=app,
+                    item=item,
+                    seconds=seconds,
+                    minutes=minutes,
+                    deducted_minutes=deducted,
+                    payable_minutes=minutes - deducted,
+                    list_price=Decimal(LIST[item]),
+                    unit_price=unit_price,
+                    amount=(minutes - deducted) * unit_price,
+                )
+            )
+        days = self.days if self.days is not None else month_days(self.month)
+        return Facts(
+            account=BilledAccount(
+                id=self.account_id,
+                name=self.account_name,
+                address="1-2-3 Shibuya\nTokyo 150-0002",
+                currency=self.currency,
+                timezone=self.timezone,
+            ),
+            seller=Party(name="RTC Service Ltd.", address="5 Harbour Road\nSingapore"),
+            month=self.month,
+            days=days,
+            item_order=ITEMS,
+            apps=self.apps,
+            charges=charges,
+            windows=windows,
+            reasons=[
+                ReasonSeconds(app, day, item, "alone_in_room" if item == "audio" else "camera", seconds)
+                for (app, day, item), (seconds, _, _) in cumulative.items()
+            ],
+            deductions=deductions,
+            packages=[
+                PackageBalance(
+                    id=payer,
+                    app_id=None,
+                    valid_from=datetime(2026, 2, 28, 15, tzinfo=UTC),
+                    expires_at=datetime(2027, 2, 28, 15, tzinfo=UTC),
+                    granted=granted,
+                    deducted=granted - remaining[payer],
+                    lapsed=0,
+                    remaining=remaining[payer],
+                    deducted_this_month=granted - remaining[payer],
+                )
+                for payer, granted in self.granted.items()
+            ],
+            balances_on=max(days, default=None),
+            policies=[
+                PolicyPrices(
+                    id="trtc-intl",
+                    name="International, by resolution",
+                    valid_from=date(2023, 1, 12),
+                    hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    items=tuple(
+                        ItemPrice(
+                            item=item,
+                            top_area=TOP_AREAS[item],
+                            price=Decimal(LIST[item]),
+                            ratio=RATIOS[item],
+                            free_ratio=RATIOS[item],
+                        )
+                        for item in LIST
+                    ),
+                )
+            ],
+            contract=() if self.discount == 1 else (f"list prices x {self.discount}, valid from 2026-03-01",),
+        )
