@@ -1,11 +1,12 @@
 """Instants, windows, billing days and months.
 
-- An event at `at` milliseconds takes effect at second `at // 1000`; everything behind the event log counts in whole epoch
-  seconds (UTC).
+- An event at `at` milliseconds takes effect at second `at // 1000`; everything behind the event log counts in whole
+  epoch seconds (UTC).
 - Every period is half-open: `[start, end)`.
 - A window is 300 s, aligned to the epoch.
-- A billing day is the set of instants with one local date in the account's time zone, beginning with the first of them: the
-  day of a change to summer time has 23 hours and 276 windows; where clocks change at midnight the day has no 00:00.
+- A billing day is the set of instants with one local date in the account's time zone, beginning with the first of them:
+  the day of a change to summer time has 23 hours and 276 windows; where clocks change at midnight the day has no 00:00.
+  Since 2015 days have had from 21 to 27 hours (Antarctica/Casey), and all have begun on a window.
 """
 
 import os
@@ -19,8 +20,12 @@ from billing.errors import BillingError, UsageError
 WINDOW_SECONDS = 300
 DAY_SECONDS = 86_400
 
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+# Years in which every day has its bounds in every zone; outside them a date is a slip of the pen.
+_YEARS = range(1970, 3000)
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
+# Hours and minutes are bounded here because Python reads an offset of +09:99 as +10:39.
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
+_INSTANT = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_CLOCK}:\d{{2}}(\.\d+)?([Zz]|[+-]{_CLOCK})", re.ASCII)
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -42,20 +47,24 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_day(text: str) -> date:
-    """A day written YYYY-MM-DD."""
+    """A day of the years 1970 to 2999, written YYYY-MM-DD."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is not a day such as 2026-03-01") from None
     if day.isoformat() != text:
         raise UsageError(f"{text!r} is not a day such as 2026-03-01")
+    if day.year not in _YEARS:
+        raise UsageError(f"{text!r} is not a day of the years 1970 to 2999")
     return day
 
 
 def parse_month(text: str) -> date:
-    """A month written YYYY-MM, as its first day."""
-    if not _MONTH.fullmatch(text) or text.startswith("0000"):
+    """A month of the years 1970 to 2999, written YYYY-MM, as its first day."""
+    if not _MONTH.fullmatch(text):
         raise UsageError(f"{text!r} is not a month such as 2026-03")
+    if int(text[:4]) not in _YEARS:
+        raise UsageError(f"{text!r} is not a month of the years 1970 to 2999")
     return date.fromisoformat(f"{text}-01")
 
 

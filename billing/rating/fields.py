@@ -166,12 +166,10 @@ def currency_code(value: object) -> str:
 
 def day(value: object) -> date:
     """A day: a TOML date or text such as "2026-03-01"."""
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
+    if isinstance(value, datetime) or not isinstance(value, (date, str)):
         raise Refused(_not_a("a day such as 2026-03-01", value))
     try:
-        return parse_day(value)
+        return parse_day(value if isinstance(value, str) else value.isoformat())
     except BillingError as error:
         raise Refused(str(error)) from None
 
