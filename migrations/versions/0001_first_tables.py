@@ -206,11 +206,6 @@ def upgrade() -> None:
         sa.Column("package_units", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("minutes > 0", name=op.f("ck_deduction_minutes")),
         sa.CheckConstraint("package_units > 0", name=op.f("ck_deduction_package_units")),
-        sa.ForeignKeyConstraint(
-            ["account_id", "day"],
-            ["settled_day.account_id", "settled_day.day"],
-            name=op.f("fk_deduction_account_id_day"),
-        ),
         sa.PrimaryKeyConstraint(
             "account_id", "day", "app_id", "window_start", "item", "payer_id", name=op.f("pk_deduction")
         ),
@@ -255,9 +250,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("seconds", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("seconds > 0", name=op.f("ck_usage_seconds")),
-        sa.ForeignKeyConstraint(
-            ["account_id", "day"], ["settled_day.account_id", "settled_day.day"], name=op.f("fk_usage_account_id_day")
-        ),
         sa.PrimaryKeyConstraint("account_id", "day", "app_id", "window_start", "item", "reason", name=op.f("pk_usage")),
         sqlite_with_rowid=False,
     )

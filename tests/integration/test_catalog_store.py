@@ -187,6 +187,7 @@ def test_terms_of_an_unknown_account_say_how_to_add_it(engine: Engine) -> None:
         ('term = "month"', 'term = "year"', 'package "pkg-1": it pays from 2026-03-01 on'),
         ('account = "acme"\nminutes', 'account = "acme"\napp = 1400000001\nminutes', 'package "pkg-1": it pays'),
     ],
+    ids=["time zone", "currency", "minutes", "purchase", "term", "app"],
 )
 def test_what_a_billed_day_rests_on_cannot_change(engine: Engine, before: str, after: str, refusal: str) -> None:
     apply_catalog(engine, ACME)
