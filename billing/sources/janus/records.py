@@ -1,0 +1,164 @@
+"""What a Janus event means to us: one record for each event that tells who is in a room or what reaches them.
+
+Ids of rooms, feeds, sessions and handles are text here, whether Janus is set up for numbers or for text.
+"""
+
+from typing import NamedTuple
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+class Picture(NamedTuple):
+    """What a publisher says about a video stream; None: it does not say."""
+
+    kind: str | None
+    size: Size | None
+
+
+class Video(NamedTuple):
+    """A video stream of a publisher."""
+
+    mid: str
+    sent: bool  # False: disabled
+    picture: Picture
+
+
+class Watched(NamedTuple):
+    """A video stream of a feed on an m-line of a subscriber."""
+
+    line_mid: str
+    feed: str
+    mid: str  # of the feed
+    publisher: str | None
+    picture: Picture
+
+
+class Created(NamedTuple):
+    transport: str
+
+
+class SessionOver(NamedTuple):
+    reason: str  # destroyed, timeout
+
+
+class Attached(NamedTuple):
+    pass
+
+
+class Detached(NamedTuple):
+    pass
+
+
+class Described(NamedTuple):
+    """The m-lines of a session description: does media flow from Janus to the client?"""
+
+    offer: bool  # True: offered by Janus; False: answered by the client
+    flows: dict[str, bool]
+
+
+class Up(NamedTuple):
+    pass
+
+
+class HungUp(NamedTuple):
+    alert: bool  # the peer closed its connection itself
+
+
+class Receiving(NamedTuple):
+    mid: str
+    substream: str
+    receiving: bool
+
+
+class Joined(NamedTuple):
+    room: str
+    feed: str
+    display: str | None
+    private_id: str | None
+    first: bool  # False: met later, its `joined` may lie before the trace
+
+
+class Published(NamedTuple):
+    room: str
+    feed: str
+    display: str | None
+    videos: tuple[Video, ...]
+
+
+class Unpublished(NamedTuple):
+    room: str
+    feed: str
+
+
+class Left(NamedTuple):
+    room: str
+    feed: str
+    reason: str  # leaving, kicked
+
+
+class Subscription(NamedTuple):
+    """The full stream list of a subscriber; `first`: Janus has only made its first offer."""
+
+    room: str
+    private_id: str
+    watched: tuple[Watched, ...]
+    first: bool
+
+
+class Unsubscribed(NamedTuple):
+    feed: str
+    mid: str
+
+
+class RoomDestroyed(NamedTuple):
+    room: str
+
+
+class TransportClosed(NamedTuple):
+    transport: str
+
+
+class Started(NamedTuple):
+    pass
+
+
+class Stopped(NamedTuple):
+    pass
+
+
+Body = (
+    Created
+    | SessionOver
+    | Attached
+    | Detached
+    | Described
+    | Up
+    | HungUp
+    | Receiving
+    | Joined
+    | Published
+    | Unpublished
+    | Left
+    | Subscription
+    | Unsubscribed
+    | RoomDestroyed
+    | TransportClosed
+    | Started
+    | Stopped
+)
+
+
+# What is never said without a handle.
+OF_A_HANDLE = (Attached, Detached, Described, Up, HungUp, Receiving, Joined, Published, Subscription, Unsubscribed)
+
+
+class Record(NamedTuple):
+    at: int  # µs since 1970
+    server: str
+    file: str
+    line: int
+    session: str | None
+    handle: str | None
+    user: str | None
+    body: Body
+    raw: str | None  # kept where the record may still have to be set aside
