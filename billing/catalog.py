@@ -18,6 +18,7 @@ from billing.errors import BillingError
 from billing.periods import time_zone
 from billing.rating.contracts import Contract
 from billing.rating.fields import (
+    MOST_MINUTES,
     Field,
     Refused,
     address,
@@ -39,8 +40,6 @@ from billing.rating.policies import Policy, builtin_policies, read_policy
 
 # The largest whole number that every program reads exactly.
 _HIGHEST_APP = 2**53
-# Package minutes and free minutes: far above any real number, and sums over a year still fit 64 bits.
-_HIGHEST_MINUTES = 10**12
 _FREE_MINUTES_ID = re.compile(r"free-\d{4}-\d{2}")
 
 
@@ -211,15 +210,14 @@ def _read_app(table: object) -> App:
 
 
 def _read_package(table: object) -> Package:
-    values = read_table(table, _PACKAGE)
-    return Package(**{**values, "term": values["term"] or "year"})
+    return Package(**read_table(table, _PACKAGE))
 
 
 def _read_contract(table: object) -> Contract:
     values = read_table(table, _CONTRACT)
     if values["discount"] is None and not values["prices"]:
         raise Refused('gives neither a discount nor prices; write discount = "0.85" or a [contract.prices] table')
-    return Contract(**{**values, "prices": values["prices"] or {}})
+    return Contract(**values)
 
 
 def _read_timezone(value: object) -> str:
@@ -280,7 +278,7 @@ def _read_kind(name: str, kind: _Kind, tables: object, problems: list[str]) -> d
 def _named(table: object) -> str:
     """` "acme"`, when the table says its id or account in usable text."""
     name = table.get("id", table.get("account")) if isinstance(table, dict) else None
-    if isinstance(name, int):
+    if isinstance(name, int) and not isinstance(name, bool):
         return f" {name}"
     return f' "{name}"' if isinstance(name, str) and name.isprintable() and len(name) <= 128 else ""
 
@@ -305,7 +303,7 @@ _ACCOUNT = {
     "currency": Field(currency_code),
     "timezone": Field(_read_timezone),
     "policy": Field(identifier),
-    "free_minutes": Field(whole(0, _HIGHEST_MINUTES), optional=True),
+    "free_minutes": Field(whole(0, MOST_MINUTES), optional=True),
     "address": Field(address, optional=True),
 }
 _APP = {
@@ -317,14 +315,14 @@ _PACKAGE = {
     "id": Field(_read_package_id),
     "account": Field(identifier),
     "app": Field(whole(1, _HIGHEST_APP), optional=True),
-    "minutes": Field(whole(1, _HIGHEST_MINUTES)),
+    "minutes": Field(whole(1, MOST_MINUTES)),
     "purchased_at": Field(instant),
     "price": Field(money, optional=True),
-    "term": Field(one_of("year", "month"), optional=True),
+    "term": Field(one_of("year", "month"), optional=True, default="year"),
 }
 _CONTRACT = {
     "account": Field(identifier),
     "valid_from": Field(day),
     "discount": Field(fraction, optional=True),
-    "prices": Field(read_by_item(money), optional=True),
+    "prices": Field(read_by_item(money), optional=True, default={}),
 }

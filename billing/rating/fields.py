@@ -27,6 +27,8 @@ _LONGEST_NAME = 256
 _LONGEST_ID = 128
 _LONGEST_ADDRESS = 1024
 _LONGEST_SHOWN = 60
+# Package minutes and free minutes: far above any real number, and the sum of many still fits 64 bits.
+MOST_MINUTES = 10**12
 # Far above any real price, and every amount still fits a 64-bit count of 10^-8.
 _HIGHEST_PRICE = 1_000_000_000
 
@@ -55,10 +57,11 @@ class Refused(Exception):  # noqa: N818 - not an error of the program: a reader'
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How the value of a key is read; an optional one that is absent reads as None."""
+    """How the value of a key is read; an optional one that is absent has its default."""
 
     read: Callable[[Any], Any]
     optional: bool = False
+    default: Any = None
 
 
 def read_table(table: object, fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def read_table(table: object, fields: Mapping[str, Field]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key not in table:
-            values[key] = None
+            values[key] = field.default
             if not field.optional:
                 problems.append(Problem(key, "is missing"))
             continue

@@ -29,6 +29,7 @@ from typing import Any, Literal
 from billing.errors import BillingError
 from billing.money import plain
 from billing.rating.fields import (
+    MOST_MINUTES,
     Field,
     Problem,
     Refused,
@@ -45,8 +46,7 @@ from billing.rating.fields import (
 )
 from billing.rating.items import AUDIO, ITEM_RANK, ITEMS
 
-# 2^53 square pixels and package minutes: whole numbers that stay exact in any program that reads an export.
-_HIGHEST = 2**53
+_LARGEST_AREA = 2**53
 _HIGHEST_RATIO = 1_000_000
 
 
@@ -140,24 +140,21 @@ def _read_versions(value: object) -> tuple[PolicyVersion, ...]:
 
 def _read_version(table: object) -> PolicyVersion:
     values = read_table(table, _VERSION)
+    items = (AUDIO, *(tier.item for tier in values["tiers"]))
+    problems = _item_problems("ratios", values["ratios"], items)
     if values["free_ratios"] is None:
         values["free_ratios"] = values["ratios"]
-    values["prices"] = values["prices"] or {}
-    values["package_prices"] = values["package_prices"] or {}
-    version = PolicyVersion(**values)
-    problems = [
-        *_item_problems("ratios", version.ratios, version.items),
-        *_item_problems("free_ratios", version.free_ratios, version.items),
-    ]
-    for currency, prices in version.prices.items():
-        problems += _item_problems(f"prices.{currency}", prices, version.items)
+    else:
+        problems += _item_problems("free_ratios", values["free_ratios"], items)
+    for currency, prices in values["prices"].items():
+        problems += _item_problems(f"prices.{currency}", prices, items)
     if problems:
         raise Refused(*problems)
-    return version
+    return PolicyVersion(**values)
 
 
 def _item_problems(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> list[Problem]:
-    """A value for each item of the version, and for no other."""
+    """A version has a value for each of its items, and for no other."""
     missing = [Problem(path, f"{item} is missing") for item in items if item not in values]
     surplus = [Problem(path, f"{item} has no tier in this version") for item in values if item not in items]
     return missing + surplus
@@ -197,7 +194,7 @@ def _read_package_prices(table: object) -> tuple[tuple[int, Decimal], ...]:
 
 
 def _is_size(size: str) -> bool:
-    return size.isascii() and size.isdigit() and not size.startswith("0") and int(size) <= _HIGHEST
+    return size.isascii() and size.isdigit() and not size.startswith("0") and len(size) <= len(str(MOST_MINUTES))
 
 
 def _version_table(version: PolicyVersion) -> dict[str, object]:
@@ -229,7 +226,7 @@ def _renamed(values: dict[str, Any], **names: str) -> dict[str, Any]:
 
 _TIER = {
     "item": Field(one_of(*ITEMS[1:])),
-    "top_area": Field(whole(1, _HIGHEST), optional=True),
+    "top_area": Field(whole(1, _LARGEST_AREA), optional=True),
 }
 _RATIOS = read_by_item(whole(1, _HIGHEST_RATIO))
 _VERSION = {
@@ -237,10 +234,10 @@ _VERSION = {
     "method": Field(one_of("aggregate", "per_stream")),
     "tiers": Field(_read_tiers),
     "ratios": Field(_RATIOS),
-    "free_minutes": Field(whole(0, _HIGHEST)),
+    "free_minutes": Field(whole(0, MOST_MINUTES)),
     "free_ratios": Field(_RATIOS, optional=True),
-    "prices": Field(_read_by_currency(read_by_item(money)), optional=True),
-    "package_prices": Field(_read_by_currency(_read_package_prices), optional=True),
+    "prices": Field(_read_by_currency(read_by_item(money)), optional=True, default={}),
+    "package_prices": Field(_read_by_currency(_read_package_prices), optional=True, default={}),
 }
 _POLICY = {
     "id": Field(identifier),

@@ -1,0 +1,377 @@
+"""Reading a catalog: what it may say, and every mistake in one go."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from billing.catalog import Account, App, Catalog, Seller, check_catalog, known_policies, parse_catalog
+from billing.errors import BillingError
+
+ACME = """
+[seller]
+name = "Rooms Ltd"
+address = "1 Harbour Street\\nPort Louis"
+
+[[account]]
+id = "acme"
+name = "Acme K.K."
+currency = "USD"
+timezone = "Asia/Tokyo"
+policy = "trtc-intl"
+free_minutes = 500
+address = '''
+2-1 Marunouchi
+Tokyo
+'''
+
+[[app]]
+id = 1400000001
+account = "acme"
+name = "Classroom"
+
+[[package]]
+id = "pkg-1"
+account = "acme"
+app = 1400000001
+minutes = 25000
+purchased_at = "2026-03-01T18:00:00+09:00"
+price = "24.00"
+term = "month"
+
+[[contract]]
+account = "acme"
+valid_from = "2026-03-01"
+discount = "0.85"
+prices = { hd = "3.00" }
+"""
+BETA = """
+[[account]]
+id = "beta"
+name = "Beta"
+currency = "USD"
+timezone = "UTC"
+policy = "trtc-intl"
+"""
+HOUSE = """
+[[policy]]
+id = "house"
+name = "House rules"
+[[policy.version]]
+valid_from = 2026-01-01
+method = "aggregate"
+tiers = [{ item = "hd" }]
+ratios = { audio = 1, hd = 4 }
+free_minutes = 0
+prices.EUR = { audio = "0.90", hd = "3.60" }
+"""
+
+
+def mistakes(text: str) -> list[str]:
+    """The lines after the first of what is said about a catalog that is refused."""
+    with pytest.raises(BillingError) as refused:
+        parse_catalog(text, "catalog.toml")
+    return str(refused.value).splitlines()[1:]
+
+
+def dangling(text: str) -> list[str]:
+    """The same for a catalog that can be read, but whose references lead nowhere."""
+    catalog = parse_catalog(text, "catalog.toml")
+    with pytest.raises(BillingError) as refused:
+        check_catalog(catalog)
+    return str(refused.value).splitlines()[1:]
+
+
+def test_a_catalog_is_read_whole() -> None:
+    catalog = parse_catalog(ACME, "catalog.toml")
+    check_catalog(catalog)
+    assert catalog.seller == Seller(name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    assert catalog.accounts == {
+        "acme": Account(
+            id="acme",
+            name="Acme K.K.",
+            currency="USD",
+            timezone="Asia/Tokyo",
+            policy="trtc-intl",
+            free_minutes=500,
+            address="2-1 Marunouchi\nTokyo",
+        )
+    }
+    assert catalog.apps == {1400000001: App(id=1400000001, account="acme", name="Classroom")}
+    package = catalog.packages["pkg-1"]
+    assert (package.app, package.minutes, package.price, package.term) == (1400000001, 25_000, Decimal(24), "month")
+    assert package.purchased_at.isoformat() == "2026-03-01T18:00:00+09:00"
+    contract = catalog.contracts["acme", date(2026, 3, 1)]
+    assert (contract.discount, contract.prices) == (Decimal("0.85"), {"hd": Decimal(3)})
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    """A package is for a year and the whole account, at no stated price; free minutes are the policy's."""
+    package = '[[package]]\nid = "p"\naccount = "beta"\nminutes = 1\npurchased_at = "2026-03-01T00:00:00Z"\n'
+    catalog = parse_catalog(BETA + package, "catalog.toml")
+    assert (catalog.packages["p"].term, catalog.packages["p"].app, catalog.packages["p"].price) == ("year", None, None)
+    assert catalog.accounts["beta"].free_minutes is None
+    assert catalog.seller is None
+
+
+def test_free_minutes_may_be_none_at_all() -> None:
+    """0 is a number of free minutes; absent means the policy's."""
+    assert parse_catalog(BETA + "free_minutes = 0", "catalog.toml").accounts["beta"].free_minutes == 0
+
+
+def test_an_empty_catalog_is_a_catalog() -> None:
+    assert parse_catalog("# nothing yet\n", "catalog.toml") == Catalog()
+
+
+def test_names_may_be_any_text_of_one_line() -> None:
+    """Formulas, quotes and ideographic spaces are text."""
+    for name in ("=1+1", "+1", "-1", "@x", "株式会社　アクメ", 'say "hi"', "🙂"):
+        text = BETA.replace('"Beta"', f"'{name}'")
+        assert parse_catalog(text, "catalog.toml").accounts["beta"].name == name
+
+
+@pytest.mark.parametrize(
+    "written", ['"2026-03-01T18:00:00+09:00"', "2026-03-01T18:00:00+09:00", "2026-03-01T09:00:00Z"]
+)
+def test_a_time_of_purchase_is_text_or_a_date_time_with_its_offset(written: str) -> None:
+    catalog = parse_catalog(ACME.replace('"2026-03-01T18:00:00+09:00"', written), "catalog.toml")
+    assert catalog.packages["pkg-1"].purchased_at == datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert catalog.packages["pkg-1"].purchased_at.utcoffset() in (timedelta(0), timedelta(hours=9))
+
+
+def test_a_first_day_is_text_or_a_date() -> None:
+    as_date = ACME.replace('valid_from = "2026-03-01"', "valid_from = 2026-03-01")
+    assert parse_catalog(as_date, "catalog.toml") == parse_catalog(ACME, "catalog.toml")
+
+
+def test_a_price_may_be_a_whole_number() -> None:
+    assert parse_catalog(ACME.replace('"24.00"', "24"), "catalog.toml").packages["pkg-1"].price == 24
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "Acme K.K."\n', "", '[[account]] #1 "acme": name: is missing'),
+        (
+            'timezone = "Asia/Tokyo"',
+            'timezone = "Asia/Tokio"',
+            "[[account]] #1 \"acme\": timezone: unknown time zone 'Asia/Tokio': "
+            "give an IANA name such as Asia/Tokyo or UTC",
+        ),
+        (
+            "timezone =",
+            "time_zone =",
+            "[[account]] #1 \"acme\": unknown key 'time_zone'; did you mean 'timezone'?",
+        ),
+        ('"USD"', '"usd"', "[[account]] #1 \"acme\": currency: currency 'usd' is not a three-letter ISO 4217 code"),
+        ("free_minutes = 500", "free_minutes = -1", '[[account]] #1 "acme": free_minutes: -1 is not from 0 to'),
+        (
+            "free_minutes = 500",
+            'free_minutes = "many"',
+            "[[account]] #1 \"acme\": free_minutes: 'many' is not a whole number",
+        ),
+        ('id = "acme"', 'id = ""', '[[account]] #1 "": id: must have 1 to 128 characters'),
+        ('id = "acme"', f'id = "{"x" * 129}"', "[[account]] #1: id: must have 1 to 128 characters"),
+        ('id = "acme"', 'id = " acme"', '[[account]] #1 " acme": id: must have 1 to 128 characters, without spaces'),
+        ('id = "acme"', 'id = "ac\\nme"', "[[account]] #1: id: must not have control characters or line breaks"),
+        ('"Acme K.K."', '"Acme\\u0007"', '[[account]] #1 "acme": name: must not have control characters'),
+        ('"1 Harbour Street\\n', '"\\u0001\\n', "[seller]: address: must have 1 to 1024 characters"),
+        ('name = "Rooms Ltd"', "", "[seller]: name: is missing"),
+        ("id = 1400000001", "id = 0", "[[app]] #1 0: id: 0 is not from 1 to 9007199254740992"),
+        ("id = 1400000001", "id = 9007199254740993", "[[app]] #1 9007199254740993: id: 9007199254740993 is not from 1"),
+        ("id = 1400000001", 'id = "1400000001"', "[[app]] #1 \"1400000001\": id: '1400000001' is not a whole number"),
+        ("id = 1400000001", "id = true", "[[app]] #1: id: true is not a whole number"),
+        ("minutes = 25000", "minutes = 0", '[[package]] #1 "pkg-1": minutes: 0 is not from 1 to'),
+        ("minutes = 25000", "minutes = 25000.0", '[[package]] #1 "pkg-1": minutes: 25000.0 is not a whole number'),
+        (
+            '"2026-03-01T18:00:00+09:00"',
+            '"2026-03-01T18:00:00"',
+            "[[package]] #1 \"pkg-1\": purchased_at: '2026-03-01T18:00:00' is not an RFC 3339 time with offset",
+        ),
+        (
+            '"2026-03-01T18:00:00+09:00"',
+            "2026-03-01T18:00:00",
+            '[[package]] #1 "pkg-1": purchased_at: 2026-03-01T18:00:00 has no offset; write a time such as',
+        ),
+        (
+            '"2026-03-01T18:00:00+09:00"',
+            "2026-03-01",
+            '[[package]] #1 "pkg-1": purchased_at: 2026-03-01 is not a time with offset such as',
+        ),
+        (
+            '"2026-03-01T18:00:00+09:00"',
+            '"0206-03-01T18:00:00+09:00"',
+            '[[package]] #1 "pkg-1": purchased_at: the year 206 is not from 2000 to 2999',
+        ),
+        (
+            '"24.00"',
+            "24.00",
+            '[[package]] #1 "pkg-1": price: 24.0 is a floating-point number, which is not exact; '
+            'write it in quotes: "24.0"',
+        ),
+        ('"24.00"', '"-1"', "[[package]] #1 \"pkg-1\": price: '-1' is not a decimal number in quotes"),
+        ('"24.00"', '"24 USD"', "[[package]] #1 \"pkg-1\": price: '24 USD' is not a decimal number in quotes"),
+        ('"24.00"', "-1", '[[package]] #1 "pkg-1": price: -1 is not from 0 to 1000000000'),
+        ('"24.00"', '"1e3"', "[[package]] #1 \"pkg-1\": price: '1e3' is not a decimal number in quotes"),
+        ('"month"', '"week"', "[[package]] #1 \"pkg-1\": term: 'week' is none of year, month"),
+        (
+            'id = "pkg-1"',
+            'id = "free-2026-03"',
+            "[[package]] #1 \"free-2026-03\": id: 'free-2026-03' is the name of a month's free minutes",
+        ),
+        ('"0.85"', '"1.5"', '[[contract]] #1 "acme": discount: 1.5 is not above 0 and at most 1; 15 % off is written'),
+        ('"0.85"', '"0"', '[[contract]] #1 "acme": discount: 0 is not above 0 and at most 1'),
+        ('"0.85"', "0.85", '[[contract]] #1 "acme": discount: 0.85 is a floating-point number'),
+        ("hd =", "hdd =", "[[contract]] #1 \"acme\": prices: unknown key 'hdd'; did you mean 'hd'?"),
+        ('"3.00"', '"3.000000001"', '[[contract]] #1 "acme": prices.hd: 3.000000001 has more than 8 decimals'),
+        (
+            'discount = "0.85"\nprices = { hd = "3.00" }',
+            "",
+            '[[contract]] #1 "acme": gives neither a discount nor prices; write discount = "0.85" or',
+        ),
+        (
+            'valid_from = "2026-03-01"',
+            "valid_from = 2026-03-01T00:00:00Z",
+            '[[contract]] #1 "acme": valid_from: 2026-03-01 00:00:00+00:00 is not a day such as 2026-03-01',
+        ),
+        ("[[app]]", "[[apps]]", "unknown table 'apps'; did you mean 'app'?"),
+        ("[[app]]", "[app]", "[app]: write [[app]], with two brackets, once for each app"),
+        ("[seller]", "[[seller]]", "[seller]: is not a table of names and values"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:
+    assert old in ACME
+    assert mistakes(ACME.replace(old, new, 1))[0].startswith(said)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    """Four in three tables, each on its own line, below what they mean together."""
+    with pytest.raises(BillingError) as refused:
+        parse_catalog('[[account]]\nid = 7\n[[app]]\nid = "x"\n[extra]\n', "acme.toml")
+    assert str(refused.value).splitlines() == [
+        "acme.toml has 9 mistakes, and nothing was changed:",
+        "unknown table 'extra'; known here: policy, account, app, package, contract, seller",
+        "[[account]] #1 7: id: 7 is not text in quotes",
+        "[[account]] #1 7: name: is missing",
+        "[[account]] #1 7: currency: is missing",
+        "[[account]] #1 7: timezone: is missing",
+        "[[account]] #1 7: policy: is missing",
+        "[[app]] #1 \"x\": id: 'x' is not a whole number",
+        '[[app]] #1 "x": account: is missing',
+        '[[app]] #1 "x": name: is missing',
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[account]\n", "id = \n", "a = 1\na = 2\n", "\x00\x01", "x = " + "[" * 100_000, "x = " + "1" * 5_000],
+    ids=["bracket", "no value", "twice", "binary", "deep", "long number"],
+)
+def test_what_is_not_toml_is_one_clear_line(text: str) -> None:
+    with pytest.raises(BillingError, match=r"^catalog.toml is not TOML: [^\n]+$"):
+        parse_catalog(text, "catalog.toml")
+
+
+def test_a_toml_mistake_is_given_with_its_line() -> None:
+    with pytest.raises(BillingError, match="at line 3"):
+        parse_catalog('[[account]]\nid = "acme"\nname = Acme\n', "catalog.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("account", '[[account]] #2 "acme": is the same account as #1'),
+        ("app", "[[app]] #2 1400000001: is the same app as #1"),
+        ("package", '[[package]] #2 "pkg-1": is the same package as #1'),
+        ("contract", '[[contract]] #2 "acme": is the same contract as #1'),
+    ],
+)
+def test_the_same_thing_twice_is_a_mistake(table: str, said: str) -> None:
+    """Of contracts: the same account and first day."""
+    start = ACME.index(f"[[{table}]]")
+    end = ACME.find("\n[[", start)
+    again = ACME[start : end if end > 0 else None]
+    [line] = mistakes(f"{ACME}\n{again}")
+    assert line.startswith(said)
+
+
+def test_own_policies_are_read_and_known_besides_the_built_in_ones() -> None:
+    catalog = parse_catalog(HOUSE + BETA.replace("trtc-intl", "house").replace("USD", "EUR"), "catalog.toml")
+    check_catalog(catalog)
+    assert set(known_policies(catalog)) == {"house", "trtc-intl", "trtc-intl-2021", "trtc-cn"}
+
+
+def test_a_mistake_inside_an_own_policy_is_named_with_its_path() -> None:
+    assert mistakes(HOUSE.replace("hd = 4", "fhd = 4")) == [
+        '[[policy]] #1 "house": version[1].ratios: hd is missing',
+        '[[policy]] #1 "house": version[1].ratios: fhd has no tier in this version',
+    ]
+
+
+def test_an_own_policy_cannot_take_the_place_of_a_built_in_one() -> None:
+    [line] = dangling(HOUSE.replace('"house"', '"trtc-cn"'))
+    assert line == 'policy "trtc-cn": this id is built in and cannot be redefined; choose another id'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('policy = "trtc-intl"', 'policy = "trtc-int"', "account \"acme\": unknown policy 'trtc-int'; did you mean"),
+        (
+            'account = "acme"\nname',
+            'account = "acne"\nname',
+            "app 1400000001: unknown account 'acne'; did you mean 'acme'",
+        ),
+        ("app = 1400000001", "app = 1400000002", 'package "pkg-1": there is no app 1400000002; add it as an [[app]]'),
+        (
+            'account = "acme"\napp',
+            'account = "acne"\napp',
+            "package \"pkg-1\": unknown account 'acne'; did you mean 'acme'?",
+        ),
+        (
+            'account = "acme"\nvalid_from',
+            'account = "zzz"\nvalid_from',
+            "contract of \"zzz\" from 2026-03-01: unknown account 'zzz'; known here: acme",
+        ),
+        (
+            'currency = "USD"',
+            'currency = "EUR"',
+            'account "acme": policy "trtc-intl" has no EUR price of audio, fhd, 2k, 4k; choose a currency it has, '
+            "or give a [[contract]] with prices of every item",
+        ),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_named(old: str, new: str, said: str) -> None:
+    assert old in ACME
+    assert dangling(ACME.replace(old, new, 1))[0].startswith(said)
+
+
+def test_a_package_for_another_accounts_app_is_refused() -> None:
+    text = (ACME + BETA).replace('account = "acme"\napp', 'account = "beta"\napp')
+    assert dangling(text) == [
+        'package "pkg-1": app 1400000001 belongs to account "acme", not "beta"; correct the app or the account'
+    ]
+
+
+def test_a_contract_that_prices_every_item_makes_any_currency_possible() -> None:
+    every_item = 'prices = { audio = "1", hd = "4", fhd = "9", 2k = "16", 4k = "36" }'
+    euro = ACME.replace('"USD"', '"EUR"')
+    check_catalog(parse_catalog(euro.replace('prices = { hd = "3.00" }', every_item), "catalog.toml"))
+    later = '[[contract]]\naccount = "acme"\nvalid_from = 2026-06-01\nprices = { audio = "1" }\n'
+    [line] = dangling(euro.replace('prices = { hd = "3.00" }', every_item) + later)
+    assert "no EUR price of hd, fhd, 2k, 4k" in line
+
+
+def test_a_file_need_not_repeat_what_is_stored() -> None:
+    """The package's account and app come from the catalog it is merged into; what it names again is replaced."""
+    stored = parse_catalog(ACME, "catalog.toml")
+    package = (
+        '[[package]]\nid = "pkg-2"\naccount = "acme"\napp = 1400000001\nminutes = 5\n'
+        "purchased_at = 2026-04-01T00:00:00Z\n"
+        '[[app]]\nid = 1400000001\naccount = "acme"\nname = "Lessons"\n'
+    )
+    merged = stored.merged(parse_catalog(package, "more.toml"))
+    check_catalog(merged)
+    assert set(merged.packages) == {"pkg-1", "pkg-2"}
+    assert merged.apps[1400000001].name == "Lessons"
+    assert (merged.seller, merged.accounts, merged.contracts) == (stored.seller, stored.accounts, stored.contracts)
