@@ -458,6 +458,14 @@ def test_a_change_of_size_switches_the_stream_on_again(room: Janus) -> None:
     assert on == [("bob:bob:v/camera", 640), ("bob:bob:v/camera", 1280)]
 
 
+def test_a_viewer_who_never_joins_is_there_from_the_first_stream_list_until_the_handle_goes(room: Janus) -> None:
+    room.subscribe("vera/sub", "bob")
+    room.subscribe("walt/sub", "bob", private_id=11)  # with the private id of somebody else
+    assert room.received("vera") == room.received("walt") == ["bob:bob:v/camera"]
+    room.say(2, {"name": "detached"}, "vera/sub")
+    assert story(derived(room.said), "vera") == [("enter", None), ("exit", "leave")]
+
+
 def test_one_user_in_two_rooms_has_two_stays_and_equal_feed_ids_do_not_mix() -> None:
     janus = Janus()
     for name in ("lecture", "seminar"):

@@ -4,8 +4,8 @@ Each record changes this state; the users whom it touches are then compared with
 only the difference becomes events. So everything may be said twice.
 
 A user is in a room while any of the user's *feeds* (participants that joined as publisher, also silent ones) is there,
-or a *viewer*: a subscriber handle that belongs to no participant of that user, from its first `webrtcup` to its end
-(`detached`).
+or a *viewer*: a subscriber handle that belongs to no participant of that user, from its first stream list (as a
+participant counts from `joined`, before any media flows) to its `detached`.
 
 A user receives a video stream while, on one of the user's subscriber handles, all of this holds:
 
@@ -117,7 +117,8 @@ class Rooms:
                 self._describe(handle, record.at, offer, flows)
             case Up():
                 handle.up = True
-                self._view(handle)
+                if handle.person is not None:
+                    self._touch(handle.person)
             case HungUp():
                 self._hang_up(handle)
             case Receiving(mid, substream, receiving):
@@ -216,9 +217,10 @@ class Rooms:
             handle.private_id = private_id
             self.subscribers.setdefault((room, private_id), {})[handle.id] = handle
             handle.up = False if first and handle.up is None else handle.up
+            if self.owners.get((room, private_id)) != handle.user:
+                handle.person.viewers[handle.id] = handle
         handle.listed_by = record
         self._set_watched(handle, {stream.line_mid: stream for stream in watched})
-        self._view(handle)
 
     def _routed(self, carrier: Handle, room: str, private_id: str) -> Handle | None:
         """The subscriber that is meant by an `updated` on a publisher's handle.
@@ -229,15 +231,6 @@ class Rooms:
         meant = self.subscribers.get((room, private_id), {}).values()
         watchers = self.watchers.get(carrier.feed.key, {}) if carrier.feed is not None else {}
         return max(meant, key=lambda handle: (handle.offered_at, handle.id in watchers), default=None)
-
-    def _view(self, handle: Handle) -> None:
-        """A subscriber that belongs to no participant makes its user present, up to its `detached`."""
-        person = handle.person
-        if person is None:
-            return
-        if handle.up is not False and self.owners.get((person.room, handle.private_id)) != person.user:
-            person.viewers[handle.id] = handle
-        self._touch(person)
 
     def _set_watched(self, handle: Handle, watched: dict[str, Watched]) -> None:
         if handle.person is None:
