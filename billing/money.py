@@ -2,7 +2,7 @@
 
 A unit price is per minute and has 8 decimals; an amount is minutes x unit price and needs no more than those 8, so no
 amount is ever rounded. Rounding happens once, at the total of an invoice, half up, to the currency's minor unit:
-4.1364 USD is 4.14 USD, 0.0891 USD is 0.09 USD, 99.5 JPY is 100 JPY (RULES 5.2).
+4.1364 USD is 4.14 USD, 0.0891 USD is 0.09 USD, 99.5 JPY is 100 JPY.
 """
 
 import re

@@ -114,6 +114,22 @@ def test_a_charge_shows_what_was_deducted_and_what_is_left_to_pay() -> None:
     assert [(row.payer_id, row.minutes, row.package_units) for row in rated.deductions] == [("pkg", 2, 8)]
 
 
+def test_the_invoice_that_is_checked_by_hand_in_the_readme() -> None:
+    """One hour of a class in twelve windows, with 130 units of free minutes left (billing/README.md)."""
+    seconds = {"audio": 300, "hd": 300, "2k": 1200}
+    usage = [WindowUsage(window * 300, APP, item, seconds[item]) for window in range(12) for item in seconds]
+    version = builtin_policies()["trtc-intl"].version_on(date(2026, 3, 1))
+    free = Payer(id="free-2026-03", remaining=130, ratios=version.free_ratios)
+    rated = rate_day(usage, [free], prices_of("trtc-intl", "USD"))
+    assert [(charge.minutes, charge.deducted_minutes, charge.payable_minutes) for charge in rated.charges] == [
+        (60, 10, 50),
+        (60, 6, 54),
+        (240, 6, 234),
+    ]
+    assert [row.package_units for row in rated.deductions] == [5, 20, 96, 5, 4]
+    assert sum(charge.amount for charge in rated.charges) == Decimal("4.00662")
+
+
 def test_lines_come_by_app_and_item() -> None:
     usage = [WindowUsage(0, app, item, 60) for app in (2, 1) for item in ("4k", "hd", "2k", "audio", "fhd")]
     charges = rate_day(usage, [], prices_of("trtc-intl", "USD")).charges
