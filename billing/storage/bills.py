@@ -183,7 +183,7 @@ def settled_days(conn: Connection, account_id: str, first: date, last: date) -> 
 
 def used_units(conn: Connection, account_id: str) -> dict[str, int]:
     """The package units that the settled days took, by payer id."""
-    return _used_units(conn, account_id, date.max)
+    return _units_by_payer(conn, tables.burn_down, account_id, date.max)
 
 
 def free_grants(conn: Connection, account_id: str) -> dict[date, int]:
@@ -235,8 +235,8 @@ def package_balances(conn: Connection, account_id: str, on: date | None = None) 
     As of the last settled day, or of the end of `on`: then without what begins later.
     """
     upto = on or date.max
-    used = _used_units(conn, account_id, upto)
-    lapsed = _lapsed_units(conn, account_id, upto)
+    used = _units_by_payer(conn, tables.burn_down, account_id, upto)
+    lapsed = _units_by_payer(conn, tables.lapse, account_id, upto)
 
     def balance(payer_id: str, app_id: int | None, valid_from: date, valid_to: date, granted: int) -> PackageBalance:
         return PackageBalance(
@@ -350,14 +350,6 @@ def _posted_charge(row: Row[tuple[object, ...]]) -> PostedCharge:
 
 def _run(row: Row[tuple[object, ...]]) -> Run:
     return Run(**{**row._mapping, "counts": json.loads(row.counts)})
-
-
-def _used_units(conn: Connection, account_id: str, upto: date) -> dict[str, int]:
-    return _units_by_payer(conn, tables.burn_down, account_id, upto)
-
-
-def _lapsed_units(conn: Connection, account_id: str, upto: date) -> dict[str, int]:
-    return _units_by_payer(conn, tables.lapse, account_id, upto)
 
 
 def _units_by_payer(conn: Connection, table: Table, account_id: str, upto: date) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError
@@ -18,6 +18,10 @@ from sqlalchemy.pool import NullPool
 
 import billing
 from billing.errors import BillingError, UsageError
+
+# Alembic takes as long to import as SQLAlchemy; only an upgrade needs it.
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_TIMEOUT_SECONDS = 30
 
@@ -55,7 +59,7 @@ def upgrade(url: str) -> None:
         command.upgrade(migration_config(conn), "head")
 
 
-def migration_config(conn: Connection):  # type: ignore[no-untyped-def]  # alembic is imported when it is needed
+def migration_config(conn: Connection) -> "Config":
     """The configuration of alembic for the migrations of this package, run on `conn`."""
     from alembic.config import Config
 
