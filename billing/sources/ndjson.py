@@ -1,0 +1,205 @@
+"""Rows of JSON, one object a line.
+
+A line ends at LF only; one CR before it is dropped. Blank lines are not rows. Whatever is not one object in valid
+UTF-8, holds `NaN` or `Infinity`, repeats a key (at any depth) or is nested too deeply is `bad_json`. Unknown keys
+are ignored; null counts as absent. Numbers must be integers: `12.0`, `true` and `"12"` are `bad_type`; a room id
+may be an integer and becomes its decimal text.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from billing.event_schema import EVENT_SCHEMA
+from billing.sources.lines import Block, too_long
+from billing.sources.rows import ROW_SCHEMA, Batch, RawRow
+
+ROWS_AT_ONCE = 20_000
+_BEYOND_64_BITS = 1 << 64
+_KINDS = {
+    bool: "true or false",
+    float: "a number with decimals",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+    int: "a number",
+}
+
+Problems = dict[int, tuple[str, str]]  # position of a row → reason and detail, the first that was found
+
+
+class _UnreadableError(Exception):
+    """A value or a line that cannot be read: reason and detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.found = (reason, detail)
+
+
+def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
+    """The rows of a file, one batch for each block of lines."""
+    for block in blocks:
+        lines = [
+            _Line(number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0)
+            for number, line in enumerate(block.lines, block.first)
+        ]
+        yield _batch([line for line in lines if line.text and not line.text.isspace()])
+
+
+def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:
+    """The same for rows that stand on their own; they are numbered by their place, from 1."""
+    for start in range(0, len(texts), ROWS_AT_ONCE):
+        some = texts[start : start + ROWS_AT_ONCE]
+        yield _batch([_Line(number, text.encode(), 0) for number, text in enumerate(some, start + 1)])
+
+
+def line_of(event: Mapping[str, object]) -> str:
+    """An event as one line of JSON in ASCII: its columns in schema order, without those that are absent."""
+    present = {name: event[name] for name in EVENT_SCHEMA if event.get(name) is not None}
+    return json.dumps(present, separators=(",", ":"))
+
+
+class _Line(NamedTuple):
+    number: int
+    text: bytes
+    long_bytes: int  # 0, or the length of a line of which `text` is only the beginning
+
+
+def _batch(lines: Sequence[_Line]) -> Batch:
+    rows: list[Mapping[str, object]] = []
+    problems: Problems = {}
+    for position, line in enumerate(lines):
+        row: Mapping[str, object] = {}
+        if line.long_bytes:
+            problems[position] = too_long(line.long_bytes)
+        else:
+            try:
+                row = parse(line.text)
+            except _UnreadableError as error:
+                problems[position] = error.found
+        rows.append(row)
+
+    def raw(positions: Sequence[int]) -> list[RawRow]:
+        return [
+            RawRow(line.text.decode(errors="backslashreplace"), None if line.long_bytes else "ndjson", None)
+            for line in (lines[position] for position in positions)
+        ]
+
+    numbers = [line.number for line in lines]
+    return Batch(frame=typed(numbers, numbers, rows, problems), raw=raw)
+
+
+def parse(line: bytes) -> Mapping[str, object]:
+    """One line as an object."""
+    try:
+        text = line.decode()
+        row, end = _scan(text, 0)
+        if end == len(text) and type(row) is dict:
+            return row
+    except (ValueError, StopIteration, RecursionError):
+        pass
+    return _parse_carefully(line)
+
+
+def typed(
+    numbers: Sequence[int], lines: Sequence[int], rows: Sequence[Mapping[str, object]], problems: Problems
+) -> pl.DataFrame:
+    """Objects as a frame in `ROW_SCHEMA`; what does not fit its column is null there and a problem of its row."""
+    columns: dict[str, pl.Series] = {}
+    for name in EVENT_SCHEMA:
+        values = [row.get(name) for row in rows]
+        if name == "at":
+            texts = [value if type(value) is str else None for value in values]
+            columns["at_text"] = _column(name, texts, pl.String(), problems)
+            values = [None if type(value) is str else value for value in values]
+        columns[name] = _column(name, values, ROW_SCHEMA[name], problems)
+    found = [problems.get(position, (None, None)) for position in range(len(rows))] if problems else []
+    columns["problem"] = pl.Series([reason for reason, _ in found] or [None] * len(rows), dtype=pl.String)
+    columns["problem_detail"] = pl.Series([detail for _, detail in found] or [None] * len(rows), dtype=pl.String)
+    columns["row"] = pl.Series(numbers, dtype=pl.Int64)
+    columns["line"] = pl.Series(lines, dtype=pl.Int64)
+    return pl.DataFrame({name: columns[name] for name in ROW_SCHEMA})
+
+
+def _column(name: str, values: list[Any], dtype: pl.DataType, problems: Problems) -> pl.Series:
+    fitting = str if dtype == pl.String else int
+    if set(map(type, values)) <= {fitting, type(None)}:
+        try:
+            return pl.Series(name, values, dtype=dtype)
+        except (TypeError, UnicodeEncodeError):  # an integer beyond 64 bits, half of a surrogate pair: find out where
+            pass
+    read = _text if dtype == pl.String else _integer
+    cleaned: list[object] = []
+    for position, value in enumerate(values):
+        try:
+            cleaned.append(read(name, value))
+        except _UnreadableError as error:
+            cleaned.append(None)
+            problems.setdefault(position, error.found)
+    return pl.Series(name, cleaned, dtype=dtype)
+
+
+def _text(name: str, value: object) -> str | None:
+    if name == "room_id" and type(value) is int:
+        if abs(value) >= _BEYOND_64_BITS:
+            raise _UnreadableError("bad_value", "room_id is beyond 64 bits")
+        return str(value)
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise _UnreadableError("bad_type", f"{name} must be text, not {_KINDS[type(value)]}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _UnreadableError("bad_value", f"{name} holds half of a surrogate pair") from None
+    return value
+
+
+def _integer(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int:
+        wanted = "an integer or an RFC 3339 time" if name == "at" else "an integer"
+        raise _UnreadableError("bad_type", f"{name} must be {wanted}, not {_KINDS[type(value)]}")
+    if not -(1 << 63) <= value < 1 << 63:
+        raise _UnreadableError("bad_value", f"{name} is beyond 64 bits")
+    return value
+
+
+def _parse_carefully(line: bytes) -> Mapping[str, object]:
+    """The same as `parse`, slower: with spaces around, with numbers of any length, and with the reason of a failure."""
+    try:
+        row = _careful.decode(line.decode())
+    except UnicodeDecodeError as error:
+        raise _UnreadableError("bad_json", f"bad UTF-8 at byte {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        raise _UnreadableError("bad_json", f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except ValueError as error:
+        raise _UnreadableError("bad_json", str(error)) from None
+    except RecursionError:
+        raise _UnreadableError("bad_json", "nested too deeply") from None
+    if type(row) is not dict:
+        raise _UnreadableError("bad_json", "not an object")
+    return row
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key is repeated in one object")
+    return made
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_integer(digits: str) -> int:
+    """Long runs of digits stand for one number beyond 64 bits: Python refuses to convert thousands of them."""
+    return int(digits) if len(digits) <= 20 else _BEYOND_64_BITS
+
+
+_quick = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_scan = _quick.scan_once  # type: ignore[attr-defined]  # not in the stubs: one value, without `decode`'s search for spaces
+_careful = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_bounded_integer)

@@ -1,0 +1,165 @@
+"""Rows of Parquet: columns by name, other columns ignored, read in batches whatever the size of the row groups.
+
+Integers of any width, texts plain or dictionary-coded, `at` as epoch milliseconds, as a timestamp with a time zone
+(finer parts are cut off) or as RFC 3339 text. A timestamp without a time zone is `no_offset`. Any other type of
+column makes every row that has a value there `bad_type`. The raw text of a row is its event columns as JSON; a
+value of a wrong type is written as `{"<type>": "<value>"}`, so that it stays wrong when the row is tried again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from billing.errors import BillingError
+from billing.event_schema import EVENT_SCHEMA
+from billing.sources.delimited import check_columns
+from billing.sources.rows import INTEGER_COLUMNS, ROW_SCHEMA, TEXT_COLUMNS, Batch, Problem, RawRow, first_problem
+
+BATCH_ROWS = 250_000
+BATCH_BYTES = 64 << 20
+MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
+FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
+_MAGIC = b"PAR1"
+_TICKS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
+
+
+def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
+    """The rows of an open file called `name`, or a `BillingError`."""
+    _check_footer(name, content)
+    try:
+        file = pq.ParquetFile(content)
+        check_columns(name, file.schema_arrow.names)
+        columns = [column for column in file.schema_arrow.names if column in EVENT_SCHEMA]
+        first = 1
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=columns):
+            yield _batch(batch, first)
+            first += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise BillingError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _check_footer(name: str, content: IO[bytes]) -> None:
+    size = content.seek(0, 2)
+    content.seek(max(0, size - 8))
+    end = content.read(8)
+    content.seek(0)
+    if size < 12 or content.read(4) != _MAGIC or end[4:] != _MAGIC:
+        raise BillingError(f"{name}: not a Parquet file, or only a part of one")
+    if int.from_bytes(end[:4], "little") > FOOTER_LIMIT_BYTES:
+        raise BillingError(f"{name}: the description of its columns is too large: keep the columns of an event only")
+    content.seek(0)
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows are read at once: fewer where rows are large."""
+    stored: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    row_bytes: int = stored // max(1, metadata.num_rows) + 1
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
+
+
+def _batch(batch: pa.RecordBatch, first: int) -> Batch:
+    columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
+    columns["line"] = columns["row"]
+    misfits: dict[str, _Column] = {}
+    problems: list[Problem] = []
+    for name in (name for name in EVENT_SCHEMA if name in batch.schema.names):
+        column = _read(name, batch.column(name))
+        columns["at_text" if name == "at" and column.values.dtype == pl.String else name] = column.values
+        if column.misfit.any():
+            misfits[name] = column
+            problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
+    problem, detail = first_problem(problems)
+    frame = pl.DataFrame(columns).with_columns(problem=problem, problem_detail=detail)
+    frame = frame.with_columns(pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in columns)
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
+
+    def raw(positions: Sequence[int]) -> list[RawRow]:
+        rows = frame[list(positions)].rows(named=True)
+        return [RawRow(_json(batch, misfits, at, row), "ndjson", None) for at, row in zip(positions, rows, strict=True)]
+
+    return Batch(frame=frame, raw=raw)
+
+
+class _Column(NamedTuple):
+    """What could be read of a column, null where nothing could; `misfit`: where there was something all the same."""
+
+    values: pl.Series
+    misfit: pl.Series
+    reason: str
+    detail: str
+
+
+def _read(name: str, column: pa.Array) -> _Column:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values, reason, detail = _values(name, column)
+    return _Column(
+        values, pl.Series(column.is_valid().to_numpy(zero_copy_only=False)) & values.is_null(), reason, detail
+    )
+
+
+def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
+    """What could be read of a column, and the reason and detail of what could not."""
+    kind = column.type
+    if _is_text(kind) and (name in TEXT_COLUMNS or name == "at"):
+        return _texts(column), "bad_value", f"{name} is not valid UTF-8"
+    if pa.types.is_integer(kind) and name in INTEGER_COLUMNS:
+        return _series(column).cast(pl.Int64, strict=False), "bad_value", f"{name} is beyond 64 bits"
+    if pa.types.is_integer(kind) and name == "room_id":
+        return _series(column).cast(pl.String), "bad_value", ""
+    if pa.types.is_timestamp(kind) and name == "at":
+        ticks = _series(column.cast(pa.int64()))
+        milliseconds = ticks * 1000 if kind.unit == "s" else ticks // _TICKS_PER_MS[kind.unit]
+        if kind.tz is None:
+            milliseconds = milliseconds.clear(len(milliseconds))
+        return milliseconds, "no_offset", "at is a timestamp without a time zone"
+    wanted = "text" if name in TEXT_COLUMNS else "an integer"
+    return pl.Series([None] * len(column), dtype=ROW_SCHEMA[name]), "bad_type", f"{name} must be {wanted}, not {kind}"
+
+
+def _series(column: pa.Array) -> pl.Series:
+    return pl.Series(pl.from_arrow(column))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _texts(column: pa.Array) -> pl.Series:
+    """A column of text; null where it is not valid UTF-8, which a Parquet file does not promise."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return pl.Series([_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()], dtype=pl.String)
+    return _series(column)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _json(batch: pa.RecordBatch, misfits: Mapping[str, _Column], position: int, row: dict[str, object]) -> str:
+    """The event columns of one row as JSON."""
+    row["at"] = row["at_text"] if row["at"] is None else row["at"]
+    written = {name: row[name] for name in EVENT_SCHEMA if row[name] is not None}
+    for name, column in misfits.items():
+        if column.misfit[position]:
+            written[name] = _misfit(batch.column(name)[position])
+    return json.dumps(written, ensure_ascii=False)
+
+
+def _misfit(value: pa.Scalar) -> object:
+    if pa.types.is_timestamp(value.type) and value.type.tz is None:
+        return value.cast(pa.string()).as_py()  # read again, it still has no offset
+    try:
+        text = str(value.as_py())
+    except (ValueError, OverflowError):
+        text = "unreadable"
+    return {str(value.type): text[:MISFIT_CHARACTERS]}

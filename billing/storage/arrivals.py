@@ -1,0 +1,177 @@
+"""Arrivals: the accepted rows of one ingest, on their way into the event log.
+
+They are held on disk, until the whole file is read, in parts of at most about 500,000 rows. Then each UTC day is
+compared with itself and with what the log holds of that day. Rows with one key (app, event id) are one event: the
+first stands, one in the log before any that arrives, then by row; another with the same billed columns is a
+duplicate, one with others a conflict.
+
+Keys are compared by a 64-bit hash, and only where hashes are equal by the texts themselves.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from billing.event_schema import BILLED_COLUMNS, EVENT_SCHEMA
+from billing.storage.event_log import DAY_MS, DataFile, EventLog, day_of
+
+PART_ROWS = 500_000
+PART_BYTES = 128 << 20
+FILE_ROWS = 1_000_000
+KEYS_AT_ONCE = 16_000_000  # hashes compared at once: 16 bytes each
+SUSPECTS_AT_ONCE = 2_000_000  # rows compared at once, with their texts
+
+_KEY = ["app_id", "event_id"]
+_COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
+
+
+class _Segment(NamedTuple):
+    """The rows of one day in a part: they follow each other there."""
+
+    path: Path
+    offset: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of the arrivals: files to commit, and how many rows were what. `conflicts` are row numbers."""
+
+    files: list[DataFile]
+    accepted: int
+    duplicates: int
+    conflicts: pl.Series
+
+
+class Arrivals:
+    """The rows of the ingest `ingest_id`, held in `directory`, which must be empty and is the caller's to remove."""
+
+    def __init__(self, log: EventLog, directory: Path, ingest_id: int) -> None:
+        self._log = log
+        self._directory = directory
+        self._ingest_id = ingest_id
+        self._held: list[pl.DataFrame] = []
+        self._held_rows = self._held_bytes = self._parts = 0
+        self._segments: dict[date, list[_Segment]] = defaultdict(list)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Takes rows with the columns `row` (rising) and those of `EVENT_SCHEMA`."""
+        if rows.is_empty():
+            return
+        self._held.append(rows)
+        self._held_rows += rows.height
+        self._held_bytes += int(rows.estimated_size())
+        if self._held_rows >= PART_ROWS or self._held_bytes >= PART_BYTES:
+            self._store()
+
+    def settle(self) -> Settled:
+        """Writes what is new to the log's directory; the caller commits it."""
+        self._store()
+        files: list[DataFile] = []
+        duplicates = 0
+        conflicts = pl.Series("row", [], dtype=pl.Int64)
+        for day in sorted(self._segments):
+            repeats = self._repeats(day)
+            duplicates += repeats.height - int(repeats["conflict"].sum())
+            conflicts.append(repeats.filter("conflict")["row"])
+            for events in self._new_events(day, repeats["row"].sort()):
+                files.append(self._log.write(events, day, ingest_id=self._ingest_id, number=len(files)))
+        return Settled(
+            files=files, accepted=sum(file.rows for file in files), duplicates=duplicates, conflicts=conflicts.sort()
+        )
+
+    def _store(self) -> None:
+        """Writes what is held to a part, the rows of each day together."""
+        if not self._held:
+            return
+        day = pl.col("at") // DAY_MS
+        rows = pl.concat(self._held).with_columns(key=_key_hash())
+        days = rows.group_by(day.alias("day"), maintain_order=True).agg(rows=pl.len(), at=pl.col("at").first())
+        if days.height > 1:
+            days, rows = days.sort("day"), rows.sort(day, maintain_order=True)
+        path = self._directory / f"{self._parts:06d}.arrow"
+        rows.write_ipc(path)
+        offset = 0
+        for _, length, at in days.iter_rows():
+            self._segments[day_of(at)].append(_Segment(path, offset, length))
+            offset += length
+        self._parts += 1
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
+
+    def _arrived(self, day: date) -> pl.LazyFrame:
+        """The rows of a day, with `row` and `key`."""
+        return pl.concat([_scan(segment) for segment in self._segments[day]])
+
+    def _known(self, day: date) -> pl.LazyFrame:
+        """What the log holds of a day, in the same columns; these rows come before all that arrive."""
+        events = self._log.scan_day(day)
+        return events.select(*EVENT_SCHEMA, row=pl.lit(0, pl.Int64)).with_columns(key=_key_hash())
+
+    def _repeats(self, day: date) -> pl.DataFrame:
+        """Rows that are not the first with their key: `row`, `conflict`."""
+        known = self._known(day)
+        known_rows = self._log.scan_day(day).select(pl.len()).collect().item()
+        rounds = 1 + (known_rows + sum(segment.rows for segment in self._segments[day])) // KEYS_AT_ONCE
+        found = [pl.DataFrame(schema={"row": pl.Int64, "conflict": pl.Boolean})]
+        for turn in range(rounds):
+            suspects = _suspects(self._arrived(day), known, pl.col("key") % rounds == turn)
+            found.extend(
+                _compared(self._arrived(day), known, some.to_frame()) for some in _slices(suspects, SUSPECTS_AT_ONCE)
+            )
+        return pl.concat(found)
+
+    def _new_events(self, day: date, repeats: pl.Series) -> Iterator[pl.DataFrame]:
+        """The rows of a day that are not `repeats` (sorted), in pieces of about `FILE_ROWS`."""
+        held: list[pl.DataFrame] = []
+        for segment in self._segments[day]:
+            rows = _scan(segment).select("row", *EVENT_SCHEMA).collect()
+            here = repeats.filter(repeats.is_between(rows["row"][0], rows["row"][-1]))
+            if len(here):
+                rows = rows.filter(~pl.col("row").is_in(here.implode()))
+            held.append(rows)
+            if sum(frame.height for frame in held) >= FILE_ROWS:
+                yield pl.concat(held)
+                held = []
+        if any(frame.height for frame in held):
+            yield pl.concat(held)
+
+
+def _scan(segment: _Segment) -> pl.LazyFrame:
+    return pl.scan_ipc(segment.path, glob=False).slice(segment.offset, segment.rows)
+
+
+def _key_hash() -> pl.Expr:
+    return pl.col("event_id").hash(1) ^ pl.col("app_id").hash(2)
+
+
+def _suspects(arrived: pl.LazyFrame, known: pl.LazyFrame, share: pl.Expr) -> pl.Series:
+    """The hashes, of those in this share, that more than one row has."""
+    keys = arrived.select("key").filter(share).collect()["key"]
+    repeated = keys.filter(keys.is_duplicated()).unique()
+    known_keys = known.select("key").filter(share).collect(engine="streaming")["key"]
+    return pl.concat([repeated, keys.filter(keys.is_in(known_keys.implode()))]).unique()
+
+
+def _slices(suspects: pl.Series, length: int) -> Iterator[pl.Series]:
+    for offset in range(0, len(suspects), length):
+        yield suspects.slice(offset, length)
+
+
+def _compared(arrived: pl.LazyFrame, known: pl.LazyFrame, suspects: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows with these hashes, those that are not the first with their key: `row`, `conflict`."""
+    columns = ["row", *_KEY, *_COMPARED]
+    rows = pl.concat(
+        [
+            side.join(suspects.lazy(), on="key", how="semi").select(columns).collect(engine="streaming")
+            for side in (known, arrived)
+        ]
+    ).sort("row")
+    first = rows.unique(_KEY, keep="first", maintain_order=True)
+    pairs = rows.join(first, on=_KEY, suffix="_first").filter(pl.col("row") != pl.col("row_first"))
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_first")) for name in _COMPARED)
+    return pairs.select("row", conflict=~same)

@@ -1,0 +1,176 @@
+"""The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
+
+Rows have the event columns and `ingest_id`, the number of the ingest that brought them: 1, 2, 3 … in the order of
+commits. One ingest of one file is one Delta commit, whose metadata says which file it was and what was counted. The
+log holds every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers
+see whole commits only.
+
+What was known at the time of a run is `ingest_id <= N`, not a version of the table: old versions may be cleaned up.
+The last id is an application transaction of the table, which survives that.
+"""
+
+import json
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction
+
+from billing.event_schema import EVENT_SCHEMA
+
+LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64()})
+DAY_MS = 86_400_000
+
+_PARTITION = "day"
+_TRANSACTION = "billing-ingest"
+_BOUNDED = ["app_id", "at", "ingest_id"]  # columns whose least and largest value the log knows of every file
+_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
+_DELTA_SCHEMA = Schema(
+    [
+        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
+        Field(_PARTITION, PrimitiveType("date")),
+    ]
+)
+# Old log entries hold what each ingest counted: they are kept.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A Parquet file of events of one day, in its place in the log's directory but not committed."""
+
+    path: str  # relative to the directory of the log
+    day: date
+    rows: int
+    size: int
+    least: Mapping[str, int]
+    largest: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """The table in `directory`, which is created by its first commit."""
+
+    directory: Path
+
+    def scan(
+        self, start: int, end: int, *, ingest_id: int | None = None, apps: Collection[int] | None = None
+    ) -> pl.LazyFrame:
+        """Events with `start <= at // 1000 < end` (epoch seconds), in `LOG_SCHEMA`, in no order.
+
+        Only those of the first `ingest_id` ingests, and of `apps`, when these are given. Only files of these days
+        are read.
+        """
+        start_ms, end_ms = start * 1000, end * 1000
+        wanted: list[tuple[str, str, object]] = [
+            (_PARTITION, ">=", day_of(start_ms)),
+            (_PARTITION, "<=", day_of(end_ms - 1)),
+            ("at", ">=", start_ms),
+            ("at", "<", end_ms),
+        ]
+        rows = pl.col("at").is_between(start_ms, end_ms, closed="left")
+        if ingest_id is not None:
+            wanted.append(("ingest_id", "<=", ingest_id))
+            rows &= pl.col("ingest_id") <= ingest_id
+        if apps is not None:
+            rows &= pl.col("app_id").is_in(sorted(apps))
+        return self._read(wanted).filter(rows)
+
+    def scan_day(self, day: date) -> pl.LazyFrame:
+        """All events of a UTC day."""
+        return self._read([(_PARTITION, "=", day)])
+
+    def version(self) -> int | None:
+        """The version of the Delta table; None before the first commit."""
+        table = self._table()
+        return table.version() if table else None
+
+    def last_ingest_id(self) -> int:
+        """The number of the last committed ingest; 0 when there is none."""
+        table = self._table()
+        return (table.transaction_version(_TRANSACTION) or 0) if table else 0
+
+    def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
+        """The oldest `at` (ms) of each of the apps that has events: reads day after day, until all are found."""
+        table = self._table()
+        sought = set(apps)
+        found: dict[int, int] = {}
+        days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
+        for day in days:
+            if not sought:
+                break
+            may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
+            events = self._read(may_hold).filter(pl.col("app_id").is_in(sorted(sought)))
+            found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
+            sought -= found.keys()
+        return found
+
+    def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
+        """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
+
+        Nobody sees them before `commit`.
+        """
+        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
+        target = self.directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rows = events.select(*EVENT_SCHEMA, ingest_id=pl.lit(ingest_id, pl.Int64))
+        rows.write_parquet(target, compression="lz4")
+        bounds = rows.select(
+            pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
+        ).row(0, named=True)
+        return DataFile(path=path, day=day, rows=rows.height, size=target.stat().st_size, **bounds)
+
+    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
+        """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit."""
+        table = self._table() or DeltaTable.create(
+            str(self.directory), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
+        )
+        table.create_write_transaction(
+            [_added(file) for file in files],
+            mode="append",
+            schema=_DELTA_SCHEMA,
+            partition_by=[_PARTITION],
+            commit_properties=CommitProperties(
+                custom_metadata={"ingest_id": ingest_id, **metadata},
+                app_transactions=[Transaction(_TRANSACTION, ingest_id)],
+            ),
+        )
+
+    def discard_uncommitted(self) -> None:
+        """Removes the files that an ingest has written which was killed before its commit."""
+        for path in self.directory.glob(f"{_PARTITION}=*/{self.last_ingest_id() + 1:010d}-*.parquet"):
+            path.unlink()
+
+    def _table(self) -> DeltaTable | None:
+        directory = str(self.directory)
+        return DeltaTable(directory) if DeltaTable.is_deltatable(directory) else None
+
+    def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
+        """The rows of the files that may hold what is wanted."""
+        table = self._table()
+        files = table.file_uris(file_pruning_predicate=wanted) if table else []
+        if not files:
+            return pl.LazyFrame(schema=LOG_SCHEMA)
+        return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False)
+
+
+def day_of(at_ms: int) -> date:
+    """The UTC day that holds an instant."""
+    return date(1970, 1, 1) + timedelta(days=at_ms // DAY_MS)
+
+
+def _added(file: DataFile) -> AddAction:
+    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={_PARTITION: file.day.isoformat()},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(statistics),
+    )
