@@ -1,0 +1,33 @@
+"""Tiers: which item a second of received video is, by pixel area and by policy.
+
+*aggregate*: the areas of all streams received at that moment are summed, and the second is one second in the tier of the sum.
+*per_stream*: every received stream is a second of its own in the tier of its own area; areas are never summed.
+"""
+
+from dataclasses import dataclass
+
+AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class TierRule:
+    """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None)."""
+
+    per_stream: bool
+    tiers: tuple[tuple[str, int | None], ...]
+
+    def __post_init__(self) -> None:
+        tops = [top for _, top in self.tiers]
+        bounds = [top for top in tops if top is not None]
+        if len(bounds) != len(tops) - 1 or tops[-1] is not None or bounds != sorted(set(bounds)):
+            raise ValueError(f"tiers must ascend and end with one without a bound: {self.tiers}")
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """The inclusive top areas of all tiers but the last."""
+        return tuple(top for _, top in self.tiers if top is not None)
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """The items of the tiers, ascending."""
+        return tuple(item for item, _ in self.tiers)

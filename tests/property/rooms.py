@@ -1,0 +1,69 @@
+"""Hypothesis strategies for rooms: lists of events as plain rows, often in the same second and often at odds with each other."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.oracle import ORDER
+
+SIZES = [
+    (320, 180),
+    (640, 480),
+    (640, 481),
+    (1280, 720),
+    (1920, 1080),
+    (1921, 1080),
+    (2560, 1440),
+    (3840, 2160),
+    (16384, 16384),
+]
+GAPS = [0, 0, 0, 0, 0, 1, 1, 2, 7, 60, 89, 90, 91, 299, 300, 301, 3600, 40_000, 86_399, 86_400, 86_401]
+MILLISECONDS = [0, 0, 0, 1, 500, 999]
+KINDS = [*ORDER, "enter", "enter", "video_on", "video_on", "video_on"]
+STREAMS = ["a/camera", "b/camera", "a/screen"]
+ROOMS_PER_EXAMPLE = 10
+
+_step = st.tuples(
+    st.sampled_from(GAPS),
+    st.sampled_from(MILLISECONDS),
+    st.sampled_from(KINDS),
+    st.integers(1, 4),  # user
+    st.sampled_from([0, 0, 0, 1]),  # seq
+    st.sampled_from(STREAMS),
+    st.sampled_from(SIZES),
+    st.integers(0, 9),  # beginning of the event id
+)
+
+
+def rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """The events of ten rooms, which share their users and lie in different apps, from epoch second `start` on."""
+    steps = st.lists(_step, min_size=1, max_size=15)
+    return st.lists(steps, min_size=ROOMS_PER_EXAMPLE, max_size=ROOMS_PER_EXAMPLE).map(
+        lambda drawn: [
+            event
+            for number, room in enumerate(drawn)
+            for event in _events(room, start, apps[number % len(apps)], f"r{number}")
+        ]
+    )
+
+
+def _events(steps: list[Any], start: int, app: int, room: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    at = start * 1000
+    for number, (gap, milliseconds, kind, user, seq, stream, size, letter) in enumerate(steps):
+        at += gap * 1000 + milliseconds
+        rows.append(
+            {
+                "event_id": f"{letter}-{room}-{number}",
+                "app_id": app,
+                "room_id": room,
+                "user_id": None if kind == "dismiss" else f"u{user}",
+                "at": at,
+                "seq": seq,
+                "type": kind,
+                "stream": stream if kind.startswith("video") else None,
+                "width": size[0] if kind == "video_on" else None,
+                "height": size[1] if kind == "video_on" else None,
+            }
+        )
+    return rows
