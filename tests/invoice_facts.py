@@ -1,4 +1,4 @@
-"""A month's facts for the tests of the invoice: charges, deductions and balances that follow from windows and payers."""
+"""A month's facts for the tests of the invoice: charges, deductions and balances that follow from its windows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ TOP_AREAS = {"audio": None, "hd": 921_600, "fhd": 2_073_600, "2k": 3_686_400, "4
 
 @dataclass
 class Month:
-    """Windows that were used, as (app, day, start in seconds from the day's begin, item, seconds), and who pays for them."""
+    """Windows as (app, day, seconds since the day began, item, seconds used), and each payer's package minutes."""
 
     windows: Sequence[tuple[int, date, int, str, int]]
     granted: Mapping[str, int] = field(default_factory=dict)

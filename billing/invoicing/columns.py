@@ -8,13 +8,13 @@ from billing.invoicing.table import Column, Kind, Table
 from billing.periods import time_zone
 
 KEYS = (
-    Column(header="Account", width=14),
-    Column(header="Month", width=10),
-    Column(header="App", width=14, kind=Kind.CODE),
+    Column(header="Account", width=12),
+    Column(header="Month", width=9),
+    Column(header="App", width=12, kind=Kind.CODE),
 )
-DAY = Column(header="Day", width=12, kind=Kind.DAY)
-ITEM = Column(header="Item", width=9)
-WINDOW = Column(header="Window start", width=27)
+DAY = Column(header="Day", width=11, kind=Kind.DAY)
+ITEM = Column(header="Item", width=8)
+WINDOW = Column(header="Window start", width=26)
 
 # `Table` with the row limit of the workbook.
 MakeTable = Callable[..., Table]
@@ -26,7 +26,7 @@ _LONGEST_NUMBER = 10**15
 def keys(invoice: Invoice, app_id: int | None) -> tuple[str, str, str | int]:
     """The account, the month and the app (None: all of them) of a row."""
     app = "all apps" if app_id is None else app_id if app_id < _LONGEST_NUMBER else str(app_id)
-    return invoice.facts.account.id, f"{invoice.facts.month:%Y-%m}", app
+    return invoice.facts.account.id, invoice.facts.month.isoformat()[:7], app
 
 
 def zone_of(invoice: Invoice) -> ZoneInfo:

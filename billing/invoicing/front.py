@@ -16,19 +16,19 @@ def line_table(invoice: Invoice, make: MakeTable) -> Table:
     """The lines of the invoice under its head."""
     columns = (
         *KEYS,
-        Column(header="App name", width=24),
+        Column(header="App name", width=20),
         ITEM,
-        Column(header="First day", width=12, kind=Kind.DAY),
-        Column(header="Last day", width=12, kind=Kind.DAY),
-        Column(header="Seconds", width=14, kind=Kind.COUNT),
-        Column(header="Minutes", width=12, kind=Kind.COUNT),
-        Column(header="Deducted", width=12, kind=Kind.COUNT),
-        Column(header="Payable", width=12, kind=Kind.COUNT),
-        Column(header="List price per 1,000", width=12, kind=Kind.PRICE),
-        Column(header="Unit price per minute", width=13, kind=Kind.PRICE),
-        Column(header="List amount", width=17, kind=Kind.AMOUNT),
-        Column(header="Contract discount", width=15, kind=Kind.AMOUNT),
-        Column(header="Amount", width=17, kind=Kind.AMOUNT),
+        Column(header="First day", width=11, kind=Kind.DAY),
+        Column(header="Last day", width=11, kind=Kind.DAY),
+        Column(header="Seconds", width=13, kind=Kind.COUNT),
+        Column(header="Minutes", width=11, kind=Kind.COUNT),
+        Column(header="Deducted", width=11, kind=Kind.COUNT),
+        Column(header="Payable", width=11, kind=Kind.COUNT),
+        Column(header="List price per 1,000", width=11, kind=Kind.PRICE),
+        Column(header="Unit price per minute", width=12, kind=Kind.PRICE),
+        Column(header="List amount", width=15, kind=Kind.AMOUNT),
+        Column(header="Contract discount", width=14, kind=Kind.AMOUNT),
+        Column(header="Amount", width=15, kind=Kind.AMOUNT),
     )
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
@@ -86,7 +86,7 @@ def _head(invoice: Invoice, result: Value) -> tuple[Row, ...]:
         *(("Policy", f"{policy.name} ({policy.id}), valid from {policy.valid_from}") for policy in facts.policies),
         *(("Contract", text) for text in facts.contract),
     ]
-    title = Cell(f"Invoice {facts.month:%Y-%m}", role=Role.TITLE)
+    title = Cell(f"Invoice {facts.month:%Y-%m}, draft", role=Role.TITLE)
     checks = (Cell("Checks", role=Role.LABEL), Cell(result, Kind.RESULT))
     return (
         (title, *(None,) * 13, *checks),
@@ -109,10 +109,10 @@ def _party(label: str, name: str, address: str | None) -> list[Row]:
 
 def _status(invoice: Invoice) -> str:
     if invoice.billed_through is None:
-        return "Draft without a number: no day of the month is billed yet."
+        return "A draft has no number. No day of the month is billed yet."
     if not invoice.is_finished:
-        return f"Draft without a number: billed through {invoice.billed_through}, the month is not finished."
-    return "Draft without a number."
+        return f"A draft has no number. Billed through {invoice.billed_through}: the month is not finished."
+    return "A draft has no number."
 
 
 def _period(invoice: Invoice) -> str:

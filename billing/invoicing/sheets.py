@@ -275,7 +275,7 @@ def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
             Column(header="Reason", width=22),
             Column(header="Seconds", width=15, kind=Kind.COUNT),
             Column(header="Share of app", width=14, kind=Kind.SHARE),
-            Column(header="What it means", width=100),
+            Column(header="What it means", width=84),
         ),
         count=len(reasons),
         rows=rows,

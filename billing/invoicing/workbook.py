@@ -13,9 +13,10 @@ from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
+from io import TextIOWrapper
 from pathlib import Path
 from string import ascii_uppercase
-from typing import IO, Any
+from typing import IO, Any, Literal
 from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -69,9 +70,9 @@ def write_workbook(
     `progress` is called with the number of rows written since it was called last. Raises `BillingError` when the file
     cannot be written.
     """
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise BillingError(f"cannot write {path}: the directory {path.parent} does not exist; create it first")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise BillingError(f"cannot write {path}: it is a directory; give the name of a file such as invoice.xlsx")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -131,11 +132,10 @@ class _Archive(ZipFile):
         head = head.replace('<dimension ref="A1:A1"', f'<dimension ref="A1:{_last_cell(page)}"')
         info = ZipInfo(arcname)
         info.compress_type = ZIP_DEFLATED
-        with self.open(info, "w", force_zip64=True) as entry:
-            entry.write(f"{head}<sheetData>".encode())
-            for row in self._rows(page):
-                entry.write(row.encode())
-            entry.write(f"</sheetData>{tail}".encode())
+        with TextIOWrapper(self.open(info, "w", force_zip64=True), encoding="utf-8", newline="\n") as entry:
+            entry.write(f"{head}<sheetData>")
+            entry.writelines(self._rows(page))
+            entry.write(f"</sheetData>{tail}")
 
 
 def _last_cell(page: Sheet) -> str:
@@ -180,17 +180,19 @@ def _row(number: int, row: Row, column_styles: Sequence[int], styles: _Styles) -
 
 
 _HEIGHTS = {
-    role: f' ht="{points}" customHeight="1"' for role, points in ((Role.TITLE, 26), (Role.HEADER, 34), (Role.GRAND, 22))
+    role: f' ht="{points}" customHeight="1"' for role, points in ((Role.TITLE, 26), (Role.HEADER, 30), (Role.GRAND, 22))
 }
 
 
 def _cell(reference: str, style: int, value: Value) -> str:
     start = f'<c r="{reference}" s="{style}"'
     match value:
-        case None:
-            return f"{start}/>"
+        case int():
+            return f"{start}><v>{value}</v></c>"
         case str():
             return f'{start} t="inlineStr"><is>{_text_xml(value)}</is></c>'
+        case None:
+            return f"{start}/>"
         case Formula(text, result):
             kind = ' t="str"' if isinstance(result, str) else ""
             return f"{start}{kind}><f>{escape(text)}</f><v>{_content(result)}</v></c>"
@@ -243,9 +245,11 @@ def _style(frame: Worksheet, kind: Kind, role: Role, currency: str) -> int:
     cell.border = _BORDERS.get(role, Border())
     if role in (Role.HEADER, Role.GRAND):
         cell.fill = PatternFill("solid", fgColor=_BAND)
-    left = kind in (Kind.TEXT, Kind.CODE, Kind.DAY)
+    horizontal = _ALIGNMENTS.get(kind, "right")
     cell.alignment = Alignment(
-        horizontal="center" if kind is Kind.RESULT else "left" if left else "right",
+        horizontal=horizontal,
+        # Keeps a number off the text of the next column.
+        indent=1 if horizontal == "right" else 0,
         vertical="center" if role in (Role.HEADER, Role.GRAND, Role.TITLE) else "bottom",
         wrap_text=heading,
     )
@@ -276,6 +280,12 @@ _FONTS = {
     Role.LABEL: Font(name="Calibri", size=10, bold=True, color=_GREY),
     Role.NOTE: Font(name="Calibri", size=10, italic=True, color=_GREY),
 }
+_ALIGNMENTS: dict[Kind, Literal["left", "center"]] = {
+    Kind.TEXT: "left",
+    Kind.CODE: "left",
+    Kind.DAY: "left",
+    Kind.RESULT: "center",
+}
 _THIN = Side(style="thin", color=_RULE)
 _BORDERS = {
     Role.HEADER: Border(bottom=_THIN),
@@ -301,9 +311,10 @@ def _set_up(frame: Worksheet, page: Sheet, invoice: Invoice) -> None:
     frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, 0
     frame.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     frame.print_title_rows = f"{page.header_row}:{page.header_row}"
-    frame.page_margins = PageMargins(left=0.4, right=0.4, top=0.6, bottom=0.6)
+    frame.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.7, header=0.3, footer=0.3)
     facts = invoice.facts
-    account_month_sheet = _text(f"{facts.account.id} · {facts.month:%Y-%m} · {page.name}").replace("&", "&&")
+    # Excel takes 255 characters, in which an ampersand begins a code.
+    account_month_sheet = f"{_text(facts.account.id)[:80]} · {facts.month:%Y-%m} · {page.name}".replace("&", "&&")
     frame.HeaderFooter.oddFooter = HeaderFooterItem(
         left=_HeaderFooterPart(text=account_month_sheet), right=_HeaderFooterPart(text="Page &P of &N")
     )
@@ -340,7 +351,7 @@ def _bar_chart(frame: Worksheet, page: Sheet, chart: Chart) -> BarChart:
     bars = BarChart()
     bars.type, bars.grouping, bars.overlap, bars.gapWidth = "col", "stacked", 100, 40
     bars.title, bars.y_axis.title = chart.title, chart.value_title
-    bars.width, bars.height = 26, 14
+    bars.width, bars.height = 22, 13
     for column in chart.series:
         bars.add_data(
             Reference(frame, min_col=column + 1, min_row=page.header_row, max_row=page.last_row), titles_from_data=True

@@ -1,0 +1,255 @@
+"""The sheets of an invoice as values."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+
+from billing.invoicing.invoice import Facts, ReasonSeconds, WindowSeconds, make_invoice
+from billing.invoicing.sheets import REASONS, sheets
+from billing.invoicing.table import Cell, Formula, Row, Sheet
+from tests.invoice_facts import Month
+
+DAY = date(2026, 3, 2)
+APPS = {1: "One", 2: "Two"}
+USAGE = [
+    (1, DAY, 0, "audio", 30),
+    (1, DAY, 300, "audio", 20),
+    (1, DAY, 600, "audio", 40),
+    (1, DAY, 600, "hd", 61),
+    (2, DAY, 600, "2k", 300),
+    (2, DAY + timedelta(days=1), 0, "hd", 59),
+]
+
+
+def month(**other: object) -> Month:
+    return Month(windows=USAGE, granted={"free-2026-03": 10}, apps=APPS, **other)  # type: ignore[arg-type]
+
+
+def sheet_of(facts: Facts, name: str, row_limit: int = 1_048_576) -> Sheet:
+    return next(sheet for sheet in sheets(make_invoice(facts), row_limit=row_limit) if sheet.name == name)
+
+
+def plain_rows(rows: Sequence[Row]) -> list[list[object]]:
+    """The values of rows: results for formulas, no styles."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Cell):
+            return plain(value.value)
+        return value.result if isinstance(value, Formula) else value
+
+    return [[plain(value) for value in row] for row in rows]
+
+
+def column(sheet: Sheet, header: str) -> list[object]:
+    place = [column.header for column in sheet.columns].index(header)
+    return [row[place] for row in plain_rows(list(sheet.rows()))]
+
+
+def verdict(facts: Facts) -> object:
+    return plain_rows(sheet_of(facts, "Checks").head)[1][2]
+
+
+def test_the_sheets_come_in_the_order_from_the_total_to_the_detail() -> None:
+    assert [sheet.name for sheet in sheets(make_invoice(month().facts()))] == [
+        "Invoice",
+        "Minutes",
+        "Daily",
+        "5-minute",
+        "Deductions",
+        "Packages",
+        "Reasons",
+        "Reasons by day",
+        "Prices",
+        "Checks",
+    ]
+
+
+def test_every_row_of_every_table_begins_with_account_month_and_app() -> None:
+    for sheet in sheets(make_invoice(month().facts())):
+        assert [column.header for column in sheet.columns[:3]] == ["Account", "Month", "App"]
+        rows = plain_rows(list(sheet.rows()))
+        assert len(rows) == sheet.row_count
+        assert {tuple(row[:2]) for row in rows} == {("acme", "2026-03")}
+        assert {row[2] for row in rows} <= {1, 2, "all apps"}
+
+
+def test_daily_and_5_minute_have_a_column_for_each_item_in_seconds() -> None:
+    facts = month().facts()
+    assert plain_rows(list(sheet_of(facts, "Daily").rows())) == [
+        ["acme", "2026-03", 1, DAY, 90, 61, 0, 0, 0, 151],
+        ["acme", "2026-03", 2, DAY, 0, 0, 0, 300, 0, 300],
+        ["acme", "2026-03", 2, DAY + timedelta(days=1), 0, 59, 0, 0, 0, 59],
+    ]
+    windows = sheet_of(facts, "5-minute")
+    assert plain_rows(list(windows.rows()))[2] == [
+        "acme",
+        "2026-03",
+        1,
+        DAY,
+        "2026-03-02T00:10:00+09:00",
+        40,
+        61,
+        0,
+        0,
+        0,
+        101,
+    ]
+    assert plain_rows(windows.foot)[0][5:] == [90, 120, 0, 300, 0, 510]
+
+
+def test_deductions_name_window_item_minutes_and_package() -> None:
+    assert plain_rows(list(sheet_of(month().facts(), "Deductions").rows())) == [
+        ["acme", "2026-03", 1, DAY, "2026-03-02T00:00:00+09:00", "audio", 1, 1, "free-2026-03"],
+        ["acme", "2026-03", 1, DAY, "2026-03-02T00:10:00+09:00", "audio", 1, 1, "free-2026-03"],
+        ["acme", "2026-03", 1, DAY, "2026-03-02T00:10:00+09:00", "hd", 2, 8, "free-2026-03"],
+    ]
+
+
+def test_the_hour_that_exists_twice_has_windows_that_can_be_told_apart() -> None:
+    """2026-10-25 in Berlin, 02:00 summer time and 02:00 winter time."""
+    day = date(2026, 10, 25)
+    facts = Month(
+        windows=[(1, day, 7200, "audio", 60), (1, day, 10800, "audio", 60)],
+        month=date(2026, 10, 1),
+        timezone="Europe/Berlin",
+        apps=APPS,
+    ).facts()
+    assert column(sheet_of(facts, "5-minute"), "Window start") == [
+        "2026-10-25T02:00:00+02:00",
+        "2026-10-25T02:00:00+01:00",
+    ]
+    period = next(row for row in plain_rows(sheet_of(facts, "Invoice").head) if row[:1] == ["Period"])
+    assert period[2] == "2026-10-01T00:00:00+02:00 to 2026-11-01T00:00:00+01:00, the end not included"
+
+
+def test_a_table_that_does_not_fit_goes_on_on_a_further_sheet_and_the_formulas_cover_all() -> None:
+    """100 windows on sheets of at most 60 rows."""
+    facts = Month(windows=[(1, DAY, 300 * n, "hd", 60 + n) for n in range(100)], apps=APPS).facts()
+    pages = sheets(make_invoice(facts), row_limit=60)
+    parts = [page for page in pages if page.name.startswith("5-minute")]
+    assert [part.name for part in parts] == ["5-minute", "5-minute (2)"]
+    assert all(page.last_row + len(page.foot) <= 60 for page in pages)
+    assert sum(part.row_count for part in parts) == 100
+    assert parts[0].foot == ()
+    total = parts[1].foot[0][6]
+    assert isinstance(total, Cell)
+    assert total.value == Formula("SUM('5-minute'!$G$2:$G$51,'5-minute (2)'!$G$2:$G$51)", sum(range(60, 160)))
+    assert verdict(facts) == "PASS"
+
+
+def test_the_total_is_a_live_formula_over_lines_and_rounding() -> None:
+    facts = month(discount=Decimal("0.85")).facts()
+    invoice = make_invoice(facts)
+    front = sheet_of(facts, "Invoice")
+    subtotal, rounding, total = (row[-1] for row in front.foot[:3])
+    first, last = front.header_row + 1, front.last_row
+    assert isinstance(subtotal, Cell)
+    assert isinstance(rounding, Cell)
+    assert isinstance(total, Cell)
+    assert subtotal.value == Formula(f"SUM('Invoice'!$P${first}:$P${last})", invoice.subtotal)
+    assert rounding.value == invoice.rounding
+    assert total.value == Formula(
+        f"ROUND(SUM('Invoice'!$P${first}:$P${last})+'Invoice'!$P${last + 2},2)", invoice.total
+    )
+
+
+def test_all_checks_pass_on_facts_that_agree() -> None:
+    facts = month(discount=Decimal("0.85")).facts()
+    assert set(column(sheet_of(facts, "Checks"), "Result")) == {"PASS"}
+    assert verdict(facts) == "PASS"
+    assert plain_rows(sheet_of(facts, "Invoice").head)[0][-1] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("windows", "5-minute seconds = daily seconds"),
+        ("reasons", "seconds by reason = 5-minute seconds"),
+        ("deductions", "minutes of the deductions = invoice deducted minutes"),
+        ("packages", "package minutes of all deductions = of all packages"),
+    ],
+)
+def test_a_row_that_is_missing_fails_the_checks(table: str, what: str) -> None:
+    facts = month().facts()
+    facts = replace(facts, **{table: getattr(facts, table)[1:]})
+    checks = sheet_of(facts, "Checks")
+    failed = {
+        check
+        for check, result in zip(column(checks, "Check"), column(checks, "Result"), strict=True)
+        if result == "FAIL"
+    }
+    assert what in failed
+    assert verdict(facts) == "FAIL"
+    assert plain_rows(sheet_of(facts, "Invoice").head)[0][-1] == "FAIL"
+
+
+def test_a_month_without_usage_has_a_total_of_zero_and_passes() -> None:
+    facts = Month(windows=[], days=[], apps=APPS).facts()
+    assert plain_rows(sheet_of(facts, "Invoice").foot)[2][-1] == 0
+    assert verdict(facts) == "PASS"
+    assert plain_rows(sheet_of(facts, "Invoice").head)[1] == [
+        "A draft has no number. No day of the month is billed yet."
+    ]
+
+
+def test_an_unfinished_month_says_through_which_day_it_is_billed() -> None:
+    facts = month(days=[DAY, DAY + timedelta(days=1)]).facts()
+    assert plain_rows(sheet_of(facts, "Invoice").head)[1] == [
+        "A draft has no number. Billed through 2026-03-03: the month is not finished."
+    ]
+
+
+def test_the_reasons_answer_in_words_and_shares() -> None:
+    facts = month().facts()
+    reasons = [
+        ReasonSeconds(1, DAY, "audio", "disconnect_grace", 30),
+        ReasonSeconds(1, DAY, "audio", "no_video_received", 60),
+        ReasonSeconds(1, DAY, "hd", "screen_share", 61),
+    ]
+    page = sheet_of(replace(facts, reasons=reasons), "Reasons")
+    assert column(page, "Reason") == ["disconnect_grace", "no_video_received", "screen_share"]
+    assert column(page, "Seconds") == [30, 60, 61]
+    assert column(page, "What it means") == [
+        REASONS[reason] for reason in ("disconnect_grace", "no_video_received", "screen_share")
+    ]
+    assert sum(column(page, "Share of app")) == pytest.approx(Decimal(1))  # type: ignore[arg-type]
+
+
+def test_the_minutes_of_a_day_are_those_of_its_charges_and_have_a_chart() -> None:
+    page = sheet_of(month(days=[DAY, DAY + timedelta(days=1)]).facts(), "Minutes")
+    assert plain_rows(list(page.rows())) == [
+        ["acme", "2026-03", "all apps", DAY, 2, 2, 0, 5, 0, 9],
+        ["acme", "2026-03", "all apps", DAY + timedelta(days=1), 0, 1, 0, 0, 0, 1],
+    ]
+    assert page.chart
+    assert [page.columns[place].header for place in page.chart.series] == ["audio", "hd", "fhd", "2k", "4k"]
+
+
+def test_an_app_id_of_more_digits_than_a_spreadsheet_keeps_is_text() -> None:
+    """2**53 has 16 digits."""
+    facts = Month(windows=[(2**53, DAY, 0, "audio", 60)], apps={2**53: "Large"}).facts()
+    assert column(sheet_of(facts, "Daily"), "App") == [str(2**53)]
+    assert verdict(facts) == "PASS"
+
+
+def test_rows_are_in_the_order_of_app_and_time_whatever_the_order_of_the_facts() -> None:
+    facts = month().facts()
+    turned = replace(
+        facts,
+        windows=facts.windows[::-1],
+        deductions=facts.deductions[::-1],
+        reasons=facts.reasons[::-1],
+        charges=facts.charges[::-1],
+        apps=dict(reversed(facts.apps.items())),
+    )
+    for one, other in zip(sheets(make_invoice(facts)), sheets(make_invoice(turned)), strict=True):
+        assert (one.head, list(one.rows()), one.foot) == (other.head, list(other.rows()), other.foot)
+
+
+def test_usage_that_no_charge_covers_fails_the_checks() -> None:
+    facts = month().facts()
+    stray = WindowSeconds(2, facts.windows[0].window_start, DAY, "4k", 7)
+    assert verdict(replace(facts, windows=[*facts.windows, stray])) == "FAIL"
