@@ -2,20 +2,20 @@
 
 The same rows as the engine gives, for policy `trtc-intl` and no state carried from the day before. What makes it fast:
 
-- A user in a room is one 64-bit hash `k`, a room `r`, a user's stream `ks`; unlike the engine, it does not look for collisions.
+- A user in a room is one 64-bit hash `k`, a room `r`, a user's stream `ks`. Collisions are not looked for.
 - The order of a user's events is one integer `o`: milliseconds, `seq` and the rank of the type, packed.
-- Enter, reconnect, exit and dismiss decide whether a user is there whatever came before them, and everything but video ends
-  what was being received. So presence comes from a quarter of the events alone, and a stretch of video ends at the next event
-  of its stream or at the user's next event that is not video, which an as-of join finds.
+- Enter, reconnect, exit and dismiss decide whether a user is there whatever came before them, and whatever is not video
+  ends what was being received. So presence comes from a quarter of the events alone, and a stretch of video ends at the
+  next event of its stream or at the user's next event that is not video, which an as-of join finds.
 - The stale rule and a dismissed room become exits among the user's own events.
 - Over a room's comings and goings a running count and a running sum of `k` tell who is alone.
-- Only what is not plain audio gets a timeline: pieces of video, waits and solitude as +/- steps of one packed running sum. A
-  change of class at second t, from the sum before a step to the sum after it, counts -1 and +1 in t's window; steps of the
-  same second cancel by themselves. `no_video_received` is the rest of the stay.
-- A change at t adds 300 - t % 300 to its window and 300 to every later one: a running sum over the few windows, however long
-  the stay.
+- Only what is not plain audio gets a timeline: stretches of video, waits and solitude as steps up and down of one
+  packed running sum. A step at second t changes the class of k's seconds from that of the sum before it to that of the
+  sum after it; steps of the same second cancel by themselves. `no_video_received` is the rest of the stay.
+- A change at t adds 300 - t % 300 to its window and 300 to every later one: a running sum over the few windows, however
+  long the stay.
 
-Times are milliseconds or seconds since the window in which the day begins.
+Seconds `s`, `e`, `t` and windows `w` count from the window in which the day begins.
 """
 
 from collections.abc import Sequence
@@ -44,38 +44,46 @@ CLASSES = (
     ),
 )
 
+USER = "hash(app_id, room_id, user_id)"
+ROOM = "hash(app_id, room_id)"
+STREAM = "hash(app_id, room_id, user_id, stream)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
-    """How `at`, `seq` and the rank are packed into one integer, for one span of events."""
+    """How `at`, `seq` and the rank are packed into one integer, for the events of one span."""
 
     base: int  # epoch second
     first_seq: int
-    seqs: int  # a power of two
-    integer: str  # BIGINT, or HUGEINT if 63 bits are too few
+    seqs: int  # a power of two: room for so many values of `seq`
+    integer: str  # BIGINT, or HUGEINT if 62 bits are too few
 
     @property
     def expression(self) -> str:
         rank = " ".join(f"WHEN '{name}' THEN {TYPES.index(name)}" for name in reversed(TYPES))
         seq = f" + (seq::{self.integer} - {self.first_seq}) * 8" if self.seqs > 1 else ""
-        return f"""((("at" - {self.base * 1000})::{self.integer} * {self.seqs * 8}{seq}) + CASE type {rank} END)"""
+        return f'((("at" - {self.base * 1000})::{self.integer} * {self.per_ms}{seq}) + CASE type {rank} END)'
 
-    def second(self, o: str) -> str:
-        return f"({o} // {self.seqs * 8000})"
+    @property
+    def per_ms(self) -> int:
+        return self.seqs * 8
 
     @property
     def per_second(self) -> int:
-        return self.seqs * 8000
+        return self.per_ms * 1000
 
     @property
     def never(self) -> int:
         return 2**62 if self.integer == "BIGINT" else 2**126
 
+    def second(self, o: str) -> str:
+        return f"({o} // {self.per_second})"
+
 
 def usage(
     files: Sequence[str], start: int, end: int, *, threads: int = 2, memory: str = "4GB", scratch: str = ".tmp"
 ) -> pl.DataFrame:
-    """Usage rows `app_id, window_start, item, reason, seconds` of the events with start <= second < end in Parquet files."""
+    """Usage `app_id, window_start, item, reason, seconds`, sorted, of the events of Parquet files in [start, end)."""
     with duckdb.connect() as connection:
         connection.execute(f"SET threads = {threads}")
         connection.execute(f"SET memory_limit = '{memory}'")
@@ -88,12 +96,12 @@ def usage(
         )
         order = _order(connection, start, end)
         span = end - order.base
-        _presence(connection, order, end - start, span)
+        _presence(connection, order, span, with_stale=end - start > STALE_SECONDS)
+        _pieces(connection, order, span)
         _stretches(connection, order, span)
-        _stays(connection, order, span)
         _solitude(connection)
         _changes(connection)
-        return _windows(connection, order.base, end)
+        return _windows(connection, order.base, span)
 
 
 def _order(connection: duckdb.DuckDBPyConnection, start: int, end: int) -> _Order:
@@ -102,69 +110,86 @@ def _order(connection: duckdb.DuckDBPyConnection, start: int, end: int) -> _Orde
     seq_bits = (last_seq - first_seq).bit_length()
     base = start - start % WINDOW_SECONDS
     bits = 3 + seq_bits + (1000 * (end - base + STALE_SECONDS)).bit_length()
-    return _Order(base=base, first_seq=first_seq, seqs=2**seq_bits, integer="BIGINT" if bits < 62 else "HUGEINT")
+    integer = "BIGINT" if bits <= 62 else "HUGEINT"
+    return _Order(base=base, first_seq=first_seq, seqs=2**seq_bits, integer=integer)
 
 
-def _presence(connection: duckdb.DuckDBPyConnection, order: _Order, seconds: int, span: int) -> None:
-    """`presence`: the events that decide who is there, and `next`, the one that follows (a disconnect in vain is none)."""
+def _presence(connection: duckdb.DuckDBPyConnection, order: _Order, span: int, *, with_stale: bool) -> None:
+    """`presence`: a user's events that are not video (without vain disconnects), each with the `next` one.
+
+    In a day of 86,400 s to which nothing was carried no stay can become stale.
+    """
     connection.execute(
         f"""CREATE TEMP TABLE coming AS
-        SELECT hash(app_id, room_id, user_id) AS k, hash(app_id, room_id) AS r, app_id, {order.expression} AS o
-        FROM event WHERE type NOT IN ('video_on', 'video_off')"""
+        SELECT {USER} AS k, {ROOM} AS r, app_id, {order.expression} AS o FROM event
+        WHERE type NOT IN ('video_on', 'video_off')"""
     )
-    # An event is followed by the stale end of its stay, unless the user's next one comes earlier.
-    stale = f"""UNION ALL
-        SELECT k, r, app_id, ({order.second("o")} + {STALE_SECONDS}) * {order.per_second} FROM (
-            SELECT *, lead(o) OVER (PARTITION BY k ORDER BY o) AS next FROM (
-                SELECT hash(app_id, room_id, user_id) AS k, hash(app_id, room_id) AS r, app_id, {order.expression} AS o
-                FROM event WHERE type <> 'dismiss'
-            )
-        )
-        WHERE {order.second("o")} + {STALE_SECONDS} < {span}
-        AND (next IS NULL OR {order.second("next")} >= {order.second("o")} + {STALE_SECONDS})"""
     connection.execute(
         f"""CREATE TEMP TABLE presence AS
         WITH dismissed AS (
-            SELECT DISTINCT user_.k, r, user_.app_id, room.o FROM coming AS user_ JOIN coming AS room USING (r)
-            WHERE room.o & 7 = {DISMISS} AND user_.o & 7 IN ({ENTER}, {RECONNECT})
+            SELECT DISTINCT entered.k, r, entered.app_id, room.o
+            FROM coming AS entered JOIN coming AS room USING (r)
+            WHERE room.o & 7 = {DISMISS} AND entered.o & 7 IN ({ENTER}, {RECONNECT})
         ), of_user AS (
-            FROM coming WHERE o & 7 <> {DISMISS} UNION ALL FROM dismissed {stale if seconds > STALE_SECONDS else ""}
+            FROM coming WHERE o & 7 <> {DISMISS}
+            UNION ALL FROM dismissed
+            {f"UNION ALL {_stale_exits(order, span)}" if with_stale else ""}
         ), after AS (
             SELECT *, lag(o) OVER (PARTITION BY k ORDER BY o) AS last FROM of_user
         )
         SELECT * FROM (
-            SELECT k, r, app_id, o, coalesce(lead(o) OVER (PARTITION BY k ORDER BY o), {order.never}) AS next FROM after
-            WHERE o & 7 <> {DISCONNECT} OR last & 7 IN ({ENTER}, {RECONNECT})
+            SELECT k, r, app_id, o, coalesce(lead(o) OVER (PARTITION BY k ORDER BY o), {order.never}) AS next
+            FROM after WHERE o & 7 <> {DISCONNECT} OR last & 7 IN ({ENTER}, {RECONNECT})
         ) WHERE o < next"""
     )
 
 
+def _stale_exits(order: _Order, span: int) -> str:
+    """An exit 86,400 s after every event of a user which is not followed by another at an earlier second."""
+    stale_second = f"({order.second('o')} + {STALE_SECONDS})"
+    return f"""SELECT k, r, app_id, {stale_second} * {order.per_second} FROM (
+            SELECT *, lead(o) OVER (PARTITION BY k ORDER BY o) AS next FROM (
+                SELECT {USER} AS k, {ROOM} AS r, app_id, {order.expression} AS o FROM event WHERE type <> 'dismiss'
+            )
+        ) WHERE {stale_second} < {span} AND (next IS NULL OR {order.second("next")} >= {stale_second})"""
+
+
+def _pieces(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) -> None:
+    """`piece`: k is in room r in the seconds [s, e), connected or in the wait; pieces never overlap."""
+    until = f"least({order.second('next')}, {span})"
+    connection.execute(
+        f"""CREATE TEMP TABLE piece AS SELECT * FROM (
+            SELECT k, r, app_id, o & 7 = {DISCONNECT} AS waiting, {order.second("o")} AS s,
+                CASE WHEN waiting THEN least({until}, s + {WAIT_SECONDS}) ELSE {until} END AS e
+            FROM presence WHERE o & 7 IN ({DISCONNECT}, {ENTER}, {RECONNECT})
+        ) WHERE s < e"""
+    )
+
+
 def _stretches(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) -> None:
-    """`stretch`: k received pixels (and perhaps a screen) of one stream in the seconds [s, e)."""
+    """`stretch`: k received a stream's `pixels` (plus SCREEN for a screen) in the seconds [s, e)."""
     stream_event = f"""
-        SELECT hash(app_id, room_id, user_id) AS k, hash(app_id, room_id, user_id, stream) AS ks, {order.expression} AS o,
-            coalesce(width::BIGINT * height, 0) + suffix(stream, '/screen')::BIGINT * {SCREEN} AS pixels, event_id, "at"
+        SELECT {USER} AS k, {STREAM} AS ks, {order.expression} AS o, event_id,
+            coalesce(width::BIGINT * height, 0) + suffix(stream, '/screen')::BIGINT * {SCREEN} AS pixels
         FROM event WHERE type IN ('video_on', 'video_off')"""
     connection.execute(
-        f"""CREATE TEMP TABLE video_on AS
-        SELECT k, ks, o, pixels, next FROM (
-            SELECT k, ks, o, pixels, coalesce(lead(o) OVER (PARTITION BY ks ORDER BY o), {order.never}) AS next FROM ({stream_event})
+        f"""CREATE TEMP TABLE video_on AS SELECT * FROM (
+            SELECT k, ks, o, pixels, coalesce(lead(o) OVER (PARTITION BY ks ORDER BY o), {order.never}) AS next
+            FROM ({stream_event})
         ) WHERE o & 7 = {VIDEO_ON}"""
     )
-    # Of two sizes of one stream in the same instant the greater event id has the last word; there are few, so only then is
-    # an event id read.
+    # Of two sizes of one stream at one instant the greater event id has the last word. There are few, so event ids are
+    # read for those instants only.
     ties = connection.sql(
-        f"SELECT DISTINCT {order.base * 1000} + o // {order.seqs * 8} FROM video_on WHERE next = o"
+        f"SELECT DISTINCT {order.base * 1000} + o // {order.per_ms} FROM video_on WHERE next = o"
     ).fetchall()
     if ties:
         instants = ", ".join(str(at) for (at,) in ties)
         connection.execute(
-            f"""CREATE TEMP TABLE winner AS
-            SELECT ks, o, arg_max(pixels, event_id) AS pixels FROM ({stream_event} AND "at" IN ({instants}))
-            GROUP BY ALL HAVING count(*) > 1"""
-        )
-        connection.execute(
-            "UPDATE video_on SET pixels = winner.pixels FROM winner WHERE video_on.ks = winner.ks AND video_on.o = winner.o"
+            f"""UPDATE video_on SET pixels = winner.pixels FROM (
+                SELECT ks, o, arg_max(pixels, event_id) AS pixels
+                FROM ({stream_event} AND "at" IN ({instants})) GROUP BY ALL HAVING count(*) > 1
+            ) AS winner WHERE video_on.ks = winner.ks AND video_on.o = winner.o"""
         )
     connection.execute(
         f"""CREATE TEMP TABLE stretch AS SELECT * FROM (
@@ -177,28 +202,16 @@ def _stretches(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) 
     )
 
 
-def _stays(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) -> None:
-    """`piece`: k is in room r in the seconds [s, e), connected or in the wait; pieces never overlap."""
-    next_second = f"least({order.second('next')}, {span})"
-    connection.execute(
-        f"""CREATE TEMP TABLE piece AS SELECT * FROM (
-            SELECT k, r, app_id, o & 7 = {DISCONNECT} AS waiting, {order.second("o")} AS s,
-                CASE WHEN waiting THEN least({next_second}, s + {WAIT_SECONDS}) ELSE {next_second} END AS e
-            FROM presence WHERE o & 7 IN ({DISCONNECT}, {ENTER}, {RECONNECT})
-        ) WHERE s < e"""
-    )
-
-
 def _solitude(connection: duckdb.DuckDBPyConnection) -> None:
-    """`alone`: from second t on k is (+1) or is no longer (-1) the only user of the room."""
+    """`alone`: from second t on k is (sign 1), or is no longer (-1), the only user of the room."""
     connection.execute(
         """CREATE TEMP TABLE alone AS
         WITH step AS (
             SELECT r, app_id, k::HUGEINT AS k, s AS t, 1 AS sign FROM piece UNION ALL
             SELECT r, app_id, -(k::HUGEINT), e, -1 FROM piece
         ), room AS (
-            SELECT app_id, k, t, sign, sum(sign) OVER w AS users, sum(k) OVER w AS who FROM step
-            WINDOW w AS (PARTITION BY r ORDER BY t ROWS UNBOUNDED PRECEDING)
+            SELECT app_id, k, t, sign, sum(sign) OVER running AS users, sum(k) OVER running AS who FROM step
+            WINDOW running AS (PARTITION BY r ORDER BY t ROWS UNBOUNDED PRECEDING)
         )
         SELECT app_id, t, (who - k)::UBIGINT AS k, -1 AS sign FROM room WHERE users - sign = 1 UNION ALL
         SELECT app_id, t, who::UBIGINT, 1 FROM room WHERE users = 1"""
@@ -206,49 +219,52 @@ def _solitude(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _changes(connection: duckdb.DuckDBPyConnection) -> None:
-    """`change`: in window w, `users` seconds began to be of class `after` and not of class `before`, `offset` s into w in all."""
+    """`change`: in window w the seconds of `users` users turned from class `before` to class `after`.
+
+    `into_window` is the sum over those users of the seconds of the window that had passed.
+    """
     connection.execute(
         f"""CREATE TEMP TABLE timeline AS
-        SELECT app_id, t, step, (sum(step) OVER (PARTITION BY k ORDER BY t ROWS UNBOUNDED PRECEDING))::BIGINT AS total FROM (
+        SELECT app_id, t, step, sum(step) OVER running::BIGINT AS total FROM (
             SELECT k, app_id, s AS t, pixels AS step FROM stretch UNION ALL
             SELECT k, app_id, e, -pixels FROM stretch UNION ALL
             SELECT k, app_id, t, sign * {ALONE} FROM alone UNION ALL
             SELECT k, app_id, s, {WAITING} FROM piece WHERE waiting UNION ALL
             SELECT k, app_id, e, -{WAITING} FROM piece WHERE waiting
-        )"""
+        ) WINDOW running AS (PARTITION BY k ORDER BY t ROWS UNBOUNDED PRECEDING)"""
     )
     connection.execute(
         f"""CREATE TEMP TABLE change AS
-        SELECT app_id, {_class("total - step")} AS before, {_class("total")} AS after, t // {WINDOW_SECONDS} AS w,
-            count(*) AS users, sum(t % {WINDOW_SECONDS}) AS offset_
+        SELECT app_id, {_class("(total - step)")} AS before, {_class("total")} AS after, t // {WINDOW_SECONDS} AS w,
+            count(*) AS users, sum(t % {WINDOW_SECONDS}) AS into_window
         FROM timeline GROUP BY ALL"""
     )
 
 
 def _class(total: str) -> str:
-    area = f"(({total}) & {SCREEN - 1})"
-    tiers = " + ".join(f"({area} > {top})::TINYINT" for top in ITEM_TOPS)
+    tiers = " + ".join(f"({total} & {SCREEN - 1} > {top})::TINYINT" for top in ITEM_TOPS)
     return f"""CASE WHEN {total} = 0 THEN 0 WHEN {total} >= {WAITING // 2} THEN 1 WHEN {total} >= {ALONE // 2} THEN 2
         ELSE 4 + 2 * ({tiers}) + ({total} >= {SCREEN})::TINYINT END"""
 
 
-def _windows(connection: duckdb.DuckDBPyConnection, base: int, end: int) -> pl.DataFrame:
-    """Adds up: a change `offset` s into its window gives that window 300 - offset s, and every later one 300 s."""
+def _windows(connection: duckdb.DuckDBPyConnection, base: int, span: int) -> pl.DataFrame:
     classes = ", ".join(f"({number}, '{item}', '{reason}')" for number, item, reason in CLASSES)
+    s_in, e_in = f"sum(s % {WINDOW_SECONDS})", f"sum(e % {WINDOW_SECONDS})"
     return connection.sql(
         f"""WITH flow AS (
-            SELECT app_id, after AS class, w, users, offset_ FROM change UNION ALL
-            SELECT app_id, before, w, -users, -offset_ FROM change UNION ALL
-            SELECT app_id, 0, s // {WINDOW_SECONDS}, count(*), sum(s % {WINDOW_SECONDS}) FROM piece GROUP BY ALL UNION ALL
-            SELECT app_id, 0, e // {WINDOW_SECONDS}, -count(*), -sum(e % {WINDOW_SECONDS}) FROM piece GROUP BY ALL
+            SELECT app_id, after AS class, w, users, into_window FROM change UNION ALL
+            SELECT app_id, before, w, -users, -into_window FROM change UNION ALL
+            SELECT app_id, 0, s // {WINDOW_SECONDS}, count(*), {s_in} FROM piece GROUP BY ALL UNION ALL
+            SELECT app_id, 0, e // {WINDOW_SECONDS}, -count(*), -{e_in} FROM piece GROUP BY ALL
         ), net AS (
-            SELECT app_id, class, w, sum(users) AS users, sum(offset_) AS offset_ FROM flow GROUP BY ALL
+            SELECT app_id, class, w, sum(users) AS users, sum(into_window) AS into_window FROM flow GROUP BY ALL
         ), grid AS (
-            SELECT app_id, class, w FROM (SELECT DISTINCT app_id, class FROM net), range({-(-(end - base) // WINDOW_SECONDS)}) AS t(w)
+            SELECT * FROM (SELECT DISTINCT app_id, class FROM net), range({-(-span // WINDOW_SECONDS)}) AS windows(w)
         ), total AS (
-            SELECT app_id, class, w, {WINDOW_SECONDS} * sum(coalesce(users, 0)) OVER (PARTITION BY app_id, class ORDER BY w)
-                - coalesce(offset_, 0) AS seconds
+            SELECT app_id, class, w, {WINDOW_SECONDS} * sum(coalesce(users, 0)) OVER earlier - coalesce(into_window, 0)
+                AS seconds
             FROM grid LEFT JOIN net USING (app_id, class, w)
+            WINDOW earlier AS (PARTITION BY app_id, class ORDER BY w)
         )
         SELECT app_id, {base} + {WINDOW_SECONDS} * w AS window_start, item, reason, seconds::BIGINT AS seconds
         FROM total JOIN (VALUES {classes}) AS name(class, item, reason) USING (class)

@@ -10,6 +10,7 @@ of them are there twice.
 All times are milliseconds from the beginning of the day until they are written.
 """
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -383,3 +384,19 @@ def _event_ids(seed: int, index: np.ndarray) -> pl.Series:
     offsets = np.arange(len(index) + 1, dtype=np.int64) * 24
     text = pa.LargeStringArray.from_buffers(len(index), pa.py_buffer(offsets), pa.py_buffer(pairs[raw].tobytes()))
     return pl.Series(text)
+
+
+def main() -> None:
+    """`python -m benchmarks.rooms OUT`: writes one day; `OUT` ends in .parquet or .ndjson."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rooms", description="Writes a made-up day of events.")
+    parser.add_argument("out", type=Path)
+    for name in ("events", "apps", "mean_stay_seconds", "seed"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Shape(), name))
+    chosen = vars(parser.parse_args())
+    path = chosen.pop("out")
+    write = write_ndjson if path.suffix == ".ndjson" else write_parquet
+    print(f"{write(Shape(**chosen), path):,} rows in {path}")
+
+
+if __name__ == "__main__":
+    main()
