@@ -7,6 +7,7 @@ own line only.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -71,10 +72,11 @@ def read_csv_rows(header: str, texts: Sequence[str]) -> Iterator[Batch]:
 
 def check_columns(name: str, columns: Sequence[str]) -> None:
     """A `BillingError` unless a file's columns have different names and none that every event needs is missing."""
-    twice = sorted({column for column in columns if columns.count(column) > 1 and column in ROW_SCHEMA})
+    times = Counter(column for column in columns if column in EVENT_SCHEMA)
+    twice = [column for column in times if times[column] > 1]
     if twice:
         raise BillingError(f"{name}: the column {twice[0]} is there twice: leave one of them")
-    missing = [column for column in REQUIRED_COLUMNS if column not in columns]
+    missing = [column for column in REQUIRED_COLUMNS if column not in times]
     if missing:
         raise BillingError(f"{name}: no column {', '.join(missing)}: the first line must name the columns of an event")
 
@@ -181,9 +183,11 @@ def _numbered(blocks: Iterable[Block]) -> Iterator[_Line]:
 
 def _batch(header: _Row, rows: Sequence[_Row]) -> Batch:
     """Rows of text cells as a batch; a row that could not be read has no values."""
-    nothing = [""] * len(header.cells)
-    columns = list(zip(*(nothing if row.problem else row.cells for row in rows), strict=True))
-    cells = {name: cells for name, cells in zip(header.cells, columns, strict=True) if name in EVENT_SCHEMA}
+    cells = {
+        name: ["" if row.problem else row.cells[place] for row in rows]
+        for place, name in enumerate(header.cells)
+        if name in EVENT_SCHEMA
+    }
     lines = pl.Series([row.line for row in rows], dtype=pl.Int64)
     found = [row.problem or (None, None) for row in rows]
     frame = pl.DataFrame(

@@ -14,9 +14,9 @@ A row that is set aside gets one reason, the first that holds in this order:
 (`conflict` is found last, by comparison with what is already there.)
 
 Bounds: event_id 1 to 128 characters; room_id and stream 1 to 128 bytes of UTF-8, user_id 1 to 32; app_id 1 to 2^53;
-seq any 64-bit integer, absent = 0; width and height 1 to 16384; no text holds a NUL. A time is RFC 3339 with any
-number of decimals, of which three count (`12:00:00.9999Z` is .999); there is no second 60; before 2015 it is
-`bad_value`.
+seq any 64-bit integer, absent = 0; width and height 1 to 16384; no text holds a NUL; an empty role, reason or source is
+absent. A time is RFC 3339 with any number of decimals, of which three count (`12:00:00.9999Z` is .999); there is no
+second 60; before 2015 it is `bad_value`.
 """
 
 from collections.abc import Collection
@@ -57,7 +57,7 @@ def validate(rows: pl.DataFrame, *, apps: Collection[int], now_ms: int) -> tuple
         rejected = rows.with_row_index("position").filter(broken).select("position", reason=reason, detail=detail)
         rows = rows.filter(~broken)
     accepted = rows.select("row", *(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
-    accepted = accepted.with_columns(pl.col("seq").fill_null(0))
+    accepted = accepted.with_columns(pl.col("seq").fill_null(0), pl.col(MAY_BE_EMPTY).replace("", None))
     return _named(accepted), rejected
 
 
@@ -67,17 +67,12 @@ def event_id_of(encoded: str) -> str:
 
 
 def encoding() -> pl.Expr:
-    """All columns but event_id, in schema order, joined by NUL, which no text holds. An absent value is empty.
+    """All columns but event_id, in schema order, joined by NUL, which no text holds; integers in decimal, absent = empty.
 
-    Integers are written in decimal; role, reason and source, which may be empty texts, follow a `=` when they are
-    there. It never changes: an event that is sent again must get its old id.
+    It never changes: an event that is sent again must get its old id.
     """
-    parts = []
-    for name in EVENT_SCHEMA:
-        if name != "event_id":
-            text = pl.col(name).cast(pl.String)
-            parts.append((pl.lit("=") + text if name in MAY_BE_EMPTY else text).fill_null(""))
-    return pl.concat_str(parts, separator="\0")
+    columns = [name for name in EVENT_SCHEMA if name != "event_id"]
+    return pl.concat_str(pl.col(columns).cast(pl.String).fill_null(""), separator="\0")
 
 
 def _named(accepted: pl.DataFrame) -> pl.DataFrame:

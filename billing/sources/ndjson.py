@@ -8,7 +8,7 @@ may be an integer and becomes its decimal text.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -40,18 +40,21 @@ class _UnreadableError(Exception):
 def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
     """The rows of a file, one batch for each block of lines."""
     for block in blocks:
-        lines = [
-            _Line(number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0)
-            for number, line in enumerate(block.lines, block.first)
-        ]
-        yield _batch([line for line in lines if line.text and not line.text.isspace()])
+        numbers, lines = [], []
+        for number, line in enumerate(block.lines, block.first):
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            if (line and not line.isspace()) or (block.long_bytes and number == block.first):
+                numbers.append(number)
+                lines.append(line)
+        yield _batch(numbers, lines, block.long_bytes)
 
 
 def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:
     """The same for rows that stand on their own; they are numbered by their place, from 1."""
     for start in range(0, len(texts), ROWS_AT_ONCE):
-        some = texts[start : start + ROWS_AT_ONCE]
-        yield _batch([_Line(number, text.encode(), 0) for number, text in enumerate(some, start + 1)])
+        lines = [text.encode() for text in texts[start : start + ROWS_AT_ONCE]]
+        yield _batch(range(start + 1, start + 1 + len(lines)), lines, 0)
 
 
 def line_of(event: Mapping[str, object]) -> str:
@@ -60,33 +63,30 @@ def line_of(event: Mapping[str, object]) -> str:
     return json.dumps(present, separators=(",", ":"))
 
 
-class _Line(NamedTuple):
-    number: int
-    text: bytes
-    long_bytes: int  # 0, or the length of a line of which `text` is only the beginning
-
-
-def _batch(lines: Sequence[_Line]) -> Batch:
+def _batch(numbers: Sequence[int], lines: Sequence[bytes], long_bytes: int) -> Batch:
+    """Lines that are rows; the first is only the beginning of one when `long_bytes` is not 0."""
     rows: list[Mapping[str, object]] = []
     problems: Problems = {}
-    for position, line in enumerate(lines):
-        row: Mapping[str, object] = {}
-        if line.long_bytes:
-            problems[position] = too_long(line.long_bytes)
-        else:
-            try:
-                row = parse(line.text)
-            except _UnreadableError as error:
-                problems[position] = error.found
-        rows.append(row)
+    for line in lines:
+        try:
+            rows.append(parse(line))
+        except _UnreadableError as error:
+            problems[len(rows)] = error.found
+            rows.append({})
+    if long_bytes:
+        rows[0] = {}
+        problems[0] = too_long(long_bytes)
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
         return [
-            RawRow(line.text.decode(errors="backslashreplace"), None if line.long_bytes else "ndjson", None)
-            for line in (lines[position] for position in positions)
+            RawRow(
+                lines[position].decode(errors="backslashreplace"),
+                None if long_bytes and position == 0 else "ndjson",
+                None,
+            )
+            for position in positions
         ]
 
-    numbers = [line.number for line in lines]
     return Batch(frame=typed(numbers, numbers, rows, problems), raw=raw)
 
 

@@ -74,7 +74,9 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
             problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
     problem, detail = first_problem(problems)
     frame = pl.DataFrame(columns).with_columns(problem=problem, problem_detail=detail)
-    frame = frame.with_columns(pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in columns)
+    frame = frame.with_columns(
+        pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
+    )
     frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
