@@ -1,7 +1,8 @@
 """Who meters the day: from the event log to usage rows `app_id, window_start, item, reason, seconds`.
 
 `python -m benchmarks.contenders NAME LOG START END OUT` runs one of them, writes its rows to the Parquet file OUT and
-prints the seconds of the call, from the closed log to the finished frame, without the start of Python and imports.
+prints the wall and processor seconds of the call, from the closed log to the finished frame: the start of Python and the
+imports are not in them.
 """
 
 import sys
@@ -71,9 +72,9 @@ def _files(log: Path, start: int, end: int) -> list[str]:
 def main() -> None:
     name, log, start, end, out = sys.argv[1:]
     contender = CONTENDERS[name]()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     usage = contender(Path(log), int(start), int(end))
-    print(time.perf_counter() - began)
+    print(time.perf_counter() - began, time.process_time() - used)
     if usage is not None:
         usage.write_parquet(out)
 
