@@ -1,8 +1,8 @@
 """Who meters the day: from the event log to usage rows `app_id, window_start, item, reason, seconds`.
 
 `python -m benchmarks.contenders NAME LOG START END OUT` runs one of them, writes its rows to the Parquet file OUT and
-prints the wall and processor seconds of the call, from the closed log to the finished frame: the start of Python and the
-imports are not in them.
+prints the wall and processor seconds of the call, from the closed log to the finished frame: the start of Python and
+the imports are not in them.
 """
 
 import sys
