@@ -13,6 +13,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from billing.catalog import Account, Catalog, known_policies
+from billing.metering.tiers import TierRule
 from billing.money import plain
 from billing.rating.contracts import contract_on, unit_prices
 from billing.rating.deductions import Deduction
@@ -56,6 +57,14 @@ def day_terms(
         list_prices=unit_prices(version, account.currency, None),
         free_minutes=version.free_minutes if free_minutes is None else free_minutes,
         packages=[package for package in catalog.packages.values() if package.account == account.id],
+    )
+
+
+def tier_rule(version: PolicyVersion) -> TierRule:
+    """How the meter is to class video under a policy version."""
+    return TierRule(
+        per_stream=version.method == "per_stream",
+        tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
     )
 
 

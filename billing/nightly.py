@@ -17,14 +17,13 @@ import polars as pl
 
 from billing import __version__, account_day, periods
 from billing.account_day import DayTerms
+from billing.account_day import tier_rule as tier_rule
 from billing.catalog import Account, Catalog
 from billing.errors import BillingError, UsageError
 from billing.metering.meter import Metered, meter
 from billing.metering.rows import STATE_SCHEMA
-from billing.metering.tiers import TierRule
 from billing.rating.charges import rate_day
 from billing.rating.deductions import WindowUsage
-from billing.rating.policies import PolicyVersion
 from billing.storage import bills
 from billing.storage.bills import AlreadyBilled, DayBill, Run
 from billing.storage.catalog_store import load_catalog, terms_on
@@ -213,14 +212,6 @@ def _day_bill(
         state=metered.state,
         free_grant=granted if given is None and granted > 0 else None,
         lapses=account_day.lapses(terms, granted, used, rated.deductions),
-    )
-
-
-def tier_rule(version: PolicyVersion) -> TierRule:
-    """How the meter is to class video under a policy version."""
-    return TierRule(
-        per_stream=version.method == "per_stream",
-        tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
     )
 
 
