@@ -67,7 +67,7 @@ def event_id_of(encoded: str) -> str:
 
 
 def encoding() -> pl.Expr:
-    """All columns but event_id, in schema order, joined by NUL, which no text holds; integers in decimal, absent = empty.
+    """All columns but event_id, in schema order, joined by NUL, which no text holds: integers in decimal, absent empty.
 
     It never changes: an event that is sent again must get its old id.
     """

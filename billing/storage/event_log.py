@@ -128,7 +128,7 @@ class EventLog:
     def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit."""
         table = self._table() or DeltaTable.create(
-            str(self.directory), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
+            self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
         )
         table.create_write_transaction(
             [_added(file) for file in files],
@@ -147,15 +147,19 @@ class EventLog:
             path.unlink()
 
     def _table(self) -> DeltaTable | None:
-        directory = str(self.directory)
-        return DeltaTable(directory) if DeltaTable.is_deltatable(directory) else None
+        return DeltaTable(self._uri()) if DeltaTable.is_deltatable(self._uri()) else None
+
+    def _uri(self) -> str:
+        # A plain path with `%` or `#` in it would be taken for an address.
+        return self.directory.absolute().as_uri()
 
     def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
         """The rows of the files that may hold what is wanted."""
         table = self._table()
-        files = table.file_uris(file_pruning_predicate=wanted) if table else []
-        if not files:
+        addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
+        if not addresses:
             return pl.LazyFrame(schema=LOG_SCHEMA)
+        files = [self.directory.joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
         return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False)
 
 

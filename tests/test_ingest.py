@@ -1,0 +1,385 @@
+"""Ingest: files into the event log, each counted, applied whole or not at all."""
+
+import gzip
+import io
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from billing.errors import BillingError, UsageError
+from billing.ingest import FileReport, convert, ingest_trace, retry_quarantine, write_ndjson
+from billing.storage import arrivals
+from billing.storage.event_log import EventLog
+from billing.storage.home import Home
+from billing.storage.quarantine import Quarantine
+from tests.event_facts import (
+    ABSENT,
+    APPS,
+    AT,
+    counted,
+    csv,
+    event,
+    ingest,
+    logged,
+    ndjson,
+    new_home,
+    parquet,
+    written,
+)
+
+TRACE = Path(__file__).parent / "janus" / "S1"
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    return new_home(tmp_path / "home")
+
+
+def quarantined(home: Home) -> list[tuple[int, str]]:
+    """Line and reason of the rows in quarantine."""
+    rows = Quarantine(directory=home.quarantine).rows()
+    return list(zip(rows["line"], rows["reason"], strict=True))
+
+
+def test_every_row_is_accepted_a_duplicate_or_quarantined(home: Home, tmp_path: Path) -> None:
+    rows = [event(), event(), event(event_id="e-2"), event(width=1), {}]
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)))
+    assert counted(report) == (5, 2, 1, 2)
+    assert quarantined(home) == [(4, "conflict"), (5, "missing_field")]
+
+
+def test_the_same_file_again_adds_nothing(home: Home, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", ndjson([event(), event(event_id="e-2")]))
+    assert [counted(report) for report in ingest(home, path, path)] == [(2, 2, 0, 0), (2, 0, 2, 0)]
+    assert logged(home).height == 2
+    assert EventLog(directory=home.events).last_ingest_id() == 1
+
+
+def test_an_event_is_the_same_whatever_its_format(home: Home, tmp_path: Path) -> None:
+    rows = [event(event_id=ABSENT, seq=0), event(seq=0)]
+    reports = ingest(
+        home,
+        written(tmp_path / "a.parquet", parquet(rows)),
+        written(tmp_path / "b.csv", csv(rows)),
+        written(tmp_path / "c.ndjson", ndjson(rows)),
+    )
+    assert [counted(report) for report in reports] == [(2, 2, 0, 0), (2, 0, 2, 0), (2, 0, 2, 0)]
+
+
+def test_a_key_is_the_app_the_utc_day_and_the_event_id(home: Home, tmp_path: Path) -> None:
+    rows = [event(), event(app_id=APPS[1]), event(at=AT - 1), event(at=AT + 86_399_999), event(event_id="E-1")]
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)), now=datetime(2026, 3, 11, tzinfo=UTC))
+    assert counted(report) == (5, 4, 0, 1)
+    assert quarantined(home) == [(4, "conflict")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"room_id": "other"},
+        {"user_id": "bob"},
+        {"at": AT + 1},
+        {"seq": 1},
+        {"type": "video_off"},
+        {"stream": "bob/screen"},
+        {"width": 641},
+        {"height": ABSENT, "type": "video_off", "width": ABSENT},
+    ],
+    ids=str,
+)
+def test_a_known_key_with_other_billed_content_is_a_conflict(
+    home: Home, tmp_path: Path, change: dict[str, object]
+) -> None:
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", ndjson([event(), event(**change)])))
+    (later,) = ingest(home, written(tmp_path / "b.ndjson", ndjson([event(**change)])))
+    assert (counted(report), counted(later)) == ((2, 1, 0, 1), (1, 0, 0, 1))
+    assert logged(home)["width"].to_list() == [640]
+
+
+def test_what_is_not_billed_does_not_make_a_conflict(home: Home, tmp_path: Path) -> None:
+    rows = [event(role="anchor"), event(role="viewer", reason="x", source="y"), event(room_id="room", seq=0)]
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)))
+    assert counted(report) == (3, 1, 2, 0)
+    assert logged(home)["role"].to_list() == ["anchor"]
+
+
+def test_the_first_stands_by_ingest_then_file_then_line(home: Home, tmp_path: Path) -> None:
+    first = written(tmp_path / "b.ndjson", ndjson([event(width=1), event(width=2)]))
+    second = written(tmp_path / "a.ndjson", ndjson([event(width=3)]))
+    ingest(home, first, second)
+    assert logged(home)["width"].to_list() == [1]
+
+
+def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "PART_ROWS", 7)
+    monkeypatch.setattr(arrivals, "FILE_ROWS", 10)
+    monkeypatch.setattr(arrivals, "KEYS_AT_ONCE", 5)
+    monkeypatch.setattr(arrivals, "SUSPECTS_AT_ONCE", 2)
+    rows = [event(event_id=f"e-{n % 60}", at=AT - (n % 3) * 86_400_000) for n in range(100)]
+    path = written(tmp_path / "a.parquet", parquet([*rows, event(event_id="e-0", width=9)]))
+    assert [counted(report) for report in ingest(home, path, path)] == [(101, 60, 40, 1), (101, 0, 100, 1)]
+    assert logged(home)["event_id"].sort().to_list() == sorted(f"e-{n}" for n in range(60))
+
+
+def test_rows_whose_hashes_are_equal_by_chance_are_compared_by_their_texts(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_hash = arrivals._key_hash
+    monkeypatch.setattr(arrivals, "_key_hash", lambda: key_hash() % 4)
+    rows = [event(event_id=f"e-{n}", app_id=APPS[n % 2]) for n in range(50)]
+    path = written(tmp_path / "a.ndjson", ndjson([*rows, *rows[:5]]))
+    assert [counted(report) for report in ingest(home, path, path)] == [(55, 50, 5, 0), (55, 0, 55, 0)]
+
+
+def test_a_commit_carries_the_file_and_its_counts(home: Home, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.ndjson", ndjson([event(), {}]))
+    ingest(home, path)
+    log = sorted((home.events / "_delta_log").glob("*.json"))[-1].read_text().splitlines()
+    (info,) = [entry["commitInfo"] for entry in map(json.loads, log) if "commitInfo" in entry]
+    assert info["file"] == str(path)
+    assert len(info["file_hash"]) == 64
+    assert [info[name] for name in ("ingest_id", "read", "accepted", "duplicates", "quarantined")] == [1, 2, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.ndjson.gz", b"\x1f\x8b\x08\0", "damaged or cut off"),
+        ("a.parquet", b"garbage", "not a Parquet file"),
+        ("a.csv", b"at\n1\n", "no column app_id, room_id, type"),
+        ("a.txt", b"{}", "unknown kind of file"),
+    ],
+)
+def test_a_file_that_fails_is_named_and_the_others_go_on(
+    home: Home, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    bad, good = written(tmp_path / name, content), written(tmp_path / "good.ndjson", ndjson([event()]))
+    first, second, third, fourth = ingest(home, bad, tmp_path, tmp_path / "none.csv", good)
+    assert first.error is not None
+    assert str(bad) in first.error
+    assert message in first.error
+    assert "\n" not in first.error
+    assert "is a directory" in str(second.error)
+    assert "there is no such file" in str(third.error)
+    assert (fourth.error, counted(fourth)) == (None, (1, 1, 0, 0))
+
+
+def test_a_file_that_fails_at_its_end_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
+    rows = ndjson([event(event_id=f"e-{n}") for n in range(30_000)] + [{}])
+    path = tmp_path / "a.ndjson.gz"
+    path.write_bytes(subprocess.run(["gzip", "-c"], input=rows, capture_output=True, check=True).stdout[:-5])
+    (report,) = ingest(home, path)
+    assert report.error
+    assert sorted(entry.name for entry in home.directory.iterdir()) == ["ingest.lock"]
+
+
+def test_an_empty_file_and_one_of_rejected_rows_make_no_commit(home: Home, tmp_path: Path) -> None:
+    empty, bad = written(tmp_path / "a.ndjson", b""), written(tmp_path / "b.ndjson", b"\n{}\n")
+    assert [counted(report) for report in ingest(home, empty, bad)] == [(0, 0, 0, 0), (1, 0, 0, 1)]
+    assert EventLog(directory=home.events).version() is None
+
+
+def test_binary_garbage_is_quarantined_line_by_line(home: Home, tmp_path: Path) -> None:
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", bytes(range(256)) * 10))
+    assert counted(report) == (11, 0, 0, 11)
+    assert {reason for _, reason in quarantined(home)} == {"bad_json"}
+
+
+def test_patterns_and_standard_input_are_read(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "b.ndjson", ndjson([event(event_id="b")]))
+    written(tmp_path / "a.ndjson", ndjson([event(event_id="a")]))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ndjson([event(event_id="c"), {}]))))
+    reports = ingest(home, f"{tmp_path}/*.ndjson", "-")
+    assert [(report.file, report.accepted) for report in reports] == [
+        (str(tmp_path / "a.ndjson"), 1),
+        (str(tmp_path / "b.ndjson"), 1),
+        ("-", 1),
+    ]
+    assert Quarantine(directory=home.quarantine).rows()["file"].to_list() == ["-"]
+
+
+def test_a_name_with_any_characters_stays_outside_of_the_home(home: Home, tmp_path: Path) -> None:
+    name = os.fsdecode(b"../home/\xff[x] =cmd.ndjson")
+    path = written(tmp_path / "home" / ".." / os.path.basename(name), b"{}\n")
+    (report,) = ingest(home, path)
+    assert report.file.endswith("\\xff[x] =cmd.ndjson")
+    assert counted(report) == (1, 0, 0, 1)
+    assert sorted(entry.name for entry in home.directory.iterdir()) == ["ingest.lock", "quarantine"]
+
+
+def test_a_home_that_cannot_be_written_is_said_and_nothing_changes(home: Home, tmp_path: Path) -> None:
+    written(home.events, b"a file where the log should be")
+    (report,) = ingest(home, written(tmp_path / "a.ndjson", ndjson([event()])))
+    assert "not ingested" in str(report.error)
+    (missing,) = ingest(Home.at(tmp_path / "nowhere"), tmp_path / "a.ndjson")
+    assert "run `billing init` first" in str(missing.error)
+
+
+def _ingest_in_process(directory: Path, path: Path) -> None:
+    ingest(Home.at(directory), path)
+
+
+def test_ingests_at_the_same_time_do_not_overlook_each_other(home: Home, tmp_path: Path) -> None:
+    """Four processes bring 230 events in files that overlap; each has some of its own."""
+    rows = [event(event_id=f"e-{n}") for n in range(230)]
+    paths = [written(tmp_path / f"{n}.ndjson", ndjson(rows[n * 50 : n * 50 + 80])) for n in range(4)]
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_ingest_in_process, args=(home.directory, path)) for path in paths]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert sorted(logged(home)["event_id"]) == sorted(f"e-{n}" for n in range(230))
+    assert EventLog(directory=home.events).last_ingest_id() == 4
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import billing.ingest as ingest
+from billing.storage import arrivals, event_log, quarantine
+from tests.event_facts import ingest as run
+from billing.storage.home import Home
+
+def kill_in(owner, name, after):
+    inner = getattr(owner, name)
+    def killed(*args, **kwargs):
+        result = inner(*args, **kwargs) if after else None
+        os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(owner, name, killed)
+
+kill_in(eval(sys.argv[1]), sys.argv[2], sys.argv[3] == "after")
+run(Home.at(Path(sys.argv[4])), *sys.argv[5:])
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        ("arrivals.Arrivals", "settle"),
+        ("event_log.EventLog", "write"),
+        ("event_log.EventLog", "commit"),
+        ("quarantine.Quarantine", "put"),
+        ("quarantine.Quarantine", "remove"),
+        ("quarantine.os", "replace"),
+    ],
+)
+def test_an_ingest_that_is_killed_at_any_step_and_run_again_is_an_undisturbed_ingest(
+    home: Home, tmp_path: Path, owner: str, step: str, moment: str
+) -> None:
+    """The first ingest knows only one app, so that the second takes rows out of quarantine."""
+    rows = [event(), {}, event(app_id=APPS[1]), event(width=1), event(event_id="e-2", at=AT - 1)]
+    path = written(tmp_path / "a.ndjson", ndjson(rows))
+    clean = new_home(tmp_path / "clean")
+    for each in (home, clean):
+        ingest(each, path, apps=APPS[:1])
+        written(tmp_path / "b.ndjson", ndjson([event(event_id="e-3")]))
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        owner,
+        step,
+        moment,
+        str(home.directory),
+        str(path),
+        str(tmp_path / "b.ndjson"),
+    ]
+    died = subprocess.run(command, cwd=Path(__file__).parents[1], check=False)
+    assert died.returncode == -signal.SIGKILL
+    for each in (home, clean):
+        ingest(each, path, tmp_path / "b.ndjson")
+    assert logged(home).equals(logged(clean))
+    assert quarantined(home) == quarantined(clean) == [(2, "missing_field"), (4, "conflict")]
+    data = [sorted(file.name for file in each.events.glob("day=*/*")) for each in (home, clean)]
+    assert len(data[0]) == len(data[1])
+    assert not (home.directory / "staging").exists()
+
+
+# Foreign sources
+
+
+def trace(tmp_path: Path) -> tuple[Path, Path]:
+    """A recorded trace, cut into two files, with two lines that are none."""
+    lines = gzip.decompress((TRACE / "events.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    middle = len(lines) // 2
+    return (
+        written(tmp_path / "1.jsonl", b"".join(lines[:middle]) + b"oops\n"),
+        written(tmp_path / "2.jsonl.gz", gzip.compress(b"".join(lines[middle:]) + b"x" * (2 << 20))),
+    )
+
+
+def ingest_janus(home: Home, *files: Path, apps: Sequence[int] = APPS, now: datetime = LATER) -> list[FileReport]:
+    """The reports of an ingest of these files as one trace of Janus."""
+    names = [str(file) for file in files]
+    return list(ingest_trace(home, names, source="janus", app_id=APPS[0], apps=apps, now=now, camera_size=(640, 360)))
+
+
+def test_a_trace_counts_derived_events_and_lines_that_cannot_be_read(home: Home, tmp_path: Path) -> None:
+    first, second = ingest_janus(home, *trace(tmp_path))
+    assert (first.quarantined, second.quarantined) == (1, 1)
+    assert first.lines is not None
+    assert first.lines > first.accepted > 0
+    assert quarantined(home) == [(first.lines, "bad_json"), (second.lines, "too_long")]
+    assert logged(home).height == first.accepted + second.accepted
+
+
+def test_a_trace_is_ingested_directly_or_by_way_of_its_converted_events(home: Home, tmp_path: Path) -> None:
+    paths = trace(tmp_path)
+    reports = ingest_janus(home, *paths)
+    output = str(tmp_path / "out.ndjson")
+    names = [str(path) for path in paths]
+    converted = convert(names, output, source="janus", app_id=APPS[0], camera_size=(640, 360))
+    (report,) = ingest(home, output, now=LATER)
+    assert converted.events == sum(each.accepted for each in reports) == report.duplicates
+    assert converted.lines == sum(each.lines or 0 for each in reports)
+    assert [(row.file, row.reason) for row in converted.rejected] == [(names[0], "bad_json"), (names[1], "too_long")]
+
+
+def test_events_of_a_trace_can_be_tried_again(home: Home, tmp_path: Path) -> None:
+    paths = trace(tmp_path)
+    before = ingest_janus(home, *paths, apps=[])
+    assert sum(report.accepted for report in before) == 0
+    after = retry_quarantine(home, apps=APPS, now=LATER)
+    assert sum(report.accepted for report in after) == sum(report.quarantined for report in before) - 2
+    other = new_home(tmp_path / "other")
+    ingest_janus(other, *paths)
+    assert logged(home).equals(logged(other))
+    assert quarantined(home) == quarantined(other)
+
+
+def test_a_trace_of_which_one_file_fails_is_not_ingested_at_all(home: Home, tmp_path: Path) -> None:
+    first, _ = trace(tmp_path)
+    with pytest.raises(BillingError, match="there is no such file"):
+        ingest_janus(home, first, tmp_path / "none.jsonl")
+    assert EventLog(directory=home.events).version() is None
+
+
+def test_an_unknown_source_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown source 'jitsi': there is janus"):
+        convert([str(tmp_path)], "-", source="jitsi", app_id=APPS[0])
+
+
+def test_events_are_written_one_a_line_in_schema_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = [{"type": "enter", "at": AT, "room_id": "é", "seq": 0, "user_id": None}]
+    line = f'{{"room_id":"\\u00e9","at":{AT},"seq":0,"type":"enter"}}\n'
+    write_ndjson(events, str(tmp_path / "out.ndjson"))
+    write_ndjson(events, "-")
+    assert (tmp_path / "out.ndjson").read_text() == capsys.readouterr().out == line
+    with pytest.raises(BillingError, match="cannot be written: No such file"):
+        write_ndjson(events, str(tmp_path / "none" / "out.ndjson"))

@@ -1,0 +1,141 @@
+"""The quarantine: rejected rows with their text, listed, corrected and tried again."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from billing.errors import UsageError
+from billing.ingest import retry_quarantine
+from billing.storage.home import Home
+from billing.storage.quarantine import Quarantine, row_id
+from tests.event_facts import APPS, AT, NOW, counted, csv, event, ingest, logged, ndjson, new_home, parquet, written
+
+
+def listed(home: Home, **wanted: object) -> list[tuple[int, str]]:
+    """Line and reason of the rows in quarantine."""
+    rows = Quarantine(directory=home.quarantine).rows(**wanted)  # type: ignore[arg-type]
+    return list(zip(rows["line"], rows["reason"], strict=True))
+
+
+def ids(home: Home) -> list[str]:
+    """The ids of all rows in quarantine."""
+    return Quarantine(directory=home.quarantine).rows()["id"].to_list()
+
+
+def test_a_quarantine_without_rows_is_empty(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    assert listed(home) == []
+    assert retry_quarantine(home, apps=APPS, now=NOW) == []
+
+
+def test_a_rejected_row_keeps_its_text_file_line_and_reason(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    path = written(tmp_path / "a.ndjson", ndjson([event()]) + b"{oops\r\n")
+    ingest(home, path)
+    (row,) = Quarantine(directory=home.quarantine).rows().rows(named=True)
+    assert (row["file"], row["line"], row["reason"], row["raw"]) == (str(path), 2, "bad_json", "{oops")
+    assert row["detail"].startswith("not JSON: Expecting property name")
+    assert row["id"] == row_id(row["file_hash"], 2, 0) == f"{row['file_hash'][:12]}-2"
+
+
+def test_the_same_file_again_rewrites_its_rows_and_adds_none(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    path = written(tmp_path / "a.ndjson", ndjson([{}, event(), []]))
+    ingest(home, path)
+    before = Quarantine(directory=home.quarantine).rows()
+    ingest(home, path, written(tmp_path / "b.ndjson", path.read_bytes()))
+    assert ids(home) == before["id"].to_list()
+    assert [path.suffix for path in home.quarantine.iterdir()] == [".parquet"]
+
+
+def test_rows_are_listed_by_file_and_line_and_can_be_narrowed(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    first = written(tmp_path / "a.ndjson", ndjson([event(app_id=5), {}]))
+    ingest(home, written(tmp_path / "b.ndjson", ndjson([event(width=0)])), first)
+    assert listed(home) == [(1, "unknown_app"), (2, "missing_field"), (1, "bad_value")]
+    assert listed(home, reasons=["bad_value", "unknown_app"]) == [(1, "unknown_app"), (1, "bad_value")]
+    assert listed(home, files=[str(first)]) == [(1, "unknown_app"), (2, "missing_field")]
+    assert listed(home, ids=ids(home)[1:2]) == [(2, "missing_field")]
+    with pytest.raises(UsageError, match="no row xyz-1 in quarantine"):
+        listed(home, ids=["xyz-1"])
+
+
+@pytest.mark.parametrize(("ending", "write"), [(".ndjson", ndjson), (".csv", csv), (".parquet", parquet)])
+def test_rows_that_are_right_by_now_leave_when_tried_again(
+    tmp_path: Path, ending: str, write: Callable[[list[dict[str, object]]], bytes]
+) -> None:
+    """An app that is in the catalog now, and a time that has come."""
+    home = new_home(tmp_path / "home")
+    soon = AT + 13 * 3_600_000
+    events = [event(width=0), event(event_id="e-2", app_id=5, user_id="b"), event(event_id="e-3", at=soon)]
+    ingest(home, written(tmp_path / f"a{ending}", write(events)))
+    (report,) = retry_quarantine(home, apps=[*APPS, 5], now=NOW + timedelta(hours=1))
+    assert (report.file, counted(report)) == (str(tmp_path / f"a{ending}"), (3, 2, 0, 1))
+    assert [reason for _, reason in listed(home)] == ["bad_value"]
+    assert logged(home)["event_id"].to_list() == ["e-2", "e-3"]
+
+
+def test_a_row_that_is_still_wrong_stays_with_the_reason_of_now(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    ingest(home, written(tmp_path / "a.ndjson", ndjson([event(), event(app_id=5), event(width=1)])), apps=[APPS[0]])
+    assert listed(home) == [(2, "unknown_app"), (3, "conflict")]
+    assert [counted(report) for report in retry_quarantine(home, apps=[*APPS, 5], now=NOW)] == [(2, 1, 0, 1)]
+    assert listed(home) == [(3, "conflict")]
+
+
+def test_only_the_rows_that_are_named_are_tried(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    rows = [event(event_id=f"e-{n}", app_id=5) for n in range(3)]
+    ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)))
+    (report,) = retry_quarantine(home, apps=[5], now=NOW, ids=ids(home)[1:2])
+    assert counted(report) == (1, 1, 0, 0)
+    assert listed(home) == [(1, "unknown_app"), (3, "unknown_app")]
+
+
+def test_a_corrected_text_is_tried_in_place_of_the_row(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    ingest(home, written(tmp_path / "a.csv", csv([event(width="wide"), event(event_id="e-2", height="")])))
+    wide, _ = Quarantine(directory=home.quarantine).rows().rows(named=True)
+    (report,) = retry_quarantine(home, apps=APPS, now=NOW, fixed={wide["id"]: wide["raw"].replace("wide", "640")})
+    assert counted(report) == (1, 1, 0, 0)
+    assert listed(home) == [(3, "missing_field")]
+    assert logged(home)["width"].to_list() == [640]
+
+
+def test_a_correction_that_is_wrong_is_kept_with_its_text(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    ingest(home, written(tmp_path / "a.ndjson", b"{\n"))
+    retry_quarantine(home, apps=APPS, now=NOW, fixed={ids(home)[0]: "{}\ud800"})
+    (row,) = Quarantine(directory=home.quarantine).rows().rows(named=True)
+    assert (row["reason"], row["raw"]) == ("bad_json", "{}\\ud800")
+
+
+def test_a_row_of_which_only_the_beginning_is_kept_is_left_alone_until_it_is_corrected(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    ingest(home, written(tmp_path / "a.ndjson", b"x" * (2 << 20)))
+    assert retry_quarantine(home, apps=APPS, now=NOW) == []
+    assert listed(home) == [(1, "too_long")]
+    retry_quarantine(home, apps=APPS, now=NOW, fixed={ids(home)[0]: ndjson([event()]).decode()})
+    assert listed(home) == []
+    assert logged(home).height == 1
+
+
+def test_csv_rows_are_tried_one_by_one_whatever_their_text(tmp_path: Path) -> None:
+    """A quote that never ends does not swallow the row after it; a quoted cell with a line end is still one row."""
+    home = new_home(tmp_path / "home")
+    rows = [event(app_id=5, user_id='"a\nb"'), event(user_id='"alice'), event(event_id="e-3", app_id=5)]
+    ingest(home, written(tmp_path / "a.csv", csv(rows)))
+    assert listed(home) == [(2, "unknown_app"), (4, "bad_value"), (5, "unknown_app")]
+    retry_quarantine(home, apps=[5], now=NOW)
+    assert listed(home) == [(4, "bad_value")]
+    assert logged(home)["user_id"].to_list() == ["a\nb", "alice"]
+
+
+def test_a_file_that_is_right_by_now_empties_its_quarantine_when_ingested_again(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    path = written(tmp_path / "a.ndjson", ndjson([event(app_id=5)]))
+    ingest(home, path)
+    ingest(home, path, apps=[5])
+    assert listed(home) == []
