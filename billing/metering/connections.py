@@ -1,20 +1,21 @@
 """Connections: the unbroken parts of a stay.
 
-`enter`, `reconnect` (which outside a wait is the same), `exit` and `dismiss` say where a user is, whatever came before. So the rows of
-one user in one room fall into runs that begin with such a row, and everything about a run follows from its own rows:
+`enter`, `reconnect` (which outside a wait is the same), `exit` and `dismiss` say where a user is, whatever came
+before. So the rows of one user in one room fall into runs that begin with such a row, and everything about a run
+follows from its own rows:
 
 - a run that begins with an exit or a dismissal is an absence: nothing in it counts;
-- a run that begins with an enter is a connection. It lasts to the first of: its first `disconnect`; the next run; 86,400 s after
-  the user's last event in the room, if no event comes at an earlier second (the stay is stale);
+- a run that begins with an enter is a connection. It lasts to the first of: its first `disconnect`; the next run;
+  86,400 s after the user's last event in the room, if no event comes at an earlier second (the stay is stale);
 - after its `disconnect` the user waits, to the first of: 90 s later; the next run. Rows after it count for nothing.
 
-A stay is a connection and those that continue it: the next one began before the stay had ended. Connections of one user in one room
-never overlap.
+A stay is a connection and those that continue it: the next one began before the stay had ended. Connections of one
+user in one room never overlap.
 """
 
 import polars as pl
 
-from billing.metering.rows import CARRIED, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, HashCollisionError, Rows
+from billing.metering.rows import CARRIED, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, refuse_collisions
 
 WAIT_SECONDS = 90
 STALE_SECONDS = 86_400
@@ -23,45 +24,34 @@ FAR = 2**30  # a second that never comes
 _NO_ROW = 2**32 - 1
 
 
-def with_runs(rows: Rows) -> pl.DataFrame:
-    """The sorted rows with `row` (their index), `begins` (a run), `run` (UInt32, from 0) and `next_second`, where the user's next row
-    stands (`FAR`: there is none)."""
-    frame = rows.sorted
-    _refuse_collisions(frame)
+def with_runs(part: pl.DataFrame) -> pl.DataFrame:
+    """The sorted rows of a part with `row` (their index), `begins` (a run), `run` (UInt32, from 0) and `next_second`,
+    where the user's next row stands (`FAR`: there is none)."""
+    refuse_collisions(part, "user_key", "user_check")
     first = pl.col("user_key").ne_missing(pl.col("user_key").shift(1))
     last = pl.col("user_key").ne_missing(pl.col("user_key").shift(-1))
     begins = first | pl.col("code").is_in([EXIT, DISMISS, ENTER, RECONNECT, CARRIED])
-    return frame.select(
-        "user_key",
-        "second",
-        "code",
-        "size",
-        "source",
-        "order",
+    return part.with_columns(
         begins=begins,
         run=(begins.cum_sum() - 1).cast(pl.UInt32),
         next_second=pl.when(last).then(FAR).otherwise(pl.col("second").shift(-1)).cast(pl.Int32),
     ).with_row_index("row")
 
 
-def _refuse_collisions(frame: pl.DataFrame) -> None:
-    same_key = pl.col("user_key") == pl.col("user_key").shift(1)
-    if frame.select((same_key & (pl.col("user_check") != pl.col("user_check").shift(1))).any()).item():
-        raise HashCollisionError("two users have one key")
-
-
 def connections(runs: pl.DataFrame, texts: pl.DataFrame, end: int) -> pl.DataFrame:
     """One row per run, in order of `run`; seconds are clipped to the span `[0, end)`.
 
-    Of its first row: `user_key, source, second, code`. `present`: it is a connection. `last_row`: its last row that counts (-1 in an
-    absence). `[second, connected_end)` is connected, `[connected_end, stay_end)` the wait. `waits`, `wait_ends`: it has a wait, and when
-    that would end by itself. `stale`, `stale_end`: it ends by the 24-hour rule. `continues`: it goes on with the stay of the run before.
-    `open`: it goes on at `end`.
+    Of its first row: `user_key, room_key, room_check, source, second, code`. `present`: it is a connection. `last_row`: its last row that
+    counts (-1 in an absence). `[second, connected_end)` is connected, `[connected_end, stay_end)` the wait. `waits`,
+    `wait_ends`: it has a wait, and when that would end by itself. `stale`, `stale_end`: it ends by the 24-hour rule.
+    `continues`: it goes on with the stay of the run before. `open`: it goes on at `end`.
     """
     same_user = pl.col("user_key").shift(-1) == pl.col("user_key")
     heads = runs.filter("begins").select(
         "run",
         "user_key",
+        "room_key",
+        "room_check",
         "source",
         "second",
         "code",
@@ -82,7 +72,8 @@ def connections(runs: pl.DataFrame, texts: pl.DataFrame, end: int) -> pl.DataFra
 
 
 def _first_disconnects(runs: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
-    """`run, disconnect_row, disconnect_second, wait_ends` of the first disconnect of each run; a carried wait ends when it did."""
+    """`run, disconnect_row, disconnect_second, wait_ends` of the first disconnect of each run; a carried wait ends
+    when it did."""
     found = runs.lazy().filter(pl.col("code") == DISCONNECT).unique("run", keep="first", maintain_order=True).collect()
     carried_wait = texts["wait_ends"].gather(found["source"])
     return found.select(
@@ -94,7 +85,8 @@ def _first_disconnects(runs: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _first_stale_rows(runs: pl.DataFrame, texts: pl.DataFrame, end: int) -> pl.DataFrame:
-    """`run, stale_row, stale_end` of the first row of each run after which the user gave no sign for 86,400 s, within the span."""
+    """`run, stale_row, stale_end` of the first row of each run after which the user gave no sign for 86,400 s, within
+    the span."""
     ends = pl.col("last_event") + STALE_SECONDS
     events = (
         runs.lazy()

@@ -2,7 +2,7 @@
 
 | finding | what happened |
 |---|---|
-| `outside_stay` | a video, exit or disconnect event of somebody not in the room, or a video event or second disconnect in the wait; ignored |
+| `outside_stay` | ignored: an event of somebody not in the room, or a video event or second disconnect in the wait |
 | `reentered` | an enter of somebody already in the room; the stay went on, what was received was cleared |
 | `stale_stay` | no event of the user for 86,400 s; the stay ended there |
 | `concurrent_rooms` | a stay began while the user was in another room of the app; both are billed |
@@ -27,15 +27,16 @@ FINDING_SCHEMA = pl.Schema(
 
 def findings(runs: pl.DataFrame, conns: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
     """All findings of the span that began at epoch second `start`, in `FINDING_SCHEMA`, ordered by all columns."""
-    found = pl.concat(
-        [_outside_stay(runs, conns), _reentered(conns), _stale(conns, start), _concurrent(conns, texts, start)]
-    )
+    return _named(pl.concat([_outside_stay(runs, conns), _reentered(conns), _stale(conns, start)]), texts)
+
+
+def _named(found: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
+    """Findings with who and where of their `source`, and its `at` where they have none of their own."""
     where = texts.select("app_id", "room_id", "user_id", event_at="at")[found["source"]]
     return (
         pl.concat([found, where], how="horizontal")
         .select("app_id", "room_id", "user_id", pl.coalesce("at", "event_at").alias("at"), "finding", "detail")
         .cast(dict(FINDING_SCHEMA))  # type: ignore[arg-type]
-        .sort(pl.all())
     )
 
 
@@ -72,13 +73,12 @@ def _stale(conns: pl.DataFrame, start: int) -> pl.DataFrame:
     )
 
 
-def _concurrent(conns: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
-    """A pass over the stays of each user of an app: one began while another of the user's stays was going on.
+def stays(conns: pl.DataFrame) -> pl.DataFrame:
+    """`source, second, stay_end, begins` of every stay that lasts: connections that continue each other are one.
 
-    The pass goes by a hash of the user and so may suspect too many, never too few; the suspects are then compared as texts. Of two
-    stays that begin in one second, the one in the room with the later id is the finding.
+    `begins`: it began in this span, and was not carried into it.
     """
-    stays = (
+    return (
         conns.lazy()
         .filter("present")
         .with_columns(stay=(~pl.col("continues")).cum_sum())
@@ -88,40 +88,48 @@ def _concurrent(conns: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.Data
         .select("source", "second", "stay_end", begins=pl.col("code") != CARRIED)
         .collect()
     )
-    named = pl.concat([stays, texts.select("app_id", "room_id", "user_id")[stays["source"]]], how="horizontal")
-    user = pl.col("user_id").hash() + pl.col("app_id").hash(1)
-    overlapping = (
-        named.with_columns(user=user)
-        .filter(pl.col("user").is_duplicated())
-        .sort("user", "second")
-        .with_columns(number=pl.col("user").rle_id().cast(pl.Int64))
-        # The user's number in the high bits makes the running maximum begin anew with each user.
-        .with_columns(latest_end=(pl.col("number") * 2**32 + pl.col("stay_end")).cum_max())
-        .with_columns(before=pl.col("latest_end").shift(1) - pl.col("number") * 2**32)
-        .filter(
-            (
-                (pl.col("before") > pl.col("second"))
-                | ((pl.col("user") == pl.col("user").shift(-1)) & (pl.col("second") == pl.col("second").shift(-1)))
-            )
-        )
-        .filter("begins")
+
+
+def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Finds the stays that began while another of the user's stays in the app went on, in `FINDING_SCHEMA`.
+
+    A pass over the stays (of `stays`) of all rooms. It goes by a hash of the user and so may suspect too many, never too
+    few; the suspects are then compared as texts. Of two stays that begin in one second, the one in the room with the
+    later id is the finding.
+    """
+    who = texts.select(user=pl.col("user_id").hash() + pl.col("app_id").hash(1))[all_stays["source"]]
+    several = (
+        pl.concat([all_stays, who], how="horizontal").filter(pl.col("user").is_duplicated()).sort("user", "second")
     )
-    pairs = overlapping.join(named, on=["app_id", "user_id"], suffix="_other").filter(
-        pl.col("room_id") != pl.col("room_id_other"),
-        pl.col("stay_end_other") > pl.col("second"),
-    )
+    # The user's number in the high bits makes the running maximum begin anew with each user.
+    number = pl.col("user").rle_id().cast(pl.Int64) * 2**32
+    ended_before = (number + pl.col("stay_end")).cum_max().shift(1) - number
+    together = (pl.col("user") == pl.col("user").shift(-1)) & (pl.col("second") == pl.col("second").shift(-1))
+    suspects = several.filter((ended_before > pl.col("second")) | together, pl.col("begins"))
+    several = several.join(suspects.select("user").unique(), on="user", how="semi")
+    names = ["app_id", "room_id", "user_id"]
+    suspects = pl.concat([suspects, texts.select(names)[suspects["source"]]], how="horizontal")
+    several = pl.concat([several, texts.select(names)[several["source"]]], how="horizontal")
     earlier = (pl.col("second_other") < pl.col("second")) | (
         (pl.col("second_other") == pl.col("second"))
         & (~pl.col("begins_other") | (pl.col("room_id_other") < pl.col("room_id")))
     )
-    return (
-        pairs.filter(earlier)
-        .sort("room_id_other")
-        .unique("source", keep="first", maintain_order=True)
+    found = (
+        suspects.join(several, on="user", suffix="_other")
+        .filter(
+            pl.col("app_id") == pl.col("app_id_other"),
+            pl.col("user_id") == pl.col("user_id_other"),
+            pl.col("room_id") != pl.col("room_id_other"),
+            pl.col("stay_end_other") > pl.col("second"),
+            earlier,
+        )
+        .group_by("source", "second")
+        .agg(room=pl.col("room_id_other").min())
         .select(
             "source",
             at=(pl.col("second").cast(pl.Int64) + start) * 1000,
             finding=pl.lit("concurrent_rooms"),
-            detail=pl.lit("also in room ") + pl.col("room_id_other"),
+            detail=pl.lit("also in room ") + pl.col("room"),
         )
     )
+    return _named(found, texts)

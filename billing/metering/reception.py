@@ -1,8 +1,9 @@
 """Reception: what a connected user receives from one row to the next.
 
-A stream counts from its `video_on` to its next `video_off` or `video_on` (another size), or to the end of the connection. Instead of one
-interval per stream there is one interval per row, with what the row changed: the size that this stream has now and the size that it
-had before. A running sum over the rows of a connection then gives all that is received at once.
+A stream counts from its `video_on` to its next `video_off` or `video_on` (another size), or to the end of the
+connection. Instead of one interval per stream there is one interval per row, with what the row changed: the size that
+this stream has now and the size that it had before. A running sum over the rows of a connection then gives all that
+is received at once.
 """
 
 from typing import Any
@@ -10,20 +11,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from billing.metering.rows import CARRIED, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON, HashCollisionError, Rows
+from billing.metering.rows import CARRIED, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON, refuse_collisions
 
 
-def receptions(runs: pl.DataFrame, conns: pl.DataFrame, rows: Rows) -> pl.DataFrame:
+def receptions(runs: pl.DataFrame, conns: pl.DataFrame, event_ids: pl.LazyFrame) -> pl.DataFrame:
     """The rows that count while connected, in their order.
 
-    Columns: `run, source, begins, second, until` (seconds: `[second, until)`, possibly empty), `size` and `size_before` of
-    the stream that the row is about (0: not received), `latest`: no later row of the connection is about that stream.
+    Columns: `run, source, begins, second, until` (seconds: `[second, until)`, possibly empty), `size` and
+    `size_before` of the stream that the row is about (0: not received), `latest`: no later row of the connection is
+    about that stream.
     """
     of_run = conns.select("last_row", "connected_end")[runs["run"]]
     live = pl.concat([runs, of_run], how="horizontal").filter(
         pl.col("code").is_in([ENTER, RECONNECT, CARRIED, VIDEO_OFF, VIDEO_ON]), pl.col("row") <= pl.col("last_row")
     )
-    by_stream = _by_stream(live, rows)
+    by_stream = _by_stream(live, event_ids)
     same = (pl.col("key") == pl.col("key").shift(1)).fill_null(value=False)
     size_before = by_stream.select(pl.when(same).then(pl.col("size").shift(1)).otherwise(0)).to_series()
     latest = by_stream.select((pl.col("key") != pl.col("key").shift(-1)).fill_null(value=True)).to_series()
@@ -47,26 +49,26 @@ def _scattered(values: pl.Series, place: np.ndarray[Any, Any], height: int) -> p
     return pl.Series(series)
 
 
-def _by_stream(live: pl.DataFrame, rows: Rows) -> pl.DataFrame:
-    """The video rows stream by stream within each connection: `key` (connection and stream), `place` (row of `live`), `size`."""
-    video = live.select("run", "size", "order", "source", "code", place=pl.int_range(pl.len(), dtype=pl.UInt32)).filter(
-        pl.col("code").is_in([VIDEO_OFF, VIDEO_ON])
-    )
+def _by_stream(live: pl.DataFrame, event_ids: pl.LazyFrame) -> pl.DataFrame:
+    """The video rows stream by stream within each connection: `key` (connection and stream), `place` (row of `live`),
+    `size`."""
     # The run in the high bits keeps the streams of a connection together; the low bits hold as much of the hash as fits.
-    hash_bits = 64 - max(live["run"].max().bit_length() if live.height else 0, 1)  # type: ignore[union-attr]
+    hash_bits = 64 - live.height.bit_length()
     key = pl.col("run").cast(pl.UInt64) * 2**hash_bits + pl.col("stream_key") // 2 ** (64 - hash_bits)
     by_stream = (
-        pl.concat([video, rows.texts.select("stream_key", "stream_check")[video["source"]]], how="horizontal")
-        .select("size", "order", "source", "place", "stream_check", key=key)
+        live.lazy()
+        .select(
+            "size", "order", "source", "stream_check", "code", key=key, place=pl.int_range(pl.len(), dtype=pl.UInt32)
+        )
+        .filter(pl.col("code").is_in([VIDEO_OFF, VIDEO_ON]))
         .sort("key", maintain_order=True)
+        .collect()
     )
-    same = pl.col("key") == pl.col("key").shift(1)
-    if by_stream.select((same & (pl.col("stream_check") != pl.col("stream_check").shift(1))).any()).item():
-        raise HashCollisionError("two streams of one connection have one key")
-    return _ties_broken(by_stream, rows)
+    refuse_collisions(by_stream, "key", "stream_check")
+    return _ties_broken(by_stream, event_ids)
 
 
-def _ties_broken(by_stream: pl.DataFrame, rows: Rows) -> pl.DataFrame:
+def _ties_broken(by_stream: pl.DataFrame, event_ids: pl.LazyFrame) -> pl.DataFrame:
     """Where a stream has several rows in one millisecond, in the order of their event ids."""
     one_moment = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("order") == pl.col("order").shift(1))
     tied = (one_moment & (pl.col("order") >= 0)).fill_null(value=False)
@@ -75,7 +77,7 @@ def _ties_broken(by_stream: pl.DataFrame, rows: Rows) -> pl.DataFrame:
         return by_stream
     found = by_stream.with_row_index("index").filter(tied | tied.shift(-1, fill_value=False))
     sources = found.lazy().select("source")
-    ids = rows.event_ids.with_row_index("source").join(sources, on="source", how="semi").collect()
+    ids = event_ids.with_row_index("source").join(sources, on="source", how="semi").collect()
     ordered = found.join(ids, on="source").sort("key", "order", "event_id")
     indices = np.arange(by_stream.height)
     indices[found["index"].to_numpy()] = ordered["index"].to_numpy()

@@ -1,11 +1,12 @@
 """Classified seconds: pieces of time of one connection, each with its item and reason.
 
 Class of a second, first match wins: in the wait after a disconnect, audio `disconnect_grace`; alone in the room, audio
-`alone_in_room`; nothing received, audio `no_video_received`; else video, in the tier that the policy says, with the reason
-`screen_share` if any received stream is a share (per stream: if that stream is), else `camera`.
+`alone_in_room`; nothing received, audio `no_video_received`; else video, in the tier that the policy says, with the
+reason `screen_share` if any received stream is a share (per stream: if that stream is), else `camera`.
 
-A piece has a weight, because seconds are additive: where a user is alone, the piece that reception made there is taken back with
-weight -1 and `alone_in_room` put in its place, and a policy that bills per stream counts a second once for each stream.
+A piece has a weight, because seconds are additive: where a user is alone, the piece that reception made there is
+taken back with weight -1 and `alone_in_room` put in its place, and a policy that bills per stream counts a second
+once for each stream.
 """
 
 import numpy as np
@@ -60,8 +61,10 @@ def pieces(received: pl.DataFrame, conns: pl.DataFrame, alone: pl.DataFrame, rul
 
 
 def _overlaps(received: pl.DataFrame, alone: pl.DataFrame) -> pl.DataFrame:
-    """`run, place, start, end`: where a stretch of being alone meets the interval of a received row (`place`: its index)."""
-    # Both are ordered by run and second, so a search finds the row that holds the beginning and the first row past the end.
+    """`run, place, start, end`: where a stretch of being alone meets the interval of a received row (`place`: its
+    index)."""
+    # Both are ordered by run and second, so a search finds the row that holds the beginning and the first row past
+    # the end.
     rows = received.select(pl.col("run").cast(pl.Int64) * 2**31 + pl.col("second")).to_series().to_numpy()
     bounds = alone.select(
         start=pl.col("run").cast(pl.Int64) * 2**31 + pl.col("start"),

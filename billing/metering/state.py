@@ -2,13 +2,14 @@
 
 import polars as pl
 
-from billing.metering.rows import STATE_SCHEMA, VIDEO_ON
+from billing.metering.rows import STATE_SCHEMA
 
 
 def open_stays(
     runs: pl.DataFrame, conns: pl.DataFrame, received: pl.DataFrame, texts: pl.DataFrame, start: int
 ) -> pl.DataFrame:
-    """The stays open at the end of the span that began at epoch second `start`, in `STATE_SCHEMA`, by app, room and user."""
+    """The stays open at the end of the span that began at epoch second `start`, in `STATE_SCHEMA`, by app, room and
+    user."""
     still_open = conns.filter("open").select("run", "source", "waits", "wait_ends")
     last_rows = (
         runs.lazy()

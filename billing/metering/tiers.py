@@ -1,7 +1,8 @@
 """Tiers: which item a second of received video is, by pixel area and by policy.
 
-*aggregate*: the areas of all streams received at that moment are summed, and the second is one second in the tier of the sum.
-*per_stream*: every received stream is a second of its own in the tier of its own area; areas are never summed.
+*aggregate*: the areas of all streams received at that moment are summed, and the second is one second in the tier of
+the sum. *per_stream*: every received stream is a second of its own in the tier of its own area; areas are never
+summed.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Windows: seconds per app, 5-minute window, item and reason.
 
-No piece becomes a row per window, however long it lasts. A piece that begins in a window adds to it the seconds left to the window's
-end, and 300 to every later window; where it ends, the same is taken away. So two sums per window (what begins or ends there, and how
-much of the window it leaves) and one running sum over the windows give every window exactly.
+No piece becomes a row per window, however long it lasts. A piece that begins in a window adds to it the seconds left
+to the window's end, and 300 to every later window; where it ends, the same is taken away. So two sums per window
+(what begins or ends there, and how much of the window it leaves) and one running sum over the windows give every
+window exactly.
 """
 
 import numpy as np
@@ -15,49 +16,43 @@ USAGE_SCHEMA = pl.Schema(
 )
 
 
-def window_seconds(pieces: pl.DataFrame, group: str, start: int, end: int) -> pl.DataFrame:
-    """`group, class, window_start` (epoch seconds) and `seconds` > 0 of the pieces (`group, class, start, end, weight`; seconds from `start`)."""
+def window_seconds(pieces: pl.DataFrame, start: int, end: int) -> pl.DataFrame:
+    """`line, window_start` (epoch seconds) and `seconds` > 0 of pieces (`line, start, end, weight`).
+
+    A line is any number (UInt32) that says what is summed; `start` and `end` of a piece count from `start`.
+    """
     into_window = start % WINDOW_SECONDS
     windows = (end - start + into_window) // WINDOW_SECONDS + 1
-    groups = pieces.select(group, "class").unique().sort(group, "class").with_row_index("line")
-    lines = groups.height
-    if lines == 0:
-        return pl.DataFrame(
-            schema={group: pieces.schema[group], "class": pl.UInt8, "window_start": pl.Int64, "seconds": pl.Int64}
-        )
-    numbered = pieces.lazy().join(groups.lazy(), on=[group, "class"])
-    left = np.zeros(lines * windows, dtype=np.int64)
-    count = np.zeros(lines * windows, dtype=np.int64)
+    lines = pieces["line"].unique().sort()
+    place = np.zeros((lines.max() or 0) + 1, dtype=np.int64)  # type: ignore[operator]
+    place[lines.to_numpy()] = np.arange(len(lines)) * windows
+    first_cell = pl.Series(place).gather(pieces["line"])
+    count = np.zeros(len(lines) * windows, dtype=np.int64)
+    left = np.zeros(len(lines) * windows, dtype=np.int64)
     for edge, sign in (("start", 1), ("end", -1)):
-        window = (pl.col(edge) + into_window) // WINDOW_SECONDS
+        second = pl.col(edge) + into_window
         sums = (
-            numbered.select(
-                cell=pl.col("line").cast(pl.Int64) * windows + window, weight="weight", edge=pl.col(edge) + into_window
+            pieces.lazy()
+            .select(
+                cell=first_cell + second // WINDOW_SECONDS,
+                weight=pl.col("weight").cast(pl.Int64),
+                left=WINDOW_SECONDS - second % WINDOW_SECONDS,
             )
-            .with_columns(left=WINDOW_SECONDS - pl.col("edge") % WINDOW_SECONDS)
             .group_by("cell")
-            .agg(
-                count=pl.col("weight").cast(pl.Int64).sum(),
-                left=(pl.col("weight").cast(pl.Int64) * pl.col("left")).sum(),
-            )
+            .agg(count=pl.col("weight").sum(), left=(pl.col("weight") * pl.col("left")).sum())
             .collect()
         )
         cells = sums["cell"].to_numpy()
         count[cells] += sign * sums["count"].to_numpy()
         left[cells] += sign * sums["left"].to_numpy()
-    running = count.reshape(lines, windows).cumsum(axis=1)
-    seconds = left.reshape(lines, windows)
+    seconds = left.reshape(len(lines), windows)
+    running = count.reshape(len(lines), windows).cumsum(axis=1)
     seconds[:, 1:] += WINDOW_SECONDS * running[:, :-1]
-    line, window_index = np.nonzero(seconds)
-    return pl.concat(
-        [
-            groups.select(group, "class")[line],
-            pl.DataFrame(
-                {
-                    "window_start": start - into_window + WINDOW_SECONDS * window_index,
-                    "seconds": seconds[line, window_index],
-                }
-            ),
-        ],
-        how="horizontal",
+    line, window = np.nonzero(seconds)
+    return pl.DataFrame(
+        {
+            "line": lines.gather(line),
+            "window_start": start - into_window + WINDOW_SECONDS * window,
+            "seconds": seconds[line, window],
+        }
     )
