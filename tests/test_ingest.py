@@ -93,7 +93,7 @@ def test_a_key_is_the_app_the_utc_day_and_the_event_id(home: Home, tmp_path: Pat
         {"type": "video_off"},
         {"stream": "bob/screen"},
         {"width": 641},
-        {"height": ABSENT, "type": "video_off", "width": ABSENT},
+        {"height": None, "type": "video_off", "width": None},
     ],
     ids=str,
 )
