@@ -1,8 +1,9 @@
 """The slow obvious meter: one room at a time, one second after the other, written from the rules and from nothing else.
 
-`meter` takes plain rows (dicts in the event schema), the state carried into the span, the span `[start, end)` in epoch seconds
-and the policy of each app, and gives what the columnar meter must give: seconds by app, room, user, window, item and reason, the
-state carried out, and the findings. Seconds in which nothing changes are counted together; nothing else is clever.
+`meter` takes plain rows (dicts in the event schema), the state carried into the span, the span `[start, end)` in
+epoch seconds and the policy of each app, and gives what the columnar meter must give: seconds by app, room, user,
+window, item and reason, the state carried out, and the findings. Seconds in which nothing changes are counted
+together; nothing else is clever.
 """
 
 from collections import Counter
@@ -180,7 +181,8 @@ def _reason(streams: Iterable[str]) -> str:
 
 
 def _find_concurrent_rooms(result: Metered) -> None:
-    """A stay that begins while its user is in another room of the app (of two that begin together: the later room id)."""
+    """A stay that begins while its user is in another room of the app (of two that begin together: the later room
+    id)."""
     for app, room, user, begun, end, carried in result.stays:
         if carried or end <= begun:
             continue

@@ -1,4 +1,5 @@
-"""Hypothesis strategies for rooms: lists of events as plain rows, often in the same second and often at odds with each other."""
+"""Hypothesis strategies for rooms: lists of events as plain rows, often in the same second and often at odds with
+each other."""
 
 from typing import Any
 

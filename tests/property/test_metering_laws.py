@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
