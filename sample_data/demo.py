@@ -1,0 +1,108 @@
+"""The main job on the sample data: two classes, from a media server's events to an Excel invoice.
+
+    python sample_data/demo.py DIRECTORY
+
+runs the commands that a user would type, for each class in a new home and on a fixed day, writes the workbooks to
+DIRECTORY, and compares them with what was worked out by hand. Exit code 1: they differ, or a command failed.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from openpyxl import Workbook, load_workbook
+
+SAMPLE_DATA = Path(__file__).parent
+BILLING = Path(sys.executable).with_name("billing")
+
+ACADEMY = """
+billing init
+billing catalog apply {folder}/catalog.toml
+billing ingest {folder}/events.ndjson
+billing quarantine list
+billing nightly
+billing usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by window
+billing usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by user
+billing charges academy --month 2026-03
+billing packages academy
+billing invoice export academy --month 2026-03 -o {output}/academy-2026-03.xlsx
+"""
+SCHOOL = """
+billing init
+billing catalog apply {folder}/catalog.toml
+billing ingest --source janus --app 1400000002 {folder}/events.jsonl.gz
+billing nightly
+billing usage 1400000002 --from 2026-10-12 --to 2026-10-12 --by user
+billing charges school --month 2026-10
+billing invoice export school --month 2026-10 -o {output}/school-2026-10.xlsx
+"""
+
+Table = list[list[Any]]  # the names of the columns, then the rows
+
+
+def main(output: Path) -> None:
+    """Bills both classes; what an earlier demo wrote is replaced."""
+    output.mkdir(parents=True, exist_ok=True)
+    bill("A class that can be checked by hand", SAMPLE_DATA, ACADEMY, output)
+    bill("A class recorded on a Janus server", SAMPLE_DATA / "janus", SCHOOL, output)
+
+
+def bill(title: str, folder: Path, commands: str, output: Path) -> None:
+    """Runs the commands on a folder's events, and checks the workbooks that its `expected.json` names."""
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    print(f"\n=== {title}: {shown(folder)}/README.md ===", flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "BILLING_HOME": home, "BILLING_NOW": expected["now"]}
+        environment.pop("BILLING_DATABASE_URL", None)
+        paths = {"folder": shlex.quote(shown(folder)), "output": shlex.quote(str(output))}
+        for command in commands.strip().format(**paths).splitlines():
+            print(f"\n$ {command}", flush=True)
+            done = subprocess.run([BILLING, *shlex.split(command)[1:]], env=environment, check=False)  # noqa: S603
+            if done.returncode:
+                sys.exit(f"the command ended with exit code {done.returncode}: {command}")
+    for name in (name for name in expected if name.startswith("workbook ")):
+        _, account, month = name.split()
+        workbook = output / f"{account}-{month}.xlsx"
+        found = read_workbook(load_workbook(workbook, data_only=True), expected[name])
+        if found != expected[name]:
+            sys.exit(f"{workbook} is not what was expected.\nexpected: {expected[name]}\nfound:    {found}")
+        print(f"\n{workbook}: total {found['total']}, and every line as worked out in {shown(folder)}/README.md")
+
+
+def shown(path: Path) -> str:
+    """A path from where the user stands."""
+    return os.path.relpath(path)
+
+
+def read_workbook(book: Workbook, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """What an invoice workbook shows of the sheets and columns in `expected`; `total` is what is to be paid."""
+    return {
+        name: total(book) if name == "total" else read_sheet(book, name, columns=table[0])
+        for name, table in expected.items()
+    }
+
+
+def read_sheet(book: Workbook, name: str, *, columns: Sequence[str]) -> Table:
+    """These columns of the table on a sheet: their names, then the rows down to the totals."""
+    rows = book[name].iter_rows(values_only=True)
+    header = next(row for row in rows if set(columns) <= set(row))
+    places = [header.index(column) for column in columns]
+    month = header.index("Month")  # every row has one, the totals have none
+    return [list(columns), *([row[place] for place in places] for row in takewhile(lambda row: row[month], rows))]
+
+
+def total(book: Workbook) -> float:
+    """The amount to pay: the last cell of the row that begins with `Total`, which is rounded once."""
+    (row,) = (row for row in book["Invoice"].iter_rows(values_only=True) if str(row[0]).startswith("Total "))
+    return row[-1]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
