@@ -1,0 +1,534 @@
+"""The command line: parse, call one function, print.
+
+Exit codes: 0 done, 1 an account or a file failed, 2 wrong usage. Reports go to stdout, everything else to stderr. What
+is slow to import is imported by the command that needs it.
+"""
+
+import io
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from billing import __version__
+from billing.errors import BillingError, UsageError
+from billing.periods import now, parse_day, parse_month
+from billing.report import Report, write_csv, write_json, write_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from billing.catalog import Catalog
+    from billing.nightly import Outcome
+    from billing.storage.database import Engine
+    from billing.storage.home import Home
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+Size = tuple[int, int]
+
+_HIGHEST_APP = 2**53
+_HIGHEST_SIDE = 16_384
+_LINES_SHOWN = 10
+
+
+class _WrongUsage(click.ClickException):
+    """The command cannot be meant as it was given."""
+
+    exit_code = 2
+
+
+class _Program(click.Group):
+    """The group of all commands, with one clear message for everything that is not a bug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise _WrongUsage(str(error)) from error
+        except BillingError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # whoever read the output has enough; click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+def _parse_size(text: str) -> Size:
+    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text, re.ASCII)
+    sides = (int(found[1]), int(found[2])) if found else None
+    if sides is None or max(sides) > _HIGHEST_SIDE:
+        raise UsageError(f"{text!r} is not a size in pixels such as 1280x720")
+    return sides
+
+
+_APP = click.IntRange(1, _HIGHEST_APP)
+_FILE = click.Path(path_type=Path)
+
+
+def _format_option(command: _Command) -> _Command:
+    choice = click.Choice(["table", "json", "csv"])
+    return click.option(
+        "--format", "output_format", type=choice, default="table", show_default=True, help="How to print the rows."
+    )(command)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--home",
+    "directory",
+    type=_FILE,
+    envvar="BILLING_HOME",
+    default=Path("./billing-data"),
+    show_default=True,
+    show_envvar=True,
+    help="Where events, quarantine and the database are kept.",
+)
+@click.option(
+    "--database-url",
+    envvar="BILLING_DATABASE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Another database than billing.db in the home, such as postgresql://USER@HOST/NAME.",
+)
+@click.version_option(__version__, prog_name="billing")
+@click.pass_context
+def main(ctx: click.Context, directory: Path, database_url: str | None) -> None:
+    """Usage metering and billing for real-time audio and video: from a media server's events to an Excel invoice.
+
+    \b
+    Example:
+      billing init
+      billing catalog apply catalog.toml
+      billing ingest events.ndjson
+      billing nightly
+      billing invoice export acme --month 2026-03 -o invoice.xlsx
+    """
+    from billing.storage.home import Home
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    ctx.obj = Home.at(directory, database_url)
+
+
+@main.command()
+@click.pass_obj
+def init(home: "Home") -> None:
+    """Create the home and its database, or bring them up to this version of the program. What is there is kept.
+
+    \b
+    Example:
+      billing --home /srv/billing init
+    """
+    from billing.storage.database import upgrade
+
+    home.directory.mkdir(parents=True, exist_ok=True)
+    upgrade(home.database_url)
+    _say(f"ready: {home.directory}")
+
+
+@main.group()
+def catalog() -> None:
+    """Accounts, apps, packages, contracts and policies."""
+
+
+@catalog.command("apply")
+@click.argument("file", type=_FILE)
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@_format_option
+@click.pass_obj
+def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -> None:
+    """Add and change what a TOML file holds; what it leaves out stays as it is. The file is applied whole or not at
+    all, and refused where it would change what is billed.
+
+    \b
+    Example:
+      billing catalog apply catalog.toml --dry-run
+    """
+    from billing.catalog import parse_catalog
+    from billing.storage import catalog_store
+    from billing.storage.database import reading, writing
+
+    new = parse_catalog(_read_text(file), str(file))
+    engine = _engine(home)
+    if dry_run:
+        with reading(engine) as conn:
+            changes = catalog_store.plan(conn, new)
+    else:
+        with home.lock("nightly"), writing(engine) as conn:
+            changes = catalog_store.apply(conn, new)
+    rows = [asdict(change) for change in changes]
+    _print(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
+    if dry_run:
+        _say("nothing was changed (--dry-run)")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--source", metavar="NAME", help="The server that wrote the files, if not events of our own: janus.")
+@click.option("--app", "app_id", type=_APP, help="With --source: the app that the events belong to.")
+@click.option("--camera-size", type=_parse_size, metavar="WxH", help="With --source: for cameras of unknown size.")
+@click.option("--screen-size", type=_parse_size, metavar="WxH", help="With --source: for screens of unknown size.")
+@click.option(
+    "--stdin-format",
+    default="ndjson",
+    show_default=True,
+    metavar="ENDING",
+    help="What - (standard input) is, as a file name would end: csv, ndjson.gz, parquet, …",
+)
+@_format_option
+@click.pass_obj
+def ingest(
+    home: "Home",
+    files: Sequence[str],
+    source: str | None,
+    app_id: int | None,
+    camera_size: Size | None,
+    screen_size: Size | None,
+    stdin_format: str,
+    output_format: str,
+) -> None:
+    """Read event files: NDJSON, CSV (.gz and .zst too) or Parquet, patterns, or - for standard input. Rows that cannot
+    be accepted go to quarantine, rows that are known are counted as duplicates. With --source all files are one trace
+    of a foreign server.
+
+    \b
+    Example:
+      billing ingest 'events/*.ndjson.gz' more.parquet
+      billing ingest --source janus --app 1400000001 janus.jsonl.gz
+    """
+    from billing.ingest import ingest_files, ingest_trace
+
+    known = _catalog(home)
+    with _counting("rows") as progress:
+        if source is None:
+            _refuse_without_source(app_id, camera_size, screen_size)
+            ending = f".{stdin_format.lstrip('.')}"
+            reports = list(
+                ingest_files(home, files, apps=known.apps, now=now(), progress=progress, standard_input=ending)
+            )
+        else:
+            reports = list(
+                ingest_trace(
+                    home,
+                    files,
+                    source=source,
+                    app_id=_app_of_trace(app_id, known),
+                    apps=known.apps,
+                    now=now(),
+                    camera_size=camera_size,
+                    screen_size=screen_size,
+                    progress=progress,
+                )
+            )
+    fields = ["file", "read", "accepted", "duplicates", "quarantined", *(["lines"] if source else [])]
+    rows = [asdict(report) for report in reports if not report.error]
+    _print(Report(fields=fields, rows=rows, empty="no file was ingested", sums=fields[1:]), output_format)
+    _fail([report.error for report in reports if report.error])
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--source", required=True, metavar="NAME", help="The server that wrote the files: janus.")
+@click.option("--app", "app_id", type=_APP, required=True, help="The app that the events belong to.")
+@click.option("--camera-size", type=_parse_size, metavar="WxH", help="For cameras of unknown size.")
+@click.option("--screen-size", type=_parse_size, metavar="WxH", help="For screens of unknown size.")
+@click.option("-o", "--output", required=True, metavar="OUT.ndjson", help="The file to write; - for standard output.")
+def convert(
+    files: Sequence[str], source: str, app_id: int, camera_size: Size | None, screen_size: Size | None, output: str
+) -> None:
+    """Turn a foreign server's trace into events as NDJSON, without storing them. All files are one trace.
+
+    \b
+    Example:
+      billing convert --source janus --app 1400000001 janus.jsonl.gz -o events.ndjson
+    """
+    from billing.ingest import convert as convert_trace
+
+    done = convert_trace(files, output, source=source, app_id=app_id, camera_size=camera_size, screen_size=screen_size)
+    _say(f"{done.events:,} events from {done.lines:,} lines, {len(done.rejected):,} of which could not be read")
+    for row in done.rejected[:_LINES_SHOWN]:
+        _say(f"{row.file}:{row.line}: {row.reason}: {row.detail}")
+    if len(done.rejected) > _LINES_SHOWN:
+        _say(f"… and {len(done.rejected) - _LINES_SHOWN:,} more")
+
+
+@main.group()
+def quarantine() -> None:
+    """Rows that could not be accepted."""
+
+
+@quarantine.command("list")
+@click.option("--reason", "reasons", multiple=True, metavar="CODE", help="Only rows with this reason; repeatable.")
+@click.option("--file", "files", multiple=True, metavar="FILE", help="Only rows of this file; repeatable.")
+@_format_option
+@click.pass_obj
+def quarantine_list(home: "Home", reasons: Sequence[str], files: Sequence[str], output_format: str) -> None:
+    """List the rows that could not be accepted: where they come from, why they were set aside, and their text (whole
+    in JSON and CSV).
+
+    \b
+    Example:
+      billing quarantine list --reason no_offset --format json
+    """
+    from billing.storage.quarantine import Quarantine
+
+    _engine(home)
+    rows = Quarantine(directory=home.quarantine).rows(reasons=reasons or None, files=files or None)
+    fields = ("id", "file", "line", "reason", "detail", "raw")
+    _print_frame(rows.select(fields), output_format, empty="no such rows in quarantine", once=("file",))
+
+
+@quarantine.command("retry")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option(
+    "--fixed", type=_FILE, metavar="FILE", help="Rows of `quarantine list --format json` with their raw text corrected."
+)
+@_format_option
+@click.pass_obj
+def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, output_format: str) -> None:
+    """Judge quarantined rows again: those named, those in --fixed, or all. Rows that are accepted now, or known
+    already, leave the quarantine.
+
+    \b
+    Example:
+      billing quarantine list --format json > rows.json
+      billing quarantine retry --fixed rows.json
+    """
+    from billing.ingest import retry_quarantine
+
+    corrected = _read_corrections(fixed) if fixed else {}
+    wanted = {*ids, *corrected} if ids or fixed else None
+    reports = retry_quarantine(home, apps=_catalog(home).apps, now=now(), ids=wanted, fixed=corrected)
+    fields = ("file", "read", "accepted", "duplicates", "quarantined")
+    rows = [asdict(report) for report in reports]
+    _print(Report(fields=fields, rows=rows, empty="no rows to judge again", sums=fields[1:]), output_format)
+
+
+@main.command()
+@click.argument("account", required=False)
+@click.option("--app", "app_id", type=_APP, help="Only this app.")
+@click.option("--from", "first", type=parse_day, default="1970-01-01", metavar="DAY", help="The first day.")
+@click.option("--to", "last", type=parse_day, default="2999-12-31", metavar="DAY", help="The last day.")
+@_format_option
+@click.pass_obj
+def findings(
+    home: "Home", account: str | None, app_id: int | None, first: date, last: date, output_format: str
+) -> None:
+    """List what was ignored or interpreted when days were billed, such as events of users who were in no room.
+
+    \b
+    Example:
+      billing findings acme --from 2026-03-01 --to 2026-03-31
+    """
+    from billing import books
+
+    found = books.findings(_engine(home), account_id=account, app_id=app_id, first=first, last=last)
+    _print_frame(found, output_format, empty="no findings", once=("day", "app_id"))
+
+
+@main.command()
+@click.option(
+    "--date", "day", type=parse_day, metavar="DAY", help="Bill up to this day, not up to the last finished one."
+)
+@_format_option
+@click.pass_obj
+def nightly(home: "Home", day: date | None, output_format: str) -> None:
+    """Bill every account's last finished local day, earlier unbilled days first. Days that are billed stay as they are.
+
+    \b
+    Example:
+      billing nightly
+      billing nightly --date 2026-03-31
+    """
+    from billing.nightly import FAILED, run_nightly
+
+    outcomes: list[Outcome] = []
+    try:
+        with _counting("days") as progress:
+            for outcome in run_nightly(home, _engine(home), day=day):
+                outcomes.append(outcome)
+                progress(1)
+    except BillingError:
+        # What is billed is billed, and said.
+        if outcomes:
+            _print_outcomes(outcomes, output_format)
+        raise
+    _print_outcomes(outcomes, output_format)
+    if idle := sorted(_catalog(home).accounts.keys() - {outcome.account for outcome in outcomes}):
+        _say(f"no events yet: {', '.join(idle)}")
+    _fail([f"{each.account}, {each.day}: {each.detail}" for each in outcomes if each.result == FAILED])
+
+
+@main.command()
+@click.argument("app_id", type=_APP, metavar="APP")
+@click.option("--from", "first", type=parse_day, required=True, metavar="DAY", help="The first day.")
+@click.option("--to", "last", type=parse_day, required=True, metavar="DAY", help="The last day, included.")
+@click.option(
+    "--by",
+    type=click.Choice(["window", "day", "room", "user"]),
+    default="window",
+    show_default=True,
+    help="One row for each.",
+)
+@click.option(
+    "--unit", type=click.Choice(["seconds", "minutes"]), default="seconds", show_default=True, help="What is counted."
+)
+@_format_option
+@click.pass_obj
+def usage(home: "Home", app_id: int, first: date, last: date, by: Any, unit: Any, output_format: str) -> None:
+    """Show what an app used on its billed days, in the time zone of its account: seconds with their reason, or (by
+    window and day) the minutes that they add up to.
+
+    \b
+    Example:
+      billing usage 1400000001 --from 2026-03-01 --to 2026-03-31 --by day --unit minutes
+    """
+    from billing.usage import app_usage
+
+    rows = app_usage(home, _engine(home), app_id, first, last, by=by, unit=unit)
+    _print_frame(rows, output_format, empty="no billed usage on these days", sums=[unit], once=("app_id",))
+
+
+@main.command()
+@click.argument("account")
+@click.option("--month", type=parse_month, required=True, metavar="YYYY-MM", help="The month.")
+@_format_option
+@click.pass_obj
+def charges(home: "Home", account: str, month: date, output_format: str) -> None:
+    """Show the daily charges of an account: minutes of use, those that free minutes and packages paid, and what the
+    rest costs.
+
+    \b
+    Example:
+      billing charges acme --month 2026-03
+    """
+    from billing import books
+
+    rows = books.charges(_engine(home), account, month)
+    _print_frame(
+        rows,
+        output_format,
+        empty=f"no charges in {month:%Y-%m}",
+        sums=("minutes", "deducted_minutes", "payable_minutes", "amount"),
+        once=("app_id", "currency", "kind"),
+        without=("seconds",),
+    )
+
+
+@main.command()
+@click.argument("account")
+@_format_option
+@click.pass_obj
+def packages(home: "Home", account: str, output_format: str) -> None:
+    """Show each package of an account, and the free minutes of each month, in package minutes as of the last billed
+    day.
+
+    \b
+    Example:
+      billing packages acme
+    """
+    from billing import books
+
+    rows = books.packages(_engine(home), account)
+    sums = ("granted", "deducted", "lapsed", "remaining")
+    _print_frame(rows, output_format, empty=f"{account} has no packages", sums=sums)
+
+
+def _print_frame(frame: "pl.DataFrame", output_format: str, **layout: Any) -> None:
+    _print(Report(fields=frame.columns, rows=frame.to_dicts(), **layout), output_format)
+
+
+def _print(report: Report, output_format: str) -> None:
+    if output_format == "json":
+        write_json(report, sys.stdout)
+    elif output_format == "csv":
+        write_csv(report, sys.stdout)
+    elif report.rows:
+        write_table(report, sys.stdout, shutil.get_terminal_size().columns)
+    else:
+        _say(report.empty)
+    sys.stdout.flush()
+
+
+def _print_outcomes(outcomes: Sequence["Outcome"], output_format: str) -> None:
+    fields = ("account", "day", "result", "run", "detail")
+    rows = [asdict(outcome) for outcome in outcomes]
+    _print(Report(fields=fields, rows=rows, empty="nothing to bill"), output_format)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _fail(errors: Sequence[str]) -> None:
+    """Ends the command with exit code 1 if there are errors."""
+    if errors:
+        raise BillingError("\n".join(errors))
+
+
+@contextmanager
+def _counting(unit: str) -> Iterator[Callable[[int], object]]:
+    """A progress bar on stderr, if that is a terminal; gives the function that is told how many more."""
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {unit}", unit_scale=True, disable=None, leave=False) as bar:
+        yield bar.update
+
+
+def _engine(home: "Home") -> "Engine":
+    from billing.storage.database import open_database
+
+    return open_database(home.database_url)
+
+
+def _catalog(home: "Home") -> "Catalog":
+    from billing.storage.catalog_store import load_catalog
+    from billing.storage.database import reading
+
+    with reading(_engine(home)) as conn:
+        return load_catalog(conn)
+
+
+def _app_of_trace(app_id: int | None, known: "Catalog") -> int:
+    if app_id is None:
+        raise UsageError("--source needs --app: the app that the events belong to")
+    return known.app(app_id).id
+
+
+def _refuse_without_source(*options: object) -> None:
+    if any(option is not None for option in options):
+        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BillingError(f"{file}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise BillingError(f"{file}: is not text in UTF-8") from None
+
+
+def _read_corrections(file: Path) -> dict[str, str]:
+    """The text of rows by id, from what `quarantine list --format json` prints."""
+    try:
+        return {str(row["id"]): str(row["raw"]) for row in json.loads(_read_text(file))}
+    except (ValueError, TypeError, KeyError):
+        raise BillingError(
+            f"{file}: is not what `billing quarantine list --format json` prints: an array of objects with id and raw"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

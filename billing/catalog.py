@@ -9,12 +9,12 @@ stored.
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from billing.errors import BillingError
+from billing.errors import BillingError, UsageError
 from billing.periods import time_zone
 from billing.rating.contracts import Contract
 from billing.rating.fields import (
@@ -84,6 +84,18 @@ class Catalog:
     contracts: Mapping[tuple[str, date], Contract] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
+    def account(self, account_id: str) -> Account:
+        """The account that a command names, or a `UsageError`."""
+        if account_id not in self.accounts:
+            raise UsageError(_not_here("account", account_id, self.accounts))
+        return self.accounts[account_id]
+
+    def app(self, app_id: int) -> App:
+        """The app that a command names, or a `UsageError`."""
+        if app_id not in self.apps:
+            raise UsageError(_not_here("app", str(app_id), [str(known) for known in self.apps]))
+        return self.apps[app_id]
+
     def merged(self, new: "Catalog") -> "Catalog":
         """This catalog with everything of `new` added, or in the place of what had its identity."""
         return Catalog(
@@ -135,6 +147,12 @@ def check_catalog(catalog: Catalog) -> None:
 def known_policies(catalog: Catalog) -> dict[str, Policy]:
     """Built-in and own policies by id."""
     return {**catalog.policies, **builtin_policies()}
+
+
+def _not_here(noun: str, name: str, known: Collection[str]) -> str:
+    if known:
+        return unknown(noun, name, known)
+    return f"unknown {noun} {name!r}: there is none yet; add it with `billing catalog apply`"
 
 
 def _refuse(problems: list[str], where: str) -> None:

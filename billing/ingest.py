@@ -33,7 +33,7 @@ from billing.storage.event_log import DataFile, EventLog
 from billing.storage.home import Home
 from billing.storage.quarantine import QUARANTINE_SCHEMA, Quarantine, Rejects, row_id
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 Size = tuple[int, int]
 
 SOURCES = {"janus": janus.derive}
@@ -113,7 +113,7 @@ def ingest_trace(
             file=name,
             file_hash=digest,
             batches=partial(_event_batches, events),
-            unread=[_entry(digest, desk.now_ms, row, RawRow(row.raw, None, None)) for row in rejected],
+            unread=rejected,
             lines=trace.lines[name],
         )
         with _workspace(home) as directory:
@@ -197,7 +197,7 @@ class _Rows:
     file_hash: str
     batches: Callable[[], Iterator[Batch]]
     check: Callable[[], None] = lambda: None  # refuses a file that has changed since
-    unread: Sequence[dict[str, object]] = ()  # lines that never became rows, as they go to quarantine
+    unread: Sequence[RejectedRow] = ()  # lines that never became rows
     stored: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
 
@@ -237,12 +237,16 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
     ingest_id = log.last_ingest_id() + 1
     arrivals = Arrivals(log, _made(directory / "arrivals"), ingest_id)
     rejects = Rejects(_made(directory / "rejects"))
-    rejects.add(pl.DataFrame(rows.unread, schema=QUARANTINE_SCHEMA))
+    if rows.unread:
+        _, lines, reasons, details, texts = zip(*rows.unread, strict=True)
+        raws = [RawRow(text, None, None) for text in texts]
+        rejects.add(_as_entries(desk, rows, lines, reasons, details, raws))
     read = len(rows.unread)
     for batch in rows.batches():
         accepted, rejected = validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)
         arrivals.add(accepted)
-        rejects.add(_entries(desk, rows, batch, rejected))
+        if rejected.height:
+            rejects.add(_entries(desk, rows, batch, rejected))
         read += batch.frame.height
         if desk.progress:
             desk.progress(batch.frame.height)
@@ -304,31 +308,32 @@ def _entries(desk: _Desk, rows: _Rows, batch: Batch, rejected: pl.DataFrame) -> 
     if rows.stored is not None:
         entries = rows.stored[(batch.frame["row"].gather(positions) - 1).to_list()]
         return entries.with_columns(rejected["reason"], rejected["detail"])
-    found = zip(
-        batch.frame["line"].gather(positions), rejected["reason"], rejected["detail"], batch.raw(positions), strict=True
-    )
-    return pl.DataFrame(
-        [
-            _entry(rows.file_hash, desk.now_ms, RejectedRow(rows.file, line, reason, detail, raw.text), raw)
-            for line, reason, detail, raw in found
-        ],
-        schema=QUARANTINE_SCHEMA,
-    )
+    lines = batch.frame["line"].gather(positions)
+    return _as_entries(desk, rows, lines, rejected["reason"], rejected["detail"], batch.raw(positions))
 
 
-def _entry(file_hash: str, now_ms: int, row: RejectedRow, raw: RawRow) -> dict[str, object]:
-    return {
-        "id": row_id(file_hash, row.line, raw.part),
-        "file": row.file,
-        "file_hash": file_hash,
-        "line": row.line,
-        "reason": row.reason,
-        "detail": row.detail,
-        "raw": row.raw,
-        "format": raw.format,
-        "header": raw.header,
-        "seen_at": now_ms,
+def _as_entries(
+    desk: _Desk,
+    rows: _Rows,
+    lines: Iterable[int],
+    reasons: Iterable[str],
+    details: Iterable[str],
+    raws: Sequence[RawRow],
+) -> pl.DataFrame:
+    lines = list(lines)
+    entries = {
+        "id": [row_id(rows.file_hash, line, raw.part) for line, raw in zip(lines, raws, strict=True)],
+        "file": [rows.file] * len(lines),
+        "file_hash": [rows.file_hash] * len(lines),
+        "line": lines,
+        "reason": reasons,
+        "detail": details,
+        "raw": [raw.text for raw in raws],
+        "format": [raw.format for raw in raws],
+        "header": [raw.header for raw in raws],
+        "seen_at": [desk.now_ms] * len(lines),
     }
+    return pl.DataFrame(entries, schema=QUARANTINE_SCHEMA)
 
 
 def _corrected(stored: pl.DataFrame, fixed: Mapping[str, str]) -> pl.DataFrame:
@@ -336,10 +341,9 @@ def _corrected(stored: pl.DataFrame, fixed: Mapping[str, str]) -> pl.DataFrame:
     if not fixed:
         return stored
     texts = {row: text.encode(errors="backslashreplace").decode() for row, text in fixed.items()}
-    formats = pl.when(pl.col("id").is_in(list(texts))).then(pl.col("format").fill_null("ndjson")).otherwise("format")
-    return stored.with_columns(
-        raw=pl.col("id").replace_strict(texts, default=pl.col("raw"), return_dtype=pl.String), format=formats
-    )
+    raw = pl.col("id").replace_strict(texts, default=pl.col("raw"), return_dtype=pl.String)
+    formats = pl.when(raw != pl.col("raw")).then(pl.col("format").fill_null("ndjson")).otherwise("format")
+    return stored.with_columns(raw=raw, format=formats)
 
 
 def _stored_batches(stored: pl.DataFrame) -> Iterator[Batch]:
