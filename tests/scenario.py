@@ -1,9 +1,9 @@
 """A scenario: a folder with a catalog, events and what they must come to, gone through on the command line.
 
-`expected.json` holds `now` (the fixed clock), perhaps `source` (options of `ingest`), and commands in the order in which
-they are run, each with the table that it must print: the names of some columns, then every row. `workbook ACCOUNT MONTH`
-stands for the export of an invoice and tables of its sheets, and `total` for the amount to pay. `ingest` and
-`nightly` run first in any case.
+`expected.json` holds `now` (the fixed clock), perhaps `source` (options of `ingest`), and commands in the order of
+their running, each with the table that it must print: the names of some columns, then every row. `workbook ACCOUNT
+MONTH` stands for the export of an invoice, with tables of its sheets and the `total` to pay. `ingest` and `nightly`
+run first in any case.
 """
 
 import json

@@ -1,0 +1,42 @@
+"""The sample data: what its pages say is what the program does, and the demo that shows it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sample_data.demo import SAMPLE_DATA, SCHOOL, bill
+from tests.scenario import play
+
+
+@pytest.mark.parametrize("folder", [SAMPLE_DATA, SAMPLE_DATA / "janus"], ids=["academy", "janus"])
+def test_the_commands_show_what_its_page_says(folder: Path, tmp_path: Path) -> None:
+    expected, found = play(folder, tmp_path / "home")
+    assert found == expected
+
+
+def test_the_demo_writes_its_workbooks_in_the_place_of_earlier_ones(tmp_path: Path) -> None:
+    (tmp_path / "academy-2026-03.xlsx").write_text("of an earlier demo")
+    demo = [sys.executable, str(SAMPLE_DATA / "demo.py"), str(tmp_path)]
+    done = subprocess.run(demo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "academy-2026-03.xlsx: total 0.22, and every line as worked out" in done.stdout
+    assert "school-2026-10.xlsx: total 0.04, and every line as worked out" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"academy-2026-03.xlsx", "school-2026-10.xlsx"}
+
+
+def test_the_demo_fails_when_the_invoice_is_not_what_was_expected(tmp_path: Path) -> None:
+    folder = shutil.copytree(SAMPLE_DATA / "janus", tmp_path / "janus")
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    expected["workbook school 2026-10"]["total"] = 0.05
+    (folder / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
+    with pytest.raises(SystemExit, match="is not what was expected"):
+        bill("A wrong expectation", folder, SCHOOL, tmp_path)
+
+
+def test_the_demo_stops_at_a_command_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="exit code 1: billing catalog apply missing.toml"):
+        bill("A missing file", SAMPLE_DATA, "billing init\nbilling catalog apply missing.toml", tmp_path)
