@@ -98,7 +98,7 @@ def read_sheet(book: Workbook, name: str, *, columns: Sequence[str]) -> Table:
     return [list(columns), *([row[place] for place in places] for row in takewhile(lambda row: row[month], rows))]
 
 
-def total(book: Workbook) -> float:
+def total(book: Workbook) -> object:
     """The amount to pay: the last cell of the row that begins with `Total`, which is rounded once."""
     (row,) = (row for row in book["Invoice"].iter_rows(values_only=True) if str(row[0]).startswith("Total "))
     return row[-1]
