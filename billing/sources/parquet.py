@@ -80,8 +80,10 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
-        rows = frame[list(positions)].rows(named=True)
-        return [RawRow(_json(batch, misfits, at, row), "ndjson", None) for at, row in zip(positions, rows, strict=True)]
+        texts = _texts_of(frame[list(positions)])
+        for place, position in enumerate(positions if misfits else ()):
+            texts[place] = _with_misfits(texts[place], batch, misfits, position)
+        return [RawRow(text, "ndjson", None) for text in texts]
 
     return Batch(frame=frame, raw=raw)
 
@@ -147,14 +149,22 @@ def _decoded(value: bytes | None) -> str | None:
         return None
 
 
-def _json(batch: pa.RecordBatch, misfits: Mapping[str, _Column], position: int, row: dict[str, object]) -> str:
-    """The event columns of one row as JSON."""
-    row["at"] = row["at_text"] if row["at"] is None else row["at"]
-    written = {name: row[name] for name in EVENT_SCHEMA if row[name] is not None}
-    for name, column in misfits.items():
-        if column.misfit[position]:
-            written[name] = _misfit(batch.column(name)[position])
-    return json.dumps(written, ensure_ascii=False)
+def _texts_of(frame: pl.DataFrame) -> list[str]:
+    """Rows in `ROW_SCHEMA` as JSON of their event columns; a time that is text is written as it is."""
+    row = pl.struct(list(EVENT_SCHEMA)).struct.json_encode()
+    if frame["at_text"].null_count() == frame.height:
+        return frame.select(row).to_series().to_list()
+    at = pl.when(pl.col("at").is_null()).then("at_text").alias("at")
+    timed = pl.struct(*(at if name == "at" else name for name in EVENT_SCHEMA)).struct.json_encode()
+    return frame.select(pl.when(pl.col("at").is_null()).then(timed).otherwise(row)).to_series().to_list()
+
+
+def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, _Column], position: int) -> str:
+    """The text of a row, with the values that do not fit their columns."""
+    written = {
+        name: _misfit(batch.column(name)[position]) for name, column in misfits.items() if column.misfit[position]
+    }
+    return json.dumps(json.loads(text) | written, ensure_ascii=False) if written else text
 
 
 def _misfit(value: pa.Scalar) -> object:
