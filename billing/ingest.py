@@ -79,12 +79,10 @@ def ingest_files(
     desk = _Desk(home=home, apps=apps, now_ms=_epoch_ms(now), progress=progress)
     for path in expand(paths):
         try:
-            report = _ingest_file(desk, path, standard_input)
+            with _storing(display_name(path)):
+                report = _ingest_file(desk, path, standard_input)
         except BillingError as error:
             report = FileReport(file=display_name(path), error=str(error))
-        except (OSError, DeltaError, pl.exceptions.ComputeError) as error:
-            what = str(error).partition("\n")[0]
-            report = FileReport(file=display_name(path), error=f"{display_name(path)}: not ingested: {what}")
         yield report
 
 
@@ -116,7 +114,7 @@ def ingest_trace(
             unread=rejected,
             lines=trace.lines[name],
         )
-        with _workspace(home) as directory:
+        with _storing(name), _workspace(home) as directory:
             report = _ingest(desk, rows, directory)
         yield report
 
@@ -166,7 +164,7 @@ def retry_quarantine(
     was not kept (`too_long`, lines of a trace) are left alone, unless they are fixed.
     """
     desk = _Desk(home=home, apps=apps, now_ms=_epoch_ms(now))
-    with _workspace(home) as directory:
+    with _storing("quarantine"), _workspace(home) as directory:
         wanted = None if ids is None and not fixed else {*(ids or ()), *(fixed or ())}
         stored = _corrected(Quarantine(directory=home.quarantine).rows(ids=wanted), fixed or {})
         stored = stored.filter(pl.col("format").is_not_null()).sort("file_hash", "format", "header", "line", "id")
@@ -216,6 +214,15 @@ def _ingest_file(desk: _Desk, path: str, standard_input: str) -> FileReport:
         rows = _Rows(file=file.name, file_hash=file.digest, batches=file.batches, check=file.check_unchanged)
         with _workspace(desk.home) as directory:
             return _ingest(desk, rows, directory)
+
+
+@contextmanager
+def _storing(name: str) -> Iterator[None]:
+    """Says what a full disk or a home that cannot be written means: nothing of `name` was applied."""
+    try:
+        yield
+    except (OSError, DeltaError, pl.exceptions.ComputeError) as error:
+        raise BillingError(f"{name}: not ingested: {str(error).partition(chr(10))[0]}") from error
 
 
 @contextmanager
