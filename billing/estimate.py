@@ -7,8 +7,8 @@ gives the same money.
 - Every room of a day begins at 00:00 and lasts 1 to 1,440 minutes; a month has 1 to 31 such days of 24 hours.
 - Everybody is there from beginning to end and receives every stream but his own. The first users publish one camera
   each, the first of all also the screen share; a screen share is received by all others and costs its sender nothing.
-- Users who publish nothing are alike: once two of them are in the room, each further one adds the same seconds. So
-  the room is metered with two and with three, whether the audience has four or 100,000.
+- Users who publish nothing are alike, and each adds the same seconds (one who is alone in the room receives nothing,
+  and that is audio either way). So the room is metered without them and with one, whether they are two or 100,000.
 - The terms are those of the day on which the estimate is made. What an account has left of bought packages is not
   looked at.
 
@@ -43,10 +43,10 @@ Size = tuple[int, int]
 LONGEST_SIDE = 16_384
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31
+MOST = 10**9  # users, or rooms a day: far above any real number
 
-# The representative room stands in the first of these apps, and with one more viewer in the second.
-_ROOM, _ONE_MORE = 1, 2
-_VIEWERS_IN_ROOM = 2
+# The representative room stands in one app with its publishers only, in the other with one viewer more.
+_PUBLISHERS_ONLY, _WITH_A_VIEWER = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +137,7 @@ def tariff_of_policy(policy_id: str, at: datetime) -> Tariff:
 
 def tariff_of_account(catalog: Catalog, account_id: str, at: datetime) -> Tariff:
     """What an account pays on its local day: policy, contract, free minutes and currency, but not its packages."""
-    account = catalog.accounts.get(account_id)
-    if account is None:
-        raise UsageError(f'there is no account "{account_id}": add it with `billing catalog apply`')
+    account = catalog.account(account_id)
     zone = time_zone(account.timezone)
     day = local_day(int(at.timestamp()), zone)
     terms = day_terms(catalog, account, zone, day, policy_id=account.policy, free_minutes=account.free_minutes)
@@ -165,33 +163,28 @@ def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, da
 
 def _day_usage(room: Room, rooms: int, minutes: int, terms: DayTerms) -> Iterator[WindowUsage]:
     """The seconds of a day with so many such rooms, by window and item."""
-    viewers = room.users - room.publishers
-    metered_viewers = min(viewers, _VIEWERS_IN_ROOM)
-    further = viewers - metered_viewers
-    events = [
-        *_events(room, metered_viewers, minutes, _ROOM),
-        *_events(room, metered_viewers + 1, minutes, _ONE_MORE),
-    ]
+    events = [*_events(room, 0, minutes, _PUBLISHERS_ONLY), *_events(room, 1, minutes, _WITH_A_VIEWER)]
     rule = tier_rule(terms.version)
     metered = meter(
         pl.LazyFrame(events, schema=EVENT_SCHEMA),
         pl.DataFrame(schema=STATE_SCHEMA),
         0,
         DAY_SECONDS,
-        {_ROOM: rule, _ONE_MORE: rule},
+        {_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule},
     )
-    # rooms x (room + further x (room with one more - room))
-    weights = {_ROOM: rooms * (1 - further), _ONE_MORE: rooms * further}
+    # publishers only + viewers x (with a viewer - publishers only)
+    viewers = room.users - room.publishers
+    weights = {_PUBLISHERS_ONLY: 1 - viewers, _WITH_A_VIEWER: viewers}
     seconds: Counter[tuple[int, str]] = Counter()
-    for app_id, window_start, item, _, seconds_there in metered.usage.iter_rows():
-        seconds[window_start, item] += weights[app_id] * seconds_there
+    for app_id, window_start, item, _, of_one_room in metered.usage.iter_rows():
+        seconds[window_start, item] += weights[app_id] * of_one_room
     for (window_start, item), total in seconds.items():
         if total:
-            yield WindowUsage(window_start, _ROOM, item, total)
+            yield WindowUsage(window_start, _PUBLISHERS_ONLY, item, rooms * total)
 
 
 def _events(room: Room, viewers: int, minutes: int, app_id: int) -> Iterator[dict[str, object]]:
-    """The room with all who publish and so many who do not, from second 0 on."""
+    """A room with everybody who publishes and so many viewers, from second 0 on."""
     streams = [(user, "camera", size) for user, size in enumerate(room.cameras)]
     if room.screen:
         streams.append((0, "screen", room.screen))
@@ -265,13 +258,11 @@ def _bought(minutes: int, terms: DayTerms) -> Package:
     return Package(id="bought", account="estimate", minutes=minutes, purchased_at=purchased_at)
 
 
-def _check(name: str, number: int, least: int, most: int | None = None) -> None:
-    if most is None and number < least:
-        raise UsageError(f"{name}: {number} is too few, give at least {least}")
-    if most is not None and not least <= number <= most:
+def _check(name: str, number: int, least: int, most: int = MOST) -> None:
+    if not least <= number <= most:
         raise UsageError(f"{name}: {number} is not from {least} to {most}")
 
 
 def _check_cameras(cameras: int, people: int, noun: str) -> None:
     if cameras > people:
-        raise UsageError(f"{cameras} cameras, but {noun}: {people}. Each camera belongs to one of them")
+        raise UsageError(f"{cameras} cameras, but {noun}: {people}; each camera belongs to one of them")

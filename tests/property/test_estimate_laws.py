@@ -1,0 +1,193 @@
+"""The law of the estimate: a bill over the estimated usage gives the estimated money.
+
+The month is really written: each room of each day with each of its users, metered and rated day by day as the nightly
+does it, with the stays, the free minutes and the packages that each day leaves to the next.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing import account_day
+from billing.account_day import tier_rule
+from billing.catalog import Account, Catalog, known_policies
+from billing.estimate import Estimate, Room, estimate, live_room, tariff_of_account
+from billing.event_schema import EVENT_SCHEMA
+from billing.metering.meter import meter
+from billing.metering.rows import STATE_SCHEMA
+from billing.periods import day_bounds, month_days, time_zone
+from billing.rating.charges import rate_day
+from billing.rating.contracts import Contract
+from billing.rating.deductions import WindowUsage
+from billing.rating.packages import Package, free_minutes_id
+from billing.rating.policies import builtin_policies
+from tests.estimate_facts import Size, rooms_of_a_day
+
+APP = 7
+MONTH = date(2026, 3, 1)
+# None of them changes its clocks in that month.
+ZONES = ["UTC", "Asia/Tokyo", "Asia/Kathmandu", "America/Phoenix", "Pacific/Kiritimati"]
+SIZES = [(320, 180), (640, 480), (960, 720), (1280, 720), (1920, 1080), (2560, 1440), (16384, 16384)]
+AMOUNTS = st.integers(0, 5).flatmap(lambda digits: st.integers(0, 10**digits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """A generated month: what stands in each room, and how often."""
+
+    users: int
+    anchors: int | None
+    cameras: tuple[Size, ...]
+    screen: Size | None
+    rooms: int
+    minutes: int
+    days: int
+
+    def estimated(self, catalog: Catalog) -> Estimate:
+        picture: dict[str, Any] = {"cameras": self.cameras, "screen": self.screen}
+        room = (
+            Room(users=self.users, **picture)
+            if self.anchors is None
+            else live_room(anchors=self.anchors, audience=self.users - self.anchors, **picture)
+        )
+        tariff = tariff_of_account(catalog, "acme", datetime.fromisoformat("2026-03-15T12:00:00+00:00"))
+        return estimate(room, tariff, rooms_per_day=self.rooms, minutes=self.minutes, days=self.days)
+
+    def usage(self, catalog: Catalog) -> Iterator[tuple[date, list[WindowUsage]]]:
+        """The seconds of each day, metered from the events of all days."""
+        account = catalog.accounts["acme"]
+        zone = time_zone(account.timezone)
+        bounds = {day: day_bounds(day, zone) for day in month_days(MONTH)[: self.days]}
+        rows = [
+            row
+            for start, _ in bounds.values()
+            for row in rooms_of_a_day(
+                start,
+                app_id=APP,
+                rooms=self.rooms,
+                users=self.users,
+                minutes=self.minutes,
+                cameras=self.cameras,
+                screen=self.screen,
+            )
+        ]
+        events = pl.LazyFrame(rows, schema=EVENT_SCHEMA)
+        state = pl.DataFrame(schema=STATE_SCHEMA)
+        for day, (start, end) in bounds.items():
+            rule = tier_rule(known_policies(catalog)[account.policy].version_on(day))
+            metered = meter(events, state, start, end, {APP: rule})
+            state = metered.state
+            seconds = metered.usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
+            yield day, [WindowUsage(*row) for row in seconds.iter_rows()]
+
+
+@dataclass(kw_only=True)
+class Bill:
+    """A month's bill."""
+
+    minutes: Counter[str]
+    amount: Decimal
+    used: Counter[str]
+
+
+def billed(days: Sequence[tuple[date, list[WindowUsage]]], catalog: Catalog) -> Bill:
+    account = catalog.accounts["acme"]
+    bill = Bill(minutes=Counter(), amount=Decimal(0), used=Counter())
+    for day, usage in days:
+        terms = account_day.day_terms(
+            catalog,
+            account,
+            time_zone(account.timezone),
+            day,
+            policy_id=account.policy,
+            free_minutes=account.free_minutes,
+        )
+        rated = rate_day(usage, account_day.payers(terms, terms.free_minutes, bill.used), terms.prices)
+        for charge in rated.charges:
+            bill.minutes[charge.item] += charge.minutes
+            bill.amount += charge.amount
+        for deduction in rated.deductions:
+            bill.used[deduction.payer_id] += deduction.package_units
+    return bill
+
+
+@st.composite
+def months(draw: st.DrawFn) -> Month:
+    """Calls and live rooms of up to five users."""
+    users = draw(st.integers(1, 5))
+    anchors = draw(st.none() | st.integers(1, users))
+    return Month(
+        users=users,
+        anchors=anchors,
+        cameras=tuple(draw(st.lists(st.sampled_from(SIZES), max_size=anchors or users))),
+        screen=draw(st.none() | st.sampled_from(SIZES)),
+        rooms=draw(st.integers(1, 3)),
+        minutes=draw(st.sampled_from([1, 4, 5, 6, 1439, 1440]) | st.integers(1, 1440)),
+        days=draw(st.integers(1, 3)),
+    )
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """An account with a policy like a built-in one, but with packages and free minutes that soon run out."""
+    like = builtin_policies()[draw(st.sampled_from(sorted(builtin_policies())))]
+    (currency,) = like.versions[-1].prices
+    sizes = sorted(draw(st.sets(AMOUNTS.map(lambda size: size + 1), max_size=3)))
+    offers = tuple((size, Decimal(draw(AMOUNTS)) / 100) for size in sizes)
+    policy = replace(
+        like, id="own", versions=tuple(replace(v, package_prices={currency: offers}) for v in like.versions)
+    )
+    account = Account(
+        id="acme",
+        name="Acme",
+        currency=currency,
+        timezone=draw(st.sampled_from(ZONES)),
+        policy="own",
+        free_minutes=draw(st.none() | AMOUNTS),
+    )
+    contracts: Mapping[tuple[str, date], Contract] = {}
+    if draw(st.booleans()):
+        prices = {item: Decimal(draw(AMOUNTS)) / 1000 for item in draw(st.sets(st.sampled_from(["audio", "hd"])))}
+        contract = Contract(account="acme", valid_from=MONTH, discount=Decimal("0.85"), prices=prices)
+        contracts = {("acme", MONTH): contract}
+    return Catalog(accounts={"acme": account}, policies={"own": policy}, contracts=contracts)
+
+
+@given(months(), catalogs())
+def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month, catalog: Catalog) -> None:
+    """Minutes by item, free minutes, what is left to pay without a package and with each: all equal, to the last
+    decimal."""
+    estimated = month.estimated(catalog)
+    usage = list(month.usage(catalog))
+    bill = billed(usage, catalog)
+    assert {each.item: each.minutes for each in estimated.items} == bill.minutes
+    assert all(each.amount == each.minutes * each.unit_price for each in estimated.items)
+    assert estimated.free_minutes_used == bill.used[free_minutes_id(MONTH)]
+    assert estimated.pay_as_you_go == bill.amount
+    for choice in estimated.packages:
+        account = catalog.accounts["acme"]
+        bought_at = datetime(2026, 3, 1, 18, tzinfo=time_zone(account.timezone))
+        package = Package(id="bought", account="acme", minutes=choice.minutes, purchased_at=bought_at)
+        assert choice.overage == billed(usage, replace(catalog, packages={"bought": package})).amount
+        assert choice.total == choice.price + choice.overage
+
+
+@given(months(), catalogs())
+def test_the_cheapest_choice_is_cheaper_than_every_smaller_one_and_as_cheap_as_every_larger(
+    month: Month, catalog: Catalog
+) -> None:
+    """Nothing bought counts as the smallest package; it is the choice when no package is marked."""
+    estimated = month.estimated(catalog)
+    totals = [estimated.pay_as_you_go, *(choice.total for choice in estimated.packages)]
+    marked = [number for number, choice in enumerate(estimated.packages, start=1) if choice.cheapest]
+    chosen = marked[0] if marked else 0
+    assert len(marked) <= 1
+    assert all(totals[chosen] < total for total in totals[:chosen])
+    assert all(totals[chosen] <= total for total in totals[chosen:])
