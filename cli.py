@@ -20,6 +20,7 @@ import click
 
 from billing import __version__
 from billing.errors import BillingError, UsageError
+from billing.money import plain
 from billing.periods import now, parse_day, parse_month
 from billing.report import Report, write_csv, write_json, write_table
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from billing.catalog import Catalog
+    from billing.estimate import Room
     from billing.nightly import Outcome
     from billing.storage.database import Engine
     from billing.storage.home import Home
@@ -37,6 +39,7 @@ Size = tuple[int, int]
 _HIGHEST_APP = 2**53
 _HIGHEST_SIDE = 16_384
 _LINES_SHOWN = 10
+_CAMERAS = "The picture size of a camera; once for each publisher."
 
 
 class _WrongUsage(click.ClickException):
@@ -62,6 +65,10 @@ class _Program(click.Group):
             raise click.ClickException(f"{where}{error.strerror or error}") from error
         except KeyboardInterrupt:
             ctx.exit(130)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order in which they are used."""
+        return list(self.commands)
 
 
 def _parse_size(text: str) -> Size:
@@ -124,7 +131,7 @@ def main(ctx: click.Context, directory: Path, database_url: str | None) -> None:
 @main.command()
 @click.pass_obj
 def init(home: "Home") -> None:
-    """Create the home and its database, or bring them up to this version of the program. What is there is kept.
+    """Create the home and its database. What is there already is kept, and brought up to this version of the program.
 
     \b
     Example:
@@ -132,14 +139,17 @@ def init(home: "Home") -> None:
     """
     from billing.storage.database import upgrade
 
-    home.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        home.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BillingError(f"{home.directory} cannot be created ({error.strerror}): choose another --home") from None
     upgrade(home.database_url)
     _say(f"ready: {home.directory}")
 
 
 @main.group()
 def catalog() -> None:
-    """Accounts, apps, packages, contracts and policies."""
+    """Set up accounts, apps, packages, contracts, policies."""
 
 
 @catalog.command("apply")
@@ -148,7 +158,7 @@ def catalog() -> None:
 @_format_option
 @click.pass_obj
 def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -> None:
-    """Add and change what a TOML file holds; what it leaves out stays as it is. The file is applied whole or not at
+    """Add and change what a TOML file holds. What it leaves out stays as it is. The file is applied whole or not at
     all, and refused where it would change what is billed.
 
     \b
@@ -198,9 +208,9 @@ def ingest(
     stdin_format: str,
     output_format: str,
 ) -> None:
-    """Read event files: NDJSON, CSV (.gz and .zst too) or Parquet, patterns, or - for standard input. Rows that cannot
-    be accepted go to quarantine, rows that are known are counted as duplicates. With --source all files are one trace
-    of a foreign server.
+    """Read event files into the event log. FILE is NDJSON or CSV (.gz and .zst too) or Parquet, a pattern, or - for
+    standard input. Rows that cannot be accepted go to quarantine, and rows that are known are counted as duplicates.
+    With --source all files are one trace of a foreign server.
 
     \b
     Example:
@@ -233,7 +243,7 @@ def ingest(
             )
     fields = ["file", "read", "accepted", "duplicates", "quarantined", *(["lines"] if source else [])]
     rows = [asdict(report) for report in reports if not report.error]
-    _print(Report(fields=fields, rows=rows, empty="no file was ingested", sums=fields[1:]), output_format)
+    _print(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
     _fail([report.error for report in reports if report.error])
 
 
@@ -247,7 +257,7 @@ def ingest(
 def convert(
     files: Sequence[str], source: str, app_id: int, camera_size: Size | None, screen_size: Size | None, output: str
 ) -> None:
-    """Turn a foreign server's trace into events as NDJSON, without storing them. All files are one trace.
+    """Turn a foreign trace into events. They are written as NDJSON and not stored; all files are one trace.
 
     \b
     Example:
@@ -265,7 +275,7 @@ def convert(
 
 @main.group()
 def quarantine() -> None:
-    """Rows that could not be accepted."""
+    """List and retry rows that were set aside."""
 
 
 @quarantine.command("list")
@@ -274,8 +284,8 @@ def quarantine() -> None:
 @_format_option
 @click.pass_obj
 def quarantine_list(home: "Home", reasons: Sequence[str], files: Sequence[str], output_format: str) -> None:
-    """List the rows that could not be accepted: where they come from, why they were set aside, and their text (whole
-    in JSON and CSV).
+    """List the rows that could not be accepted. Each with its file and line, why it was set aside, and its text, which
+    is whole in JSON and CSV.
 
     \b
     Example:
@@ -297,8 +307,8 @@ def quarantine_list(home: "Home", reasons: Sequence[str], files: Sequence[str], 
 @_format_option
 @click.pass_obj
 def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, output_format: str) -> None:
-    """Judge quarantined rows again: those named, those in --fixed, or all. Rows that are accepted now, or known
-    already, leave the quarantine.
+    """Judge quarantined rows again. Those with the IDs given, those in --fixed, or all. Rows that are accepted now, or
+    known already, leave the quarantine; the others stay, with the reason that holds now.
 
     \b
     Example:
@@ -325,7 +335,8 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
 def findings(
     home: "Home", account: str | None, app_id: int | None, first: date, last: date, output_format: str
 ) -> None:
-    """List what was ignored or interpreted when days were billed, such as events of users who were in no room.
+    """List what was ignored or interpreted. Findings are facts about accepted events that a billed day met with, such
+    as a user who left without having entered.
 
     \b
     Example:
@@ -344,7 +355,8 @@ def findings(
 @_format_option
 @click.pass_obj
 def nightly(home: "Home", day: date | None, output_format: str) -> None:
-    """Bill every account's last finished local day, earlier unbilled days first. Days that are billed stay as they are.
+    """Bill every account up to its last finished day. Days are local to the account; earlier unbilled days come first,
+    and days that are billed stay as they are. If one account fails, the others are billed all the same.
 
     \b
     Example:
@@ -387,8 +399,8 @@ def nightly(home: "Home", day: date | None, output_format: str) -> None:
 @_format_option
 @click.pass_obj
 def usage(home: "Home", app_id: int, first: date, last: date, by: Any, unit: Any, output_format: str) -> None:
-    """Show what an app used on its billed days, in the time zone of its account: seconds with their reason, or (by
-    window and day) the minutes that they add up to.
+    """Show what an app used on billed days. Seconds come with their reason; minutes, by window and by day, are those
+    that are billed. Times are in the time zone of the account.
 
     \b
     Example:
@@ -406,7 +418,7 @@ def usage(home: "Home", app_id: int, first: date, last: date, by: Any, unit: Any
 @_format_option
 @click.pass_obj
 def charges(home: "Home", account: str, month: date, output_format: str) -> None:
-    """Show the daily charges of an account: minutes of use, those that free minutes and packages paid, and what the
+    """Show the daily charges of an account. The minutes used, those that free minutes and packages paid, and what the
     rest costs.
 
     \b
@@ -431,8 +443,7 @@ def charges(home: "Home", account: str, month: date, output_format: str) -> None
 @_format_option
 @click.pass_obj
 def packages(home: "Home", account: str, output_format: str) -> None:
-    """Show each package of an account, and the free minutes of each month, in package minutes as of the last billed
-    day.
+    """Show what is left of packages and free minutes. All figures are package minutes, as of the last billed day.
 
     \b
     Example:
@@ -443,6 +454,134 @@ def packages(home: "Home", account: str, output_format: str) -> None:
     rows = books.packages(_engine(home), account)
     sums = ("granted", "deducted", "lapsed", "remaining")
     _print_frame(rows, output_format, empty=f"{account} has no packages", sums=sums)
+
+
+@main.group()
+def invoice() -> None:
+    """Write an invoice as an Excel workbook."""
+
+
+@invoice.command("export")
+@click.argument("account")
+@click.option("--month", type=parse_month, required=True, metavar="YYYY-MM", help="The month.")
+@click.option("-o", "--output", type=_FILE, required=True, metavar="FILE.xlsx", help="The workbook to write.")
+@click.pass_obj
+def invoice_export(home: "Home", account: str, month: date, output: Path) -> None:
+    """Write the workbook of a month's invoice. It shows what is to be paid and, down to 5 minutes, what for. It is a
+    draft: it has no number, and nothing is stored. A month that is not over is shown as far as it is billed.
+
+    \b
+    Example:
+      billing invoice export acme --month 2026-03 -o acme-2026-03.xlsx
+    """
+    from billing.account_month import export_invoice
+
+    with _counting("rows") as progress:
+        export_invoice(_engine(home), account, month, output, progress=progress)
+    _say(f"written: {output}")
+
+
+@main.group()
+def estimate() -> None:
+    """Compute what a month will cost, as it would be billed."""
+
+
+def _tariff_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--screen", type=_parse_size, metavar="WxH", help="The picture size of a screen share."),
+        click.option("--camera", "cameras", type=_parse_size, multiple=True, metavar="WxH", help=_CAMERAS),
+        click.option("--minutes", type=int, required=True, help="How long each of them lasts."),
+        click.option("--days", type=int, default=30, show_default=True, help="Days of the month on which they happen."),
+        click.option("--account", metavar="ACCOUNT", help="Whose policy, contract and free minutes hold."),
+        click.option("--policy", metavar="POLICY", help="The policy whose list prices hold, such as trtc-intl."),
+    ):
+        command = option(command)
+    return command
+
+
+@estimate.command("call")
+@click.option("--calls-per-day", type=int, required=True, help="How many calls there are on a day.")
+@click.option("--users", type=int, required=True, help="How many users are in a call.")
+@_tariff_options
+@_format_option
+@click.pass_obj
+def estimate_call(
+    home: "Home", /, calls_per_day: int, users: int, cameras: tuple[Size, ...], screen: Size | None, **options: Any
+) -> None:
+    """Estimate a month of calls. Everybody receives the cameras and the screen of all the others.
+
+    \b
+    Example:
+      billing estimate call --policy trtc-intl --calls-per-day 20 --users 3 --minutes 45 \\
+        --camera 1280x720 --camera 1280x720 --screen 1920x1080
+    """
+    from billing.estimate import Room
+
+    _estimate(home, Room(users=users, cameras=cameras, screen=screen), calls_per_day, **options)
+
+
+@estimate.command("live")
+@click.option("--rooms-per-day", type=int, required=True, help="How many rooms there are on a day.")
+@click.option("--anchors", type=int, required=True, help="How many users of a room may publish.")
+@click.option("--audience", type=int, required=True, help="How many users of a room only watch.")
+@_tariff_options
+@_format_option
+@click.pass_obj
+def estimate_live(
+    home: "Home",
+    /,
+    rooms_per_day: int,
+    anchors: int,
+    audience: int,
+    cameras: tuple[Size, ...],
+    screen: Size | None,
+    **options: Any,
+) -> None:
+    """Estimate a month of live rooms. Anchors publish, the audience watches, and no anchor receives itself.
+
+    \b
+    Example:
+      billing estimate live --account acme --rooms-per-day 2 --anchors 1 --audience 500 --minutes 90 --camera 1280x720
+    """
+    from billing.estimate import live_room
+
+    room = live_room(anchors=anchors, audience=audience, cameras=cameras, screen=screen)
+    _estimate(home, room, rooms_per_day, **options)
+
+
+def _estimate(
+    home: "Home",
+    room: "Room",
+    rooms_per_day: int,
+    *,
+    policy: str | None,
+    account: str | None,
+    minutes: int,
+    days: int,
+    output_format: str,
+) -> None:
+    from billing.estimate import estimate, tariff_of_account, tariff_of_policy
+
+    if (policy is None) == (account is None):
+        raise UsageError("give either --policy or --account")
+    tariff = tariff_of_policy(policy, now()) if policy else tariff_of_account(_catalog(home), str(account), now())
+    month = asdict(estimate(room, tariff, rooms_per_day=rooms_per_day, minutes=minutes, days=days))
+    if output_format == "table":
+        _print_estimate(month)
+    else:
+        _print(Report(fields=tuple(month), rows=[month]), output_format)
+
+
+def _print_estimate(month: dict[str, Any]) -> None:
+    """Minutes and list amounts by item, what is to be paid without a package, and with each."""
+    items = month["items"]
+    _print(Report(fields=tuple(items[0]), rows=items, sums=("minutes", "package_minutes", "amount")), "table")
+    click.echo(f"\n{month['free_minutes_used']:,} free minutes used")
+    cheapest = "" if any(choice["cheapest"] for choice in month["packages"]) else " (the cheapest)"
+    click.echo(f"to pay as you go: {plain(month['pay_as_you_go'])} {month['currency']}{cheapest}\n")
+    choices = [{**choice, "cheapest": "cheapest" if choice["cheapest"] else ""} for choice in month["packages"]]
+    fields = ("minutes", "price", "overage", "total", "cheapest")
+    _print(Report(fields=fields, rows=choices, empty="this policy has no packages in this currency"), "table")
 
 
 def _print_frame(frame: "pl.DataFrame", output_format: str, **layout: Any) -> None:
@@ -456,7 +595,7 @@ def _print(report: Report, output_format: str) -> None:
         write_csv(report, sys.stdout)
     elif report.rows:
         write_table(report, sys.stdout, shutil.get_terminal_size().columns)
-    else:
+    elif report.empty:
         _say(report.empty)
     sys.stdout.flush()
 

@@ -47,7 +47,7 @@ def write_json(report: Report, stream: IO[str]) -> None:
     """Writes a JSON array of objects."""
     before = "["
     for row in report.rows:
-        stream.write(before + json.dumps({field: _value(row[field]) for field in report.fields}))
+        stream.write(before + json.dumps({field: row[field] for field in report.fields}, default=_value))
         before = ",\n "
     stream.write("]\n" if report.rows else "[]\n")
 
@@ -145,6 +145,8 @@ def _value(value: object) -> object:
             return plain(value)
         case date():
             return value.isoformat()
+        case list() | tuple() | dict():
+            return json.dumps(value, default=_value)
     return value
 
 
