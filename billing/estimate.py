@@ -128,7 +128,7 @@ def tariff_of_policy(policy_id: str, at: datetime) -> Tariff:
     """The list prices and free minutes of a built-in policy, in its first currency."""
     policies = builtin_policies()
     if policy_id not in policies:
-        raise UsageError(f"{unknown('policy', policy_id, policies)}. An own policy is estimated for its account")
+        raise UsageError(f"{unknown('policy', policy_id, policies)} (for an account's own policy, give --account)")
     policy = policies[policy_id]
     currency = next(iter(policy.version_on(at.date()).prices))
     anybody = Account(id=policy_id, name=policy.name, currency=currency, timezone="UTC", policy=policy_id)
