@@ -40,6 +40,7 @@ _HIGHEST_APP = 2**53
 _HIGHEST_SIDE = 16_384
 _LINES_SHOWN = 10
 _CAMERAS = "The picture size of a camera; once for each publisher."
+_SCREEN = "The picture size of the room's screen share, which the first user sends."
 
 
 class _WrongUsage(click.ClickException):
@@ -486,9 +487,15 @@ def estimate() -> None:
     """Compute what a month will cost, as it would be billed."""
 
 
+def _only_screen(_ctx: click.Context, _option: click.Parameter, sizes: Sequence[Size]) -> Size | None:
+    if len(sizes) > 1:
+        raise UsageError("a room has one screen share: give --screen once")
+    return sizes[0] if sizes else None
+
+
 def _tariff_options(command: _Command) -> _Command:
     for option in (
-        click.option("--screen", type=_parse_size, metavar="WxH", help="The picture size of a screen share."),
+        click.option("--screen", type=_parse_size, multiple=True, callback=_only_screen, metavar="WxH", help=_SCREEN),
         click.option("--camera", "cameras", type=_parse_size, multiple=True, metavar="WxH", help=_CAMERAS),
         click.option("--minutes", type=int, required=True, help="How long each of them lasts."),
         click.option("--days", type=int, default=30, show_default=True, help="Days of the month on which they happen."),
@@ -564,7 +571,9 @@ def _estimate(
 
     if (policy is None) == (account is None):
         raise UsageError("give either --policy or --account")
-    tariff = tariff_of_policy(policy, now()) if policy else tariff_of_account(_catalog(home), str(account), now())
+    tariff = (
+        tariff_of_account(_catalog(home), str(account), now()) if policy is None else tariff_of_policy(policy, now())
+    )
     month = asdict(estimate(room, tariff, rooms_per_day=rooms_per_day, minutes=minutes, days=days))
     if output_format == "table":
         _print_estimate(month)

@@ -16,8 +16,7 @@ from itertools import groupby
 import polars as pl
 
 from billing import __version__, account_day, periods
-from billing.account_day import DayTerms
-from billing.account_day import tier_rule as tier_rule
+from billing.account_day import DayTerms, tier_rule
 from billing.catalog import Account, Catalog
 from billing.errors import BillingError, UsageError
 from billing.metering.meter import Metered, meter

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from billing.catalog import Catalog, parse_catalog
 from billing.errors import UsageError
 from billing.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
 from billing.periods import day_bounds, days_between, parse_day, time_zone
+from cli import main
 from tests.estimate_facts import rooms_of_a_day
 from tests.scenario import Program
 
@@ -213,6 +215,12 @@ def test_a_policy_is_estimated_without_a_home_and_leaves_none(tmp_path: Path) ->
         "cheapest": False,
     }
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_screen_share_is_refused() -> None:
+    command = "estimate call --policy trtc-cn --calls-per-day 1 --users 2 --minutes 1 --screen 640x480 --screen 640x480"
+    result = CliRunner().invoke(main, shlex.split(command))
+    assert (result.exit_code, result.stderr) == (2, "Error: a room has one screen share: give --screen once\n")
 
 
 def test_an_estimate_does_not_load_what_it_does_not_need() -> None:
