@@ -245,6 +245,8 @@ def ingest(
     fields = ["file", "read", "accepted", "duplicates", "quarantined", *(["lines"] if source else [])]
     rows = [asdict(report) for report in reports if not report.error]
     _print(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
+    if any(report.quarantined for report in reports):
+        _say("rows were set aside: see `billing quarantine list`")
     _fail([report.error for report in reports if report.error])
 
 

@@ -66,6 +66,7 @@ def write_table(report: Report, stream: IO[str], width: int) -> None:
     if once:
         stream.write(", ".join(f"{field} {_column(report, field).cells[0]}" for field in once) + "\n\n")
     columns = [_column(report, field) for field in shown if field not in once]
+    columns[0].label()
     gap = "  " if sum(column.width + 2 for column in columns) - 2 <= width else " "
     _cut(columns, width - len(gap) * (len(columns) - 1))
     for cells in _lines(columns):
@@ -86,6 +87,12 @@ class _Column:
 
     def __post_init__(self) -> None:
         self.width = max(_width(text) for text in (*self.head, *self.cells, self.foot or ""))
+
+    def label(self) -> None:
+        """Marks the row of totals in this column, if it has no total itself."""
+        if self.foot == "":
+            self.foot = "total"
+            self.width = max(self.width, len(self.foot))
 
     def pad(self, cell: str) -> str:
         spaces = " " * (self.width - _width(cell))
@@ -134,9 +141,7 @@ def _lines(columns: Sequence[_Column]) -> Iterator[Sequence[str]]:
     feet = [column.foot for column in columns if column.foot is not None]
     if feet:
         yield rule
-        yield [
-            "total" if column is columns[0] and not foot else foot for column, foot in zip(columns, feet, strict=True)
-        ]
+        yield feet
 
 
 def _value(value: object) -> object:

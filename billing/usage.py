@@ -17,7 +17,7 @@ import polars as pl
 
 from billing import periods
 from billing.account_day import tier_rule
-from billing.catalog import Account, known_policies
+from billing.catalog import Catalog, known_policies
 from billing.errors import UsageError
 from billing.metering.meter import USER_USAGE_SCHEMA, meter_by_user
 from billing.metering.rows import STATE_SCHEMA
@@ -41,17 +41,14 @@ _KEYS: dict[By, tuple[str, ...]] = {
 }
 
 
-def fields(by: By, unit: Unit) -> tuple[str, ...]:
-    """The columns of a view."""
-    return (*_KEYS[by], *(("item", "minutes") if unit == "minutes" else ("item", "reason", "seconds")))
-
-
 def app_usage(
     home: Home, engine: Engine, app_id: int, first: date, last: date, *, by: By = "window", unit: Unit = "seconds"
 ) -> pl.DataFrame:
-    """Usage of the days `first` to `last`, both included, in the columns `fields(by, unit)` and in their order.
+    """Usage of the days `first` to `last`, both included.
 
-    `start` is an instant in the account's time zone (RFC 3339). There are no rows of 0.
+    Columns: `app_id`; `start` or `day`; by room `room_id`, by user `room_id, user_id`; `item`; then `reason, seconds`
+    or `minutes`. Rows are in their order. `start` is an instant in the account's time zone (RFC 3339). Every row has
+    used seconds, though a window that only goes on with a started minute adds 0 minutes.
     """
     if last < first:
         raise UsageError(f"{first} is after {last}: give the earlier day first")
@@ -62,17 +59,17 @@ def app_usage(
         account = catalog.account(catalog.app(app_id).account)
         usage = bills.usage(conn, account.id, first, last, apps=[app_id])
         if by in ("room", "user"):
-            usage = pl.concat(_days_by_user(home, conn, account, app_id, first, last, usage))
+            usage = pl.concat(_days_by_user(home, conn, catalog, app_id, first, last, usage))
     if unit == "minutes":
         usage = _minutes(usage)
     if by == "window":
         usage = _with_start(usage, periods.time_zone(account.timezone))
-    *keys, _ = columns = fields(by, unit)
+    keys = [*_KEYS[by], "item", *(["reason"] if unit == "seconds" else [])]
     # Text of instants does not sort where clocks go back.
     instant = ["window_start"] if by == "window" else []
-    sums = usage.group_by(*instant, *keys).agg(pl.col(unit).sum()).filter(pl.col(unit) > 0)
+    sums = usage.group_by(*instant, *keys).agg(pl.col(unit).sum())
     rank = pl.col("item").cast(pl.Enum(ITEMS))
-    return sums.sort(*instant, *(rank if key == "item" else pl.col(key) for key in keys)).select(columns)
+    return sums.sort(*instant, *(rank if key == "item" else pl.col(key) for key in keys)).select(*keys, unit)
 
 
 def _with_start(usage: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
@@ -92,11 +89,11 @@ def _minutes(usage: pl.DataFrame) -> pl.DataFrame:
 
 
 def _days_by_user(
-    home: Home, conn: Connection, account: Account, app_id: int, first: date, last: date, billed: pl.DataFrame
+    home: Home, conn: Connection, catalog: Catalog, app_id: int, first: date, last: date, billed: pl.DataFrame
 ) -> Iterator[pl.DataFrame]:
     """Each settled day by room and user: `day` and the columns of `USER_USAGE_SCHEMA`."""
     yield pl.DataFrame(schema={"day": pl.Date, **USER_USAGE_SCHEMA})
-    policies = known_policies(load_catalog(conn))
+    account, policies = catalog.account(catalog.app(app_id).account), known_policies(catalog)
     zone, log = periods.time_zone(account.timezone), EventLog(directory=home.events)
     for day, run in bills.settled_days(conn, account.id, first, last).items():
         start, end = periods.day_bounds(day, zone)

@@ -1,0 +1,71 @@
+"""Documents tell the truth: every example parses, and what `docs/commands.md` shows is what happens."""
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cli import main
+from tests.commands import ROOT, Commands, examples
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "sample_data").rglob("*.md"))]
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+LEAVES = {path: command for path, command in commands(main) if not isinstance(command, click.Group)}
+
+
+def help_examples(command: click.Command) -> list[str]:
+    """The lines after `Example:` in a help text."""
+    _, _, example = (command.help or "").replace("\\\n", " ").partition("Example:\n")
+    return [line.strip().removeprefix("billing ") for line in example.strip().splitlines()]
+
+
+def parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goes through a command line without doing anything; a `click.UsageError` when it cannot be understood."""
+    for command in LEAVES.values():
+        monkeypatch.setattr(command, "callback", lambda *_, **__: None)
+    words = shlex.split(line, comments=True)
+    end = next((at for at, word in enumerate(words) if word in (">", "|", "<", "&&")), len(words))
+    main.main(words[:end], standalone_mode=False)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_command_has_a_paragraph_of_help_and_examples_that_parse(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = LEAVES[path]
+    shown = help_examples(command)
+    assert len((command.help or "").partition("Example:")[0]) > 80
+    assert any(" ".join(path) in line for line in shown)
+    for line in shown:
+        parse(line, monkeypatch)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_example_of_a_document_parses(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for example in examples(document.read_text(encoding="utf-8")):
+        parse(example.line, monkeypatch)
+
+
+def test_the_page_on_commands_shows_what_they_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    run = Commands(home=Path("billing-data"))
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for example in examples(text):
+        assert example.output is None or run(example.line).output == example.output, example.line
+
+
+def test_the_page_on_commands_names_every_command() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert [path for path in LEAVES if f"billing {' '.join(path)}" not in text] == []
