@@ -10,8 +10,7 @@
 
 import polars as pl
 
-from billing.event_schema import EVENT_TYPES
-from billing.metering.rows import CARRIED, DISCONNECT, EXIT, VIDEO_OFF, VIDEO_ON
+from billing.metering.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
 
 FINDING_SCHEMA = pl.Schema(
     {
@@ -24,79 +23,38 @@ FINDING_SCHEMA = pl.Schema(
     }
 )
 
+_NAMES = {OUTSIDE_STAY: "outside_stay", REENTERED: "reentered", STALE_STAY: "stale_stay"}
+_DETAILS = {
+    OUTSIDE_STAY: "ignored: the user was not in the room, or in the wait after a disconnect",
+    REENTERED: "already in the room: the stay went on, what was received was cleared",
+    STALE_STAY: "no event for 24 hours: the stay ended here",
+}
 
-def findings(runs: pl.DataFrame, conns: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
-    """All findings of the span that began at epoch second `start`, in `FINDING_SCHEMA`, ordered by all columns."""
-    return _named(pl.concat([_outside_stay(runs, conns), _reentered(conns), _stale(conns, start)]), texts)
 
-
-def _named(found: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
-    """Findings with who and where of their `source`, and its `at` where they have none of their own."""
-    where = texts.select("app_id", "room_id", "user_id", event_at="at")[found["source"]]
-    return (
-        pl.concat([found, where], how="horizontal")
-        .select("app_id", "room_id", "user_id", pl.coalesce("at", "event_at").alias("at"), "finding", "detail")
-        .cast(dict(FINDING_SCHEMA))  # type: ignore[arg-type]
+def findings(found: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Findings of the pass over the events (`kind, source, second`), in `FINDING_SCHEMA`."""
+    named = pl.concat(
+        [found, texts.select("app_id", "room_id", "user_id", "at", "stream")[found["source"]]], how="horizontal"
     )
-
-
-def _outside_stay(runs: pl.DataFrame, conns: pl.DataFrame) -> pl.DataFrame:
-    exits = conns.filter(pl.col("code") == EXIT, ~pl.col("lasted")).select("source", "code")
-    others = pl.concat(
-        [runs.select("row", "source", "code"), conns.select("last_row")[runs["run"]]], how="horizontal"
-    ).filter(pl.col("code").is_in([DISCONNECT, VIDEO_OFF, VIDEO_ON]), pl.col("row") > pl.col("last_row"))
-    detail = pl.lit("ignored: ") + pl.col("code").replace_strict(dict(enumerate(EVENT_TYPES)), return_dtype=pl.String)
-    return pl.concat([exits, others.select("source", "code")]).select(
-        "source",
-        at=pl.lit(None, pl.Int64),
-        finding=pl.lit("outside_stay"),
-        detail=detail + " of a user who was not connected",
-    )
-
-
-def _reentered(conns: pl.DataFrame) -> pl.DataFrame:
-    again = conns.filter(pl.col("continues") & ~pl.col("waits").shift(1, fill_value=False), pl.col("code") != CARRIED)
-    return again.select(
-        "source",
-        at=pl.lit(None, pl.Int64),
-        finding=pl.lit("reentered"),
-        detail=pl.lit("already in the room: the stay went on, what was received was cleared"),
-    )
-
-
-def _stale(conns: pl.DataFrame, start: int) -> pl.DataFrame:
-    return conns.filter("stale").select(
-        "source",
-        at=(pl.col("connected_end").cast(pl.Int64) + start) * 1000,
-        finding=pl.lit("stale_stay"),
-        detail=pl.lit("no event for 24 hours: the stay ended here"),
-    )
-
-
-def stays(conns: pl.DataFrame) -> pl.DataFrame:
-    """`source, second, stay_end, begins` of every stay that lasts: connections that continue each other are one.
-
-    `begins`: it began in this span, and was not carried into it.
-    """
-    return (
-        conns.lazy()
-        .filter("present")
-        .with_columns(stay=(~pl.col("continues")).cum_sum())
-        .group_by("stay", maintain_order=True)
-        .agg(pl.col("source", "second", "code").first(), pl.col("stay_end").last())
-        .filter(pl.col("stay_end") > pl.col("second"))
-        .select("source", "second", "stay_end", begins=pl.col("code") != CARRIED)
-        .collect()
+    at_the_end = (pl.col("second").cast(pl.Int64) + start) * 1000
+    return named.select(
+        "app_id",
+        "room_id",
+        "user_id",
+        at=pl.when(pl.col("kind") == STALE_STAY).then(at_the_end).otherwise("at"),
+        finding=pl.col("kind").replace_strict(_NAMES, return_dtype=pl.String),
+        detail=pl.col("kind").replace_strict(_DETAILS, return_dtype=pl.String),
     )
 
 
 def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
     """Finds the stays that began while another of the user's stays in the app went on, in `FINDING_SCHEMA`.
 
-    A pass over the stays (of `stays`) of all rooms. It goes by a hash of the user and so may suspect too many, never too
+    A pass over the stays of all rooms (`source, second, stay_end, begins`). It goes by a hash of the user and so may suspect too many, never too
     few; the suspects are then compared as texts. Of two stays that begin in one second, the one in the room with the
     later id is the finding.
     """
+    all_stays = all_stays.filter(pl.col("stay_end") > pl.col("second"))
     who = texts.select(user=pl.col("user_id").hash() + pl.col("app_id").hash(1))[all_stays["source"]]
     several = (
         pl.concat([all_stays, who], how="horizontal").filter(pl.col("user").is_duplicated()).sort("user", "second")
@@ -114,7 +72,7 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
         (pl.col("second_other") == pl.col("second"))
         & (~pl.col("begins_other") | (pl.col("room_id_other") < pl.col("room_id")))
     )
-    found = (
+    return (
         suspects.join(several, on="user", suffix="_other")
         .filter(
             pl.col("app_id") == pl.col("app_id_other"),
@@ -123,13 +81,14 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
             pl.col("stay_end_other") > pl.col("second"),
             earlier,
         )
-        .group_by("source", "second")
+        .group_by("app_id", "room_id", "user_id", "second")
         .agg(room=pl.col("room_id_other").min())
         .select(
-            "source",
+            "app_id",
+            "room_id",
+            "user_id",
             at=(pl.col("second").cast(pl.Int64) + start) * 1000,
             finding=pl.lit("concurrent_rooms"),
             detail=pl.lit("also in room ") + pl.col("room"),
         )
     )
-    return _named(found, texts)

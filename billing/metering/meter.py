@@ -1,29 +1,28 @@
 """Metering: from a span's events to seconds.
 
-    events -> rows (keyed, in order) -> connections -> receptions, presence -> classified pieces -> windows
+    events -> rows (keyed) -> parts (whole rooms) -> stays (event by event, in order) -> edges -> windows
 
 `meter` computes a span from zero: the events in it, the stays carried into it, and nothing else. Billing one span in
 any number of cuts gives the same seconds, because what is open at the end of a cut is carried into the next.
 
-Always true, and checked on every call: under an aggregate policy the seconds of all items are the seconds of all
-stays; under a policy per stream, whose streams count side by side, the audio seconds and the seconds with any video
-are.
+Always true, and checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds of
+all stays; under a policy per stream, whose streams count side by side, the audio seconds and the seconds with any
+video are.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import polars as pl
 
-from billing.metering.connections import connections, with_runs
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, stays
-from billing.metering.presence import alone
-from billing.metering.reception import receptions
-from billing.metering.rows import HashCollisionError, Hashing, Rows, keyed_rows, parts
-from billing.metering.seconds import ANY_VIDEO, FIRST_VIDEO, class_names, pieces
-from billing.metering.state import open_stays
-from billing.metering.tiers import TierRule
+from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings
+from billing.metering.parts import Share, metered_shares
+from billing.metering.rows import HashCollisionError, Hashing, keyed_rows
+from billing.metering.state import carried_state
+from billing.metering.stays import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
+from billing.metering.tiers import AUDIO, TierRule
 from billing.metering.windows import USAGE_SCHEMA, window_seconds
 
 USER_USAGE_SCHEMA = pl.Schema(
@@ -37,8 +36,9 @@ USER_USAGE_SCHEMA = pl.Schema(
     }
 )
 
-# A line of the sums is an app (by its place among the sorted apps) and a class of seconds.
-_CLASSES = 256
+_AUDIO_REASONS = {GRACE: "disconnect_grace", ALONE: "alone_in_room", NO_VIDEO: "no_video_received"}
+_VIDEO_REASONS = ("camera", "screen_share")
+_ANY_AREA = 2**62
 
 _Result = TypeVar("_Result")
 
@@ -53,25 +53,28 @@ class Metered:
     findings: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some rooms of a span, before their seconds are classified."""
-
-    runs: pl.DataFrame
-    connections: pl.DataFrame  # with `app_id`
-    received: pl.DataFrame
-    alone: pl.DataFrame
-
-
 def meter(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]) -> Metered:
     """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`.
 
     `events`: the columns of the event schema; those outside the span are ignored. `carried`: the stays open at `start`
     (`STATE_SCHEMA`). Every app that occurs must have a rule.
     """
-    return _without_collisions(
-        lambda hashing: _meter(keyed_rows(events, carried, start, end, hashing), start, end, rules)
-    )
+
+    def compute(hashing: Hashing) -> Metered:
+        rows = keyed_rows(events, carried, start, end, hashing)
+        shares = metered_shares(rows, _compiled(rules), start, end, by_user=False)
+        seconds = _checked(window_seconds([share.sums for share in shares], start), shares, rules)
+        found = [
+            findings(_all(shares, "findings"), rows.texts, start),
+            concurrent_rooms(_all(shares, "stays"), rows.texts, start),
+        ]
+        return Metered(
+            usage=_named(seconds, rules).select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
+            state=carried_state(_all(shares, "open_stays"), _all(shares, "open_streams"), rows.texts, start),
+            findings=pl.concat(found).sort(list(FINDING_SCHEMA)),
+        )
+
+    return _without_collisions(compute)
 
 
 def meter_by_user(
@@ -79,9 +82,19 @@ def meter_by_user(
 ) -> pl.DataFrame:
     """The seconds of the span per app, room, user, item and reason (`USER_USAGE_SCHEMA`): they sum to those of
     `meter`."""
-    return _without_collisions(
-        lambda hashing: _meter_by_user(keyed_rows(events, carried, start, end, hashing), end - start, rules)
-    )
+
+    def compute(hashing: Hashing) -> pl.DataFrame:
+        rows = keyed_rows(events, carried, start, end, hashing)
+        shares = metered_shares(rows, _compiled(rules), start, end, by_user=True)
+        seconds = _all(shares, "users")
+        places = pl.DataFrame({"app_id": sorted(rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
+        who = rows.texts.select("app_id", "room_id", "user_id")[seconds["source"]]
+        by_app = pl.concat([seconds, who], how="horizontal").join(places, on="app_id").drop("app_id")
+        return (
+            _named(_checked(by_app, shares, rules), rules).select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
+        )
+
+    return _without_collisions(compute)
 
 
 def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
@@ -93,91 +106,50 @@ def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
             seed += 1
 
 
-def _meter(rows: Rows, start: int, end: int, rules: Mapping[int, TierRule]) -> Metered:
-    usage, state, found, all_stays = [], [], [], []
-    for part in _parts(rows, end - start):
-        for rule, conns, classified in _by_rule(part, rules):
-            usage.append(_checked(window_seconds(classified, start, end), conns, rule))
-        state.append(open_stays(part.runs, part.connections, part.received, rows.texts, start))
-        found.append(findings(part.runs, part.connections, rows.texts, start))
-        all_stays.append(stays(part.connections))
-    found.append(concurrent_rooms(pl.concat(all_stays), rows.texts, start))
-    sums = pl.concat([_NO_WINDOWS, *usage]).group_by("line", "window_start").agg(pl.col("seconds").sum())
-    return Metered(
-        usage=_named(sums, rules).select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
-        state=pl.concat(state).sort("app_id", "room_id", "user_id"),
-        findings=pl.concat(found).sort(list(FINDING_SCHEMA)),
+def _compiled(rules: Mapping[int, TierRule]) -> Rules:
+    """The rules as arrays, by app id."""
+    apps = sorted(rules)
+    tiers = max((len(rule.tiers) for rule in rules.values()), default=1)
+    tops = np.full((len(apps), tiers), _ANY_AREA, np.int64)
+    for place, app_id in enumerate(apps):
+        bounds = rules[app_id].bounds
+        tops[place, : len(bounds)] = bounds
+    return Rules(
+        app_id=np.array(apps, np.int64),
+        per_stream=np.array([rules[app].per_stream for app in apps], np.bool_),
+        tops=tops,
     )
 
 
-def _meter_by_user(rows: Rows, end: int, rules: Mapping[int, TierRule]) -> pl.DataFrame:
-    sums = [pl.DataFrame(schema=USER_USAGE_SCHEMA)]
-    for part in _parts(rows, end):
-        for rule, conns, classified in _by_rule(part, rules):
-            seconds = (pl.col("end") - pl.col("start")).cast(pl.Int64) * pl.col("weight")
-            per_run = _checked(classified.group_by("run", "line").agg(seconds=seconds.sum()), conns, rule)
-            who = rows.texts.select("room_id", "user_id")[part.connections["source"].gather(per_run["run"])]
-            named = _named(pl.concat([per_run, who], how="horizontal"), rules)
-            sums.append(named.select(*USER_USAGE_SCHEMA))
-    each = list(USER_USAGE_SCHEMA)[:-1]
-    return pl.concat(sums).group_by(each).agg(pl.col("seconds").sum()).filter(pl.col("seconds") > 0).sort(each)
+def _all(shares: Sequence[Share], name: str) -> pl.DataFrame:
+    return pl.concat([getattr(share, name) for share in shares])
 
 
-def _parts(rows: Rows, end: int) -> Iterator[_Part]:
-    for part in parts(rows.keyed):
-        runs = with_runs(part)
-        conns = connections(runs, rows.texts, end)
-        yield _Part(
-            runs=runs,
-            connections=conns.with_columns(rows.texts["app_id"].gather(conns["source"])),
-            received=receptions(runs, conns, rows.event_ids),
-            alone=alone(conns),
-        )
+def _checked(seconds: pl.DataFrame, shares: Sequence[Share], rules: Mapping[int, TierRule]) -> pl.DataFrame:
+    """`seconds` (`app, class, seconds`) without the class that only serves this check; crashes where a second was lost
+    or made."""
+    per_stream = pl.Series([rules[app].per_stream for app in sorted(rules)], dtype=pl.Boolean)
+    once = (pl.col("class") < FIRST_VIDEO) | ~per_stream.gather(seconds["app"])
+    classified = dict(seconds.filter(once).group_by("app").agg(pl.col("seconds").sum()).iter_rows())
+    for app, stay_seconds in enumerate(sum(share.sums.stay_seconds for share in shares)):
+        if classified.get(app, 0) != stay_seconds:
+            raise AssertionError(f"{classified.get(app, 0)} seconds were classified, but the stays have {stay_seconds}")
+    return seconds.filter(pl.col("class") != ANY_VIDEO)
 
 
-def _by_rule(part: _Part, rules: Mapping[int, TierRule]) -> Iterator[tuple[TierRule, pl.DataFrame, pl.DataFrame]]:
-    """For each rule: the connections whose app it bills, and their classified pieces with the `line` of the sums."""
-    apps: dict[TierRule, list[int]] = {}
-    for app_id in part.connections["app_id"].unique():
-        apps.setdefault(rules[app_id], []).append(app_id)
-    places = {app_id: place for place, app_id in enumerate(sorted(rules))}
-    first_line = part.connections["app_id"].replace_strict(places, return_dtype=pl.UInt32) * _CLASSES
-    for rule, app_ids in apps.items():
-        conns, received, lone = part.connections, part.received, part.alone
-        if len(apps) > 1:
-            billed = conns["app_id"].is_in(app_ids)
-            received = received.filter(billed.gather(received["run"]))
-            lone = lone.filter(billed.gather(lone["run"]))
-            conns = conns.filter(billed)
-        classified = pieces(received, conns, lone, rule)
-        yield rule, conns, classified.with_columns(line=first_line.gather(classified["run"]) + classified["class"])
-
-
-def _checked(seconds: pl.DataFrame, conns: pl.DataFrame, rule: TierRule) -> pl.DataFrame:
-    """`seconds` (`line, seconds`) without the class that only serves this check; crashes where a second was lost or
-    made."""
-    stay_seconds = conns.filter("present").select((pl.col("stay_end") - pl.col("second")).cast(pl.Int64).sum()).item()
-    code = pl.col("line") % _CLASSES
-    once = (code < FIRST_VIDEO) | (code == ANY_VIDEO) if rule.per_stream else pl.lit(value=True)
-    classified = seconds.filter(once).select(pl.col("seconds").sum()).item()
-    if classified != stay_seconds:
-        raise AssertionError(f"{classified} seconds were classified, but the stays have {stay_seconds}")
-    return seconds.filter(code != ANY_VIDEO)
-
-
-def _named(sums: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataFrame:
-    """The sums with `app_id, item, reason` in place of their line."""
-    lines = [
-        (place * _CLASSES + code, app_id, item, reason)
+def _named(seconds: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataFrame:
+    """The seconds with `app_id, item, reason` in place of `app, class`."""
+    names = [
+        (place, code, app_id, item, reason)
         for place, app_id in enumerate(sorted(rules))
-        for code, (item, reason) in enumerate(class_names(rules[app_id]))
+        for code, (item, reason) in _classes(rules[app_id]).items()
     ]
-    names = pl.DataFrame(
-        lines,
-        schema={"line": pl.UInt32, "app_id": pl.Int64, "item": pl.String, "reason": pl.String},
-        orient="row",
-    )
-    return sums.join(names, on="line")
+    schema = {"app": pl.UInt32, "class": pl.UInt8, "app_id": pl.Int64, "item": pl.String, "reason": pl.String}
+    return seconds.join(pl.DataFrame(names, schema=schema, orient="row"), on=["app", "class"])
 
 
-_NO_WINDOWS = pl.DataFrame(schema={"line": pl.UInt32, "window_start": pl.Int64, "seconds": pl.Int64})
+def _classes(rule: TierRule) -> dict[int, tuple[str, str]]:
+    """The item and reason of every class that is billed."""
+    audio = {code: (AUDIO, reason) for code, reason in _AUDIO_REASONS.items()}
+    video = [(item, reason) for item in rule.items for reason in _VIDEO_REASONS]
+    return audio | dict(enumerate(video, FIRST_VIDEO))

@@ -14,7 +14,6 @@ streams again, and, if it was waiting, is disconnected with the wait that it has
 Seconds are Int32 and count from the start of the span.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -38,12 +37,9 @@ STATE_SCHEMA = pl.Schema(
     }
 )
 
-ROWS_PER_PART = 1_000_000
-
 _SEQ_BITS = 20
-_TEXTS = ["app_id", "room_id", "user_id", "at", "stream", "width", "height", "last_event", "wait_ends"]
-_KEYS = ["user_key", "user_check", "room_key", "room_check", "stream_key", "stream_check"]
-_KEYED = [*_KEYS, "order", "second", "code", "size"]
+_TEXTS = ["app_id", "room_id", "user_id", "at", "stream", "width", "height", "room_key", "room_check"]
+_KEYED = ["user_key", "user_check", "stream_key", "stream_check", "order", "second", "code", "size"]
 
 
 class HashCollisionError(Exception):
@@ -72,17 +68,18 @@ class Hashing:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a span.
+    """The rows of a span, in input order.
 
-    `texts`, in input order: `app_id, room_id, user_id, at, stream, width, height` as they came (`at` is null in carried
-    rows), and for carried rows `last_event` and `wait_ends` (seconds).
-    `keyed`, in the same order: `user_key, user_check, room_key, room_check, stream_key, stream_check` (UInt64), `order`
-    (Int64), `second` (Int32), `code` (UInt8: the type), `size` (Int32: the area of a `video_on`, plus `SCREEN_BIT` for a
-    screen share; 0 in other rows), `source` (UInt32: its row of `texts`).
+    `texts`: `app_id, room_id, user_id, at, stream, width, height` as they came (`at` is null in carried rows, which come
+    last), `room_key` (UInt64), `room_check` (UInt32).
+    `keyed`: `user_key, stream_key` (UInt64), `user_check, stream_check` (UInt32), `order` (Int64), `second` (Int32), `code`
+    (UInt8: the type), `size` (Int32: the area of a `video_on`, plus `SCREEN_BIT` for a screen share; 0 in other rows).
+    `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
     """
 
     texts: pl.DataFrame
     keyed: pl.DataFrame
+    carried: pl.DataFrame
     event_ids: pl.LazyFrame  # `event_id` by row of `texts`
 
 
@@ -100,25 +97,15 @@ def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int
         .collect()
     )
     loaded = loaded.with_columns(order=_order(loaded, start))
-    if carried.height:
-        before = _carried_rows(carried, start).with_columns(**_keys(hashing), size=_size())
-        loaded = pl.concat([loaded, before], how="diagonal")
-    else:
-        nothing = pl.lit(None, pl.Int32)
-        loaded = loaded.with_columns(last_event=nothing, wait_ends=nothing)
+    before = _carried_rows(carried, start).with_columns(**_keys(hashing), size=_size())
+    if before.height:
+        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends")], how="diagonal")
     return Rows(
         texts=loaded.select(_TEXTS),
-        keyed=loaded.select(_KEYED).with_row_index("source"),
+        keyed=loaded.select(_KEYED),
+        carried=before.select(pl.col("last_event", "wait_ends").fill_null(0)),
         event_ids=timely.select("event_id"),
     )
-
-
-def parts(keyed: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows in order, whole rooms at a time: of parts that fit the processor's cache, sorting is faster."""
-    count = max(1, keyed.height // ROWS_PER_PART)
-    for number in range(count):
-        part = keyed if count == 1 else keyed.filter(pl.col("room_key") % count == number)
-        yield _with_dismissals(part).sort("user_key", "order")
 
 
 def _carried_rows(carried: pl.DataFrame, start: int) -> pl.DataFrame:
@@ -132,9 +119,10 @@ def _carried_rows(carried: pl.DataFrame, start: int) -> pl.DataFrame:
         wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
         second=pl.lit(0, pl.Int32),
     )
-    entered = stays.drop("streams").with_columns(_coded(CARRIED, -3))
+    # In the order in which they would end by themselves.
+    entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, -3))
     received = stays.explode("streams").drop_nulls("streams").unnest("streams").with_columns(_coded(VIDEO_ON, -2))
-    waiting = entered.filter(pl.col("wait_ends").is_not_null()).with_columns(_coded(DISCONNECT, -1))
+    waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, -1))
     return pl.concat([entered, received, waiting], how="diagonal")
 
 
@@ -148,12 +136,16 @@ def _keys(hashing: Hashing) -> dict[str, pl.Expr]:
     room_check = hashing.mix(app, hashing.text("room_id", 2))
     return {
         "room_key": hashing.key(room),
-        "room_check": room_check,
+        "room_check": _narrow(room_check),
         "user_key": hashing.key(hashing.mix(room, hashing.text("user_id", 3))),
-        "user_check": hashing.mix(room_check, hashing.text("user_id", 4)),
-        "stream_key": hashing.key(hashing.text("stream", 5)),
-        "stream_check": hashing.text("stream", 6),
+        "user_check": _narrow(hashing.mix(room_check, hashing.text("user_id", 4))),
+        "stream_key": hashing.key(hashing.text("stream", 5).fill_null(0)),
+        "stream_check": _narrow(hashing.text("stream", 6).fill_null(0)),
     }
+
+
+def _narrow(check: pl.Expr) -> pl.Expr:
+    return (check // 2**32).cast(pl.UInt32)
 
 
 def _size() -> pl.Expr:
@@ -172,37 +164,3 @@ def _order(events: pl.DataFrame, start: int) -> pl.Series:
         return events.select(pl.struct("at", "seq", "code").rank("dense").cast(pl.Int64)).to_series()
     moment = (pl.col("at") - start * 1000) * 2**_SEQ_BITS + (pl.col("seq") - (low or 0))
     return events.select(moment * len(EVENT_TYPES) + pl.col("code")).to_series()
-
-
-def _with_dismissals(part: pl.DataFrame) -> pl.DataFrame:
-    """Turns the dismissal of a room into one row for each user whose rows stand on both sides of it, or before it only.
-
-    So the work is bounded by the number of events, however many users a room has and however often it is dismissed.
-    """
-    dismissal = pl.col("code") == DISMISS
-    dismissals = part.filter(dismissal)
-    if dismissals.is_empty():
-        return part
-    rest = part.filter(~dismissal)
-    by_room = (
-        part.join(dismissals.select("room_key").unique(), on="room_key", how="semi")
-        .sort("room_key", "order")
-        .with_row_index("place")
-        .with_columns(next_dismissal=pl.when(dismissal).then("place").backward_fill().over("room_key"))
-    )
-    refuse_collisions(by_room, "room_key", "room_check")
-    before_it = (
-        by_room.filter(~dismissal)
-        .with_columns(next_place=pl.col("place").shift(-1).over("user_key", order_by="place"))
-        .filter(pl.col("next_place").is_null() | (pl.col("next_dismissal") < pl.col("next_place")))
-        .select("user_key", "user_check", place="next_dismissal")
-    )
-    per_user = before_it.join(by_room.drop("user_key", "user_check"), on="place")
-    return pl.concat([rest, per_user.select(rest.columns)])
-
-
-def refuse_collisions(frame: pl.DataFrame, key: str, check: str) -> None:
-    """Raises `HashCollisionError` where two neighbours of a frame sorted by `key` have one key and different checks."""
-    same_key = pl.col(key) == pl.col(key).shift(1)
-    if frame.select((same_key & (pl.col(check) != pl.col(check).shift(1))).any()).item():
-        raise HashCollisionError(key)
