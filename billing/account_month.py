@@ -80,7 +80,7 @@ def month_facts(conn: Connection, account_id: str, month: date) -> Facts:
             currency=account.currency,
             timezone=account.timezone,
         ),
-        seller=catalog.seller and Party(name=catalog.seller.name, address=catalog.seller.address),
+        seller=Party(name=catalog.seller.name, address=catalog.seller.address) if catalog.seller else None,
         month=month,
         days=list(runs),
         item_order=ITEMS,

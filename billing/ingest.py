@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from deltalake.exceptions import DeltaError
 
 from billing.errors import BillingError, UsageError
 from billing.sources import janus
@@ -29,7 +28,7 @@ from billing.sources.files import STANDARD_STREAM, display_name, expand, open_ev
 from billing.sources.ndjson import ROWS_AT_ONCE, line_of, read_ndjson_rows, typed
 from billing.sources.rows import Batch, DerivedEvent, RawRow, RejectedRow, TraceLine
 from billing.storage.arrivals import Arrivals
-from billing.storage.event_log import DataFile, EventLog
+from billing.storage.event_log import DataFile, DeltaError, EventLog
 from billing.storage.home import Home
 from billing.storage.quarantine import QUARANTINE_SCHEMA, Quarantine, Rejects, row_id
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
