@@ -1,4 +1,4 @@
-"""The home directory: `billing.db`, the event log in `events/`, quarantined rows in `quarantine/`, the writer's lock."""
+"""The home directory: `billing.db`, the event log `events/`, quarantined rows in `quarantine/`, the writer's lock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
