@@ -7,7 +7,6 @@ the imports are not in them.
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +28,9 @@ def engine() -> Contender:
 
     def run(log: Path, start: int, end: int) -> pl.DataFrame:
         nobody = pl.DataFrame(schema=STATE_SCHEMA)
-        return meter(EventLog(directory=log).scan(start, end), nobody, start, end, defaultdict(lambda: rule)).usage
+        events = EventLog(directory=log).scan(start, end)
+        apps = events.select(pl.col("app_id").unique()).collect().to_series()
+        return meter(events, nobody, start, end, dict.fromkeys(apps, rule)).usage
 
     return run
 

@@ -50,12 +50,12 @@ def findings(found: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFra
 def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
     """Finds the stays that began while another of the user's stays in the app went on, in `FINDING_SCHEMA`.
 
-    A pass over the stays of all rooms (`source, second, stay_end, begins`). It goes by a hash of the user and so may suspect too many, never too
-    few; the suspects are then compared as texts. Of two stays that begin in one second, the one in the room with the
-    later id is the finding.
+    A pass over the stays of all rooms (`source, second, stay_end, begins`). It goes by a hash of the user and so may
+    suspect too many, never too few; the suspects are then compared as texts. Of two stays that begin in one second,
+    the one in the room with the later id is the finding.
     """
     all_stays = all_stays.filter(pl.col("stay_end") > pl.col("second"))
-    who = texts.select(user=pl.col("user_id").hash() + pl.col("app_id").hash(1))[all_stays["source"]]
+    who = texts.select(user="person")[all_stays["source"]]
     several = (
         pl.concat([all_stays, who], how="horizontal").filter(pl.col("user").is_duplicated()).sort("user", "second")
     )

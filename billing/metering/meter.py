@@ -5,8 +5,8 @@
 `meter` computes a span from zero: the events in it, the stays carried into it, and nothing else. Billing one span in
 any number of cuts gives the same seconds, because what is open at the end of a cut is carried into the next.
 
-Always true, and checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds of
-all stays; under a policy per stream, whose streams count side by side, the audio seconds and the seconds with any
+Always true, and checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds
+of all stays; under a policy per stream, whose streams count side by side, the audio seconds and the seconds with any
 video are.
 """
 
@@ -122,7 +122,8 @@ def _compiled(rules: Mapping[int, TierRule]) -> Rules:
 
 
 def _all(shares: Sequence[Share], name: str) -> pl.DataFrame:
-    return pl.concat([getattr(share, name) for share in shares])
+    frames: list[pl.DataFrame] = [getattr(share, name) for share in shares]
+    return pl.concat(frames)
 
 
 def _checked(seconds: pl.DataFrame, shares: Sequence[Share], rules: Mapping[int, TierRule]) -> pl.DataFrame:
@@ -131,7 +132,7 @@ def _checked(seconds: pl.DataFrame, shares: Sequence[Share], rules: Mapping[int,
     per_stream = pl.Series([rules[app].per_stream for app in sorted(rules)], dtype=pl.Boolean)
     once = (pl.col("class") < FIRST_VIDEO) | ~per_stream.gather(seconds["app"])
     classified = dict(seconds.filter(once).group_by("app").agg(pl.col("seconds").sum()).iter_rows())
-    for app, stay_seconds in enumerate(sum(share.sums.stay_seconds for share in shares)):
+    for app, stay_seconds in enumerate(np.sum([share.sums.stay_seconds for share in shares], axis=0)):
         if classified.get(app, 0) != stay_seconds:
             raise AssertionError(f"{classified.get(app, 0)} seconds were classified, but the stays have {stay_seconds}")
     return seconds.filter(pl.col("class") != ANY_VIDEO)

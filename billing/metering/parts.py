@@ -5,26 +5,35 @@ streams are looked up once for every event.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from billing.metering.rows import HashCollisionError, Rows
 from billing.metering.stays import (
     ABSENT,
+    COLLISION,
     CONNECTED,
+    FINDINGS,
+    STAYS,
+    STREAMS,
+    UNKNOWN_APP,
+    USERS,
     WAITING,
     Events,
+    Records,
     Rules,
     Sources,
     Sums,
     World,
+    cut,
     make_sums,
     make_world,
+    mark_ties,
     run,
 )
 
@@ -35,13 +44,12 @@ ROWS_PER_PART = 300_000
 class Share:
     """What one worker found out about its parts; `source` is a row of the texts, seconds count from the span's start.
 
-    `findings`: `kind, source, second`. `stays`: `source` (of its first event), `second, stay_end, begins` (in this span).
-    `open_stays`: `stay` (its source), `last_event, waits, wait_ends`. `open_streams`: `stay, source` (of its last event).
-    `users`: `source` (of the user's first event), `class, seconds`, if asked for.
+    `findings`: `kind, source, second`. `stays`: `source` (of its first event), `second, stay_end, begins` (in this
+    span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`: `stay, source` (of its last
+    event). `users`: `source` (of the user's first event), `class, seconds`, if asked for.
     """
 
     sums: Sums
-    tied: list[int]  # parts in which the order left two sizes of a stream in one place
     findings: pl.DataFrame
     stays: pl.DataFrame
     open_stays: pl.DataFrame
@@ -51,7 +59,6 @@ class Share:
 
 def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
     """Runs every part through to its last second, on all processors."""
-    parts = _parts(rows)
     sources = Sources(
         app_id=rows.texts["app_id"].to_numpy(),
         room_key=rows.texts["room_key"].to_numpy(),
@@ -60,96 +67,100 @@ def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: b
         wait_ends=rows.carried["wait_ends"].to_numpy(),
         first_carried=rows.texts.height - rows.carried.height,
     )
+    parts = _parts(rows)
     workers = min(len(parts), os.cpu_count() or 1)
 
-    def metered_share(worker: int) -> Share:
+    def metered_share(events_of_share: Sequence[Events]) -> Share:
         sums = make_sums(len(rules.app_id), rules.tops.shape[1], start, end)
-        numbers = range(worker, len(parts), workers)
-        return _share(
-            sums, ((number, _run(parts[number], sources, rules, sums, by_user=by_user)) for number in numbers)
-        )
+        worlds = []
+        for events in events_of_share:
+            world = make_world(events, rules, sums, by_user=by_user)
+            result = run(events, sources, rules, world)
+            if result == UNKNOWN_APP:
+                raise KeyError("an app of the events has no tier rule")
+            if result == COLLISION:
+                raise HashCollisionError("two users, rooms or streams have one key")
+            worlds.append(_found(world))
+        return Share(sums=sums, **{name: pl.concat([world[name] for world in worlds]) for name in worlds[0]})
 
     with ThreadPoolExecutor(workers) as pool:
-        shares = list(pool.map(metered_share, range(workers)))
-        tied = [number for share in shares for number in share.tied]
-        if not tied:
-            return shares
-        event_ids = rows.event_ids.collect().to_series()
-        for number in tied:
-            parts[number] = _ordered_by_event_id(parts[number], event_ids)
-        return list(pool.map(metered_share, range(workers)))
+        in_order = list(pool.map(_in_order, parts))
+        events = _without_ties([part for part, _ in in_order], [tied for _, tied in in_order], rows)
+        return list(pool.map(metered_share, [events[worker::workers] for worker in range(workers)]))
 
 
-def _parts(rows: Rows) -> list[pl.DataFrame]:
-    """The keyed rows with `source`, cut by room."""
+def _parts(rows: Rows) -> list[Events]:
+    """The events of each part, cut by room, in the order in which they came."""
     keyed = rows.keyed.with_row_index("source")
+    events = Events(**{name: keyed[name].to_numpy() for name in Events._fields})
     count = max(1, keyed.height // ROWS_PER_PART)
     if count == 1:
-        return [keyed]
-    part = (rows.texts["room_key"] % count).cast(pl.UInt16).to_numpy()
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=count))])
-    keyed = keyed[np.argsort(part, kind="stable")]
-    return [keyed[begin:until] for begin, until in pairwise(bounds)]
+        return [events]
+    ends = np.zeros(count, np.int64)
+    parts = Events(**{name: np.empty_like(column) for name, column in events._asdict().items()})
+    cut(events, rows.texts["room_key"].to_numpy(), ends, parts)
+    begins = np.concatenate([[0], ends[:-1]])
+    return [
+        Events(**{name: column[begin:end] for name, column in parts._asdict().items()})
+        for begin, end in zip(begins, ends, strict=True)
+    ]
 
 
-def _ordered_by_event_id(part: pl.DataFrame, event_ids: pl.Series) -> pl.DataFrame:
-    """The part in order, with the event id as the last word, and an `order` that has no equals."""
-    ids = event_ids.gather(part["source"], null_on_oob=True)
-    return part.with_columns(event_id=ids).sort("order", "event_id").with_columns(order=pl.int_range(pl.len()))
+def _in_order(events: Events) -> tuple[Events, NDArray[np.bool_]]:
+    """The events of a part in their order, and which of them are tied."""
+    order = events.order
+    is_sorted = bool((order[1:] >= order[:-1]).all())
+    turn = np.arange(len(order)) if is_sorted else np.argsort(order, kind="stable")
+    events = Events(**{name: column[turn] for name, column in events._asdict().items()})
+    tied = np.zeros(len(order), np.bool_)
+    mark_ties(events, tied)
+    return events, tied
 
 
-def _run(part: pl.DataFrame, sources: Sources, rules: Rules, sums: Sums, *, by_user: bool) -> World:
-    """The world of a part after its last second; `sums` has grown by it."""
-    turn = np.argsort(part["order"].to_numpy(), kind="stable")
-    events = Events(turn=turn, **{name: part[name].to_numpy() for name in Events._fields[1:]})
-    world = make_world(events, rules, sums, by_user=by_user)
-    if not run(events, sources, world):
-        raise HashCollisionError("two users, rooms or streams have one key")
-    return world
-
-
-def _share(sums: Sums, worlds: Iterable[tuple[int, World]]) -> Share:
-    found = []
-    tied = []
-    for number, world in worlds:
-        found.append(_found(world))
-        if world.found.made[2]:
-            tied.append(number)
-    merged = {name: pl.concat([each[name] for each in found]) for name in found[0]}
-    return Share(sums=sums, tied=tied, **merged)
+def _without_ties(parts: Sequence[Events], tied: Sequence[NDArray[np.bool_]], rows: Rows) -> Sequence[Events]:
+    """The parts with their tied events in the order of their ids, which are read for these alone."""
+    if not any(places.any() for places in tied):
+        return parts
+    sources = np.concatenate([events.source[places] for events, places in zip(parts, tied, strict=True)])
+    same = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height"]
+    texts = rows.texts[sources].select(*same, source=sources)
+    moments = rows.events.filter(pl.col("at").is_in(texts["at"].unique().implode()), pl.col("type") == "video_on")
+    named = moments.select(*same, "event_id").sort("event_id").collect()
+    # Events that agree in all but their ids are told apart by a number.
+    number = pl.int_range(pl.len()).over(same)
+    ids = named.with_columns(number=number).join(texts.with_columns(number=number), on=[*same, "number"])
+    for events, places in zip(parts, tied, strict=True):
+        found = pl.DataFrame({name: column[places] for name, column in events._asdict().items()})
+        in_order = found.join(ids.select("source", "event_id"), on="source").sort("order", "event_id")
+        for name, column in events._asdict().items():
+            column[places] = in_order[name].to_numpy()
+    return parts
 
 
 def _found(world: World) -> dict[str, pl.DataFrame]:
-    users, streams, found = world.users, world.streams, world.found
-    findings, stays = found.made[0], found.made[1]
-    present = np.flatnonzero(users.state != ABSENT)
-    waits = users.state[present] == WAITING
-    received = np.flatnonzero((streams.size > 0) & (streams.epoch == users.epoch[streams.user]))
-    received = received[users.state[streams.user[received]] == CONNECTED]
-    user, seconds_class = np.nonzero(world.sums.users)
+    users, streams = world.users[: world.made[USERS]], world.streams[: world.made[STREAMS]]
+    present = users[users["state"] != ABSENT]
+    streams = streams[streams["size"] > 0]
+    receivers = users[streams["user"]]
+    received = (streams["epoch"] == receivers["epoch"]) & (receivers["state"] == CONNECTED)
+    number, seconds_class = np.nonzero(world.user_seconds)
+    waits = pl.Series(present["state"] == WAITING, dtype=pl.Boolean)
     return {
-        "findings": pl.DataFrame(
-            {"kind": found.kind[:findings], "source": found.source[:findings], "second": found.second[:findings]}
-        ),
-        "stays": pl.DataFrame(
-            {
-                "source": found.stay_source[:stays],
-                "second": found.stay_begun[:stays],
-                "stay_end": found.stay_end[:stays],
-                "begins": ~found.stay_carried[:stays],
-            }
-        ),
+        "findings": _frame(world.findings[: world.made[FINDINGS]]),
+        "stays": _frame(world.stays[: world.made[STAYS]]),
         "open_stays": pl.DataFrame(
-            {"stay": users.source[present], "last_event": users.last_event[present], "waits": waits}
-        ).with_columns(wait_ends=pl.when("waits").then(pl.Series(users.wait_ends[present]))),
-        "open_streams": pl.DataFrame(
-            {"stay": users.source[streams.user[received]], "source": streams.source[received]}
-        ),
+            {"stay": present["source"], "last_event": present["last_event"], "wait_ends": present["wait_ends"]}
+        ).with_columns(pl.when(waits).then("wait_ends")),
+        "open_streams": pl.DataFrame({"stay": receivers["source"][received], "source": streams["source"][received]}),
         "users": pl.DataFrame(
             {
-                "source": users.first_source[user],
+                "source": users["first_source"][number],
                 "class": seconds_class.astype(np.uint8),
-                "seconds": world.sums.users[user, seconds_class],
+                "seconds": world.user_seconds[number, seconds_class],
             }
         ),
     }
+
+
+def _frame(records: Records) -> pl.DataFrame:
+    return pl.DataFrame({name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()})

@@ -25,21 +25,23 @@ EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(EVE
 CARRIED = len(EVENT_TYPES)  # a stay that was open when the span began
 
 SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
+SIZE_BITS = 30
+CODE_BITS = 4
 
 STATE_SCHEMA = pl.Schema(
     {
-        "app_id": pl.Int64,
-        "room_id": pl.String,
-        "user_id": pl.String,
-        "last_event": pl.Int64,  # epoch second of the user's last event in the room
-        "wait_ends": pl.Int64,  # epoch second at which the wait after a disconnect ends; null: connected
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "last_event": pl.Int64(),  # epoch second of the user's last event in the room
+        "wait_ends": pl.Int64(),  # epoch second at which the wait after a disconnect ends; null: connected
         "streams": pl.List(pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32})),
     }
 )
 
 _SEQ_BITS = 20
-_TEXTS = ["app_id", "room_id", "user_id", "at", "stream", "width", "height", "room_key", "room_check"]
-_KEYED = ["user_key", "user_check", "stream_key", "stream_check", "order", "second", "code", "size"]
+_TEXTS = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height", "room_key", "room_check", "person"]
+_KEYED = ["user_key", "stream_key", "checks", "order", "what"]
 
 
 class HashCollisionError(Exception):
@@ -70,17 +72,17 @@ class Hashing:
 class Rows:
     """The rows of a span, in input order.
 
-    `texts`: `app_id, room_id, user_id, at, stream, width, height` as they came (`at` is null in carried rows, which come
-    last), `room_key` (UInt64), `room_check` (UInt32).
-    `keyed`: `user_key, stream_key` (UInt64), `user_check, stream_check` (UInt32), `order` (Int64), `second` (Int32), `code`
-    (UInt8: the type), `size` (Int32: the area of a `video_on`, plus `SCREEN_BIT` for a screen share; 0 in other rows).
-    `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
+    - `texts`: `app_id, room_id, user_id, at, seq, stream, width, height` as they came (`at` is null in carried rows,
+      which come last), `room_key` (UInt64), `room_check` (UInt32), `person` (UInt64: the user in the app).
+    - `keyed`: `user_key, stream_key` (UInt64), `checks` (UInt64: of the user in the high half, of the stream in the
+      low), `order` (Int64), `what` (Int64: second, size and code, see `_what`).
+    - `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
     """
 
     texts: pl.DataFrame
     keyed: pl.DataFrame
     carried: pl.DataFrame
-    event_ids: pl.LazyFrame  # `event_id` by row of `texts`
+    events: pl.LazyFrame  # where the texts came from
 
 
 def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, hashing: Hashing) -> Rows:
@@ -89,22 +91,21 @@ def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int
     loaded = (
         timely.select("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height")
         .with_columns(
-            code=pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical().cast(pl.UInt8),
-            second=((pl.col("at") - start * 1000) // 1000).cast(pl.Int32),
+            code=pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical(), second=(pl.col("at") - start * 1000) // 1000
         )
-        .drop("type")
-        .with_columns(**_keys(hashing), size=_size())
+        .with_columns(**_keys(hashing), what=_what())
+        .drop("type", "second")
         .collect()
     )
-    loaded = loaded.with_columns(order=_order(loaded, start))
-    before = _carried_rows(carried, start).with_columns(**_keys(hashing), size=_size())
+    loaded = loaded.with_columns(order=_order(loaded, start)).drop("code")
+    before = _carried_rows(carried, start).with_columns(**_keys(hashing), what=_what())
     if before.height:
-        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends")], how="diagonal")
+        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends", "code", "second")], how="diagonal")
     return Rows(
         texts=loaded.select(_TEXTS),
-        keyed=loaded.select(_KEYED),
+        keyed=loaded.select(_KEYED).rechunk(),
         carried=before.select(pl.col("last_event", "wait_ends").fill_null(0)),
-        event_ids=timely.select("event_id"),
+        events=timely,
     )
 
 
@@ -117,7 +118,7 @@ def _carried_rows(carried: pl.DataFrame, start: int) -> pl.DataFrame:
         "streams",
         last_event=(pl.col("last_event") - start).cast(pl.Int32),
         wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
-        second=pl.lit(0, pl.Int32),
+        second=pl.lit(0, pl.Int64),
     )
     # In the order in which they would end by themselves.
     entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, -3))
@@ -134,24 +135,25 @@ def _keys(hashing: Hashing) -> dict[str, pl.Expr]:
     app = pl.col("app_id").cast(pl.UInt64)
     room = hashing.mix(app, hashing.text("room_id", 1))
     room_check = hashing.mix(app, hashing.text("room_id", 2))
+    user_check = hashing.mix(room_check, hashing.text("user_id", 4))
     return {
         "room_key": hashing.key(room),
-        "room_check": _narrow(room_check),
+        "room_check": (room_check // 2**32).cast(pl.UInt32),
+        "person": hashing.mix(app, hashing.text("user_id", 3)),
         "user_key": hashing.key(hashing.mix(room, hashing.text("user_id", 3))),
-        "user_check": _narrow(hashing.mix(room_check, hashing.text("user_id", 4))),
         "stream_key": hashing.key(hashing.text("stream", 5).fill_null(0)),
-        "stream_check": _narrow(hashing.text("stream", 6).fill_null(0)),
+        "checks": user_check // 2**32 * 2**32 + hashing.text("stream", 6).fill_null(0) // 2**32,
     }
 
 
-def _narrow(check: pl.Expr) -> pl.Expr:
-    return (check // 2**32).cast(pl.UInt32)
-
-
-def _size() -> pl.Expr:
+def _what() -> pl.Expr:
+    """What an event says, in one number: its second, its size, its code. The size is the area of a `video_on`, plus
+    `SCREEN_BIT` for a screen share; 0 in other rows."""
     screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
     area = pl.col("width") * pl.col("height") + screen
-    return pl.when(pl.col("code") == VIDEO_ON).then(area).otherwise(0).cast(pl.Int32)
+    size: pl.Expr = pl.when(pl.col("code") == VIDEO_ON).then(area).otherwise(0).cast(pl.Int64)
+    what: pl.Expr = (pl.col("second") * 2**SIZE_BITS + size) * 2**CODE_BITS + pl.col("code")
+    return what
 
 
 def _order(events: pl.DataFrame, start: int) -> pl.Series:

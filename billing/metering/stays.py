@@ -13,15 +13,16 @@ A user in a room is absent, connected or waiting:
 A wait ends its stay 90 s after the disconnect; a stay without any event of its user for 86,400 s ends there (`stale`).
 
 Class of a second, first match wins: waiting, audio `disconnect_grace`; only one user has a stay in the room, audio
-`alone_in_room`; nothing received, audio `no_video_received`; else video. Aggregate: one second in the tier of the summed
-area, `screen_share` if any stream received is a share, else `camera`. Per stream: one second for each stream.
+`alone_in_room`; nothing received, audio `no_video_received`; else video. Aggregate: one second in the tier of the
+summed area, `screen_share` if any stream received is a share, else `camera`. Per stream: one second for each stream.
 
-Nothing is written for a second, and nothing for a window that a stay lasts through. A change at second *t* is an edge: -1 of
-the class that ends, +1 of the one that begins. An edge adds to its window what is left of it after *t*, and 300 to
-every later window; so two sums per window and one running sum over the windows give the seconds of every window.
+Nothing is written for a second, and nothing for a window that a stay lasts through. A change at second *t* is an
+edge: -1 of the class that ends, +1 of the one that begins. An edge adds to its window what is left of it after *t*,
+and 300 to every later window; so two sums per window and one running sum over the windows give the seconds of every
+window.
 
-The functions are compiled. They take the events of whole rooms in order, and work on arrays that are grouped in named
-tuples; a user, a room and a stream are numbers in the order of their first event. `-1` is nobody.
+The functions are compiled. They take the events of whole rooms in order and work on tables of records; a user (in a
+room), a room and a stream (of a user) are numbers in the order of their first event, and -1 is none.
 """
 
 from typing import NamedTuple
@@ -29,13 +30,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.metering.compiled import compiled
-from billing.metering.rows import CARRIED, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT, VIDEO_ON
+from billing.metering.compiled import compiled, inlined
+from billing.metering.rows import (
+    CARRIED,
+    CODE_BITS,
+    DISCONNECT,
+    DISMISS,
+    ENTER,
+    EXIT,
+    RECONNECT,
+    SCREEN_BIT,
+    SIZE_BITS,
+    VIDEO_ON,
+)
 from billing.periods import WINDOW_SECONDS
 
 WAIT_SECONDS = 90
 STALE_SECONDS = 86_400
 FAR = 2**30  # a second that never comes
+MOST_COMPARED = 64
 
 ABSENT, CONNECTED, WAITING = range(3)
 # Classes of seconds. ANY_VIDEO is a second with video under a policy per stream, once; it is not billed itself.
@@ -43,31 +56,87 @@ NO_CLASS = -1
 GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
 
 OUTSIDE_STAY, REENTERED, STALE_STAY = range(3)
+# What `run` says: all done; two users, rooms or streams have one hash; an app has no rule.
+DONE, COLLISION, UNKNOWN_APP = range(3)
+
+
+USER = np.dtype(
+    [
+        ("key", np.uint64),
+        ("area", np.int64),  # of all that is received
+        ("check", np.uint32),
+        ("app", np.int32),
+        ("room", np.int32),
+        ("begun", np.int32),  # the stay
+        ("source", np.uint32),  # of the event that began it
+        ("first_source", np.uint32),  # of the user's first event
+        ("last_event", np.int32),
+        ("wait_ends", np.int32),
+        ("streams", np.int32),
+        ("screens", np.int32),
+        ("epoch", np.int32),  # raised when what is received is cleared
+        ("before", np.int32),  # the present users of a room are linked
+        ("after", np.int32),
+        ("sooner", np.int32),  # and so are those whose stay will end by itself, in the order of that
+        ("later", np.int32),
+        ("seconds_class", np.int8),
+        ("state", np.uint8),
+        ("timed", np.bool_),
+        ("carried", np.bool_),
+        ("per_stream", np.bool_),
+    ],
+    align=True,
+)
+ROOM = np.dtype(
+    [
+        ("key", np.uint64),
+        ("check", np.uint32),
+        ("present", np.int32),  # how many
+        ("first", np.int32),  # one of them
+        ("first_waiting", np.int32),
+        ("last_waiting", np.int32),
+        ("first_silent", np.int32),  # may become stale within the span
+        ("last_silent", np.int32),
+    ],
+    align=True,
+)
+STREAM = np.dtype(
+    [
+        ("key", np.uint64),
+        ("check", np.uint32),
+        ("user", np.int32),
+        ("epoch", np.int32),  # received while this is the user's, and the size is not 0
+        ("size", np.int32),
+        ("source", np.uint32),  # of the last event
+    ],
+    align=True,
+)
+FINDING = np.dtype([("source", np.uint32), ("second", np.int32), ("kind", np.uint8)], align=True)
+STAY = np.dtype([("source", np.uint32), ("second", np.int32), ("stay_end", np.int32), ("begins", np.bool_)], align=True)
+
+Records = NDArray[np.void]
 
 
 class Events(NamedTuple):
-    """Events of whole rooms. `turn`: their indices in order. By index: keys and checks of user and stream, the `order`,
-    the second, the type's code, the size, and `source`, the index in `Sources`."""
+    """Events of whole rooms, in order: keys of user and stream, `checks` (of the user in the high half, of the stream
+    in the low), `order`, `what` (see `rows.py`), and `source`, the row of `Sources`."""
 
-    turn: NDArray[np.int64]
     user_key: NDArray[np.uint64]
-    user_check: NDArray[np.uint32]
     stream_key: NDArray[np.uint64]
-    stream_check: NDArray[np.uint32]
+    checks: NDArray[np.uint64]
     order: NDArray[np.int64]
-    second: NDArray[np.int32]
-    code: NDArray[np.uint8]
-    size: NDArray[np.int32]
+    what: NDArray[np.int64]
     source: NDArray[np.uint32]
 
 
 class Sources(NamedTuple):
-    """What is looked up only when a user is first seen, or for carried rows: by `source`."""
+    """What is looked up only when a user or a dismissal is seen, by `source`; and for carried rows, which are the
+    sources from `first_carried` on, `last_event` and `wait_ends`."""
 
     app_id: NDArray[np.int64]
     room_key: NDArray[np.uint64]
     room_check: NDArray[np.uint32]
-    last_event: NDArray[np.int32]  # carried rows, from `first_carried` on
+    last_event: NDArray[np.int32]
     wait_ends: NDArray[np.int32]
     first_carried: int
 
@@ -77,117 +146,51 @@ class Rules(NamedTuple):
 
     app_id: NDArray[np.int64]
     per_stream: NDArray[np.bool_]
-    tops: NDArray[np.int64]  # [app, tier], FAR areas at the end
-
-
-class Users(NamedTuple):
-    """Users in rooms. The present ones of a room are linked (`before`, `after`), and so are those whose stay will end by
-    itself if nothing happens (`sooner`, `later`), in the order of that."""
-
-    key: NDArray[np.uint64]
-    check: NDArray[np.uint32]
-    app: NDArray[np.int32]
-    room: NDArray[np.int32]
-    state: NDArray[np.uint8]
-    timed: NDArray[np.bool_]
-    first_source: NDArray[np.uint32]  # of the user's first event
-    source: NDArray[np.uint32]  # of the event that began the stay
-    begun: NDArray[np.int32]
-    carried: NDArray[np.bool_]
-    last_event: NDArray[np.int32]
-    wait_ends: NDArray[np.int32]
-    seconds_class: NDArray[np.int16]
-    area: NDArray[np.int64]
-    screens: NDArray[np.int32]
-    streams: NDArray[np.int32]
-    epoch: NDArray[np.int32]  # raised when what is received is cleared
-    before: NDArray[np.int32]
-    after: NDArray[np.int32]
-    sooner: NDArray[np.int32]
-    later: NDArray[np.int32]
-    counts: NDArray[np.int32]  # [user, class]: streams received, for apps billed per stream
-
-
-class Rooms(NamedTuple):
-    """Rooms: how many are present and who, who waits, and whose stay may become stale within the span."""
-
-    key: NDArray[np.uint64]
-    check: NDArray[np.uint32]
-    present: NDArray[np.int32]
-    first: NDArray[np.int32]
-    first_timed: NDArray[np.int32]  # [room, 0: waiting, 1: may become stale]
-    last_timed: NDArray[np.int32]
-
-
-class Streams(NamedTuple):
-    """Streams of users. One counts as received while its `epoch` is its user's and its size is not 0."""
-
-    key: NDArray[np.uint64]
-    check: NDArray[np.uint32]
-    user: NDArray[np.int32]
-    epoch: NDArray[np.int32]
-    size: NDArray[np.int32]
-    order: NDArray[np.int64]
-    source: NDArray[np.uint32]
-
-
-class Tables(NamedTuple):
-    """Hash tables by key, with open addressing: numbers of users, rooms and streams, -1 where free; and how many there
-    are of each (`made`)."""
-
-    users: NDArray[np.int32]
-    rooms: NDArray[np.int32]
-    streams: NDArray[np.int32]
-    made: NDArray[np.int64]
+    tops: NDArray[np.int64]  # [app, tier]
 
 
 class Sums(NamedTuple):
-    """Edges by app, class and window: how many (`count`), and the seconds they leave of their window (`left`). `users`:
-    seconds by user and class, or of size 0. `stay_seconds` by app, counted apart from all classes."""
+    """What the parts of a worker add up to: `edges` by app, class and window, as their number and the seconds that they
+    leave of the window; `stay_seconds` by app, counted apart from all classes."""
 
-    count: NDArray[np.int64]  # [app, class, window]
-    left: NDArray[np.int64]
-    users: NDArray[np.int64]
+    edges: NDArray[np.int64]  # [app, class, window, 2]
+    stay_seconds: NDArray[np.int64]
+    end: int  # of the span, in seconds from its start
+    into_window: int  # seconds from the start of its first window to its own
+
+
+class World(NamedTuple):
+    """Everything about the rooms of a part. Of the tables, `made` says how many records are in use: users, rooms,
+    streams, findings, stays. `…_places` are hash tables of numbers with open addressing. `counts`: streams received
+    by user and class, for apps billed per stream. `user_seconds`: by user and class, or of size 0."""
+
+    users: Records
+    rooms: Records
+    streams: Records
+    findings: Records
+    stays: Records
+    made: NDArray[np.int64]
+    user_places: NDArray[np.int32]
+    room_places: NDArray[np.int32]
+    stream_places: NDArray[np.int32]
+    tops: NDArray[np.int64]
+    counts: NDArray[np.int32]
+    user_seconds: NDArray[np.int64]
+    edges: NDArray[np.int64]
     stay_seconds: NDArray[np.int64]
     end: int
     into_window: int
 
 
-class Found(NamedTuple):
-    """Findings (`kind, source, second`) and ended or open stays (`stay_…`); `made`
-    counts both, and the ties: places of the order with two sizes of one stream."""
-
-    kind: NDArray[np.uint8]
-    source: NDArray[np.uint32]
-    second: NDArray[np.int32]
-    stay_source: NDArray[np.uint32]
-    stay_begun: NDArray[np.int32]
-    stay_end: NDArray[np.int32]
-    stay_carried: NDArray[np.bool_]
-    made: NDArray[np.int64]
-
-
-class World(NamedTuple):
-    """Everything about the rooms of a part."""
-
-    users: Users
-    rooms: Rooms
-    streams: Streams
-    tables: Tables
-    rules: Rules
-    sums: Sums
-    found: Found
+USERS, ROOMS, STREAMS, FINDINGS, STAYS = range(5)
 
 
 def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
     """Empty sums over the windows of the span `[start, end)` (epoch seconds)."""
     into_window = start % WINDOW_SECONDS
     windows = (end - start + into_window) // WINDOW_SECONDS + 1
-    shape = (apps, FIRST_VIDEO + 2 * tiers, windows)
     return Sums(
-        count=np.zeros(shape, np.int64),
-        left=np.zeros(shape, np.int64),
-        users=np.zeros((0, 0), np.int64),
+        edges=np.zeros((apps, FIRST_VIDEO + 2 * tiers, windows, 2), np.int64),
         stay_seconds=np.zeros(apps, np.int64),
         end=end - start,
         into_window=into_window,
@@ -195,479 +198,506 @@ def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
 
 
 def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> World:
-    """Empty arrays of the sizes that these events can fill at most."""
-    code = events.code
-    most_users = int(np.isin(code, (ENTER, RECONNECT, CARRIED)).sum())
-    most_streams = int((code == VIDEO_ON).sum())
-    classes = sums.count.shape[1]
-
-    def nobody(size: int) -> NDArray[np.int32]:
-        return np.full(size, -1, np.int32)
-
-    def table(most: int) -> NDArray[np.int32]:
-        return nobody(1 << (2 * most + 1).bit_length())
-
-    users = Users(
-        key=np.zeros(most_users, np.uint64),
-        check=np.zeros(most_users, np.uint32),
-        app=np.zeros(most_users, np.int32),
-        room=np.zeros(most_users, np.int32),
-        state=np.zeros(most_users, np.uint8),
-        timed=np.zeros(most_users, np.bool_),
-        first_source=np.zeros(most_users, np.uint32),
-        source=np.zeros(most_users, np.uint32),
-        begun=np.zeros(most_users, np.int32),
-        carried=np.zeros(most_users, np.bool_),
-        last_event=np.zeros(most_users, np.int32),
-        wait_ends=np.zeros(most_users, np.int32),
-        seconds_class=np.full(most_users, NO_CLASS, np.int16),
-        area=np.zeros(most_users, np.int64),
-        screens=np.zeros(most_users, np.int32),
-        streams=np.zeros(most_users, np.int32),
-        epoch=np.zeros(most_users, np.int32),
-        before=nobody(most_users),
-        after=nobody(most_users),
-        sooner=nobody(most_users),
-        later=nobody(most_users),
+    """Empty tables of the sizes that these events can fill at most."""
+    codes = np.bincount(events.what & (2**CODE_BITS - 1), minlength=CARRIED + 1)
+    most_users = int(codes[ENTER] + codes[RECONNECT] + codes[CARRIED])
+    most_streams = int(codes[VIDEO_ON])
+    classes = sums.edges.shape[1]
+    return World(
+        users=np.zeros(most_users, USER),
+        rooms=np.zeros(most_users, ROOM),
+        streams=np.zeros(most_streams, STREAM),
+        findings=np.zeros(len(events.what), FINDING),
+        stays=np.zeros(most_users, STAY),
+        made=np.zeros(5, np.int64),
+        user_places=_places(most_users),
+        room_places=_places(most_users),
+        stream_places=_places(most_streams),
+        tops=rules.tops,
         counts=np.zeros((most_users if rules.per_stream.any() else 0, classes), np.int32),
+        user_seconds=np.zeros((most_users if by_user else 0, classes), np.int64),
+        edges=sums.edges,
+        stay_seconds=sums.stay_seconds,
+        end=sums.end,
+        into_window=sums.into_window,
     )
-    rooms = Rooms(
-        key=np.zeros(most_users, np.uint64),
-        check=np.zeros(most_users, np.uint32),
-        present=np.zeros(most_users, np.int32),
-        first=nobody(most_users),
-        first_timed=np.full((most_users, 2), -1, np.int32),
-        last_timed=np.full((most_users, 2), -1, np.int32),
-    )
-    streams = Streams(
-        key=np.zeros(most_streams, np.uint64),
-        check=np.zeros(most_streams, np.uint32),
-        user=np.zeros(most_streams, np.int32),
-        epoch=np.zeros(most_streams, np.int32),
-        size=np.zeros(most_streams, np.int32),
-        order=np.zeros(most_streams, np.int64),
-        source=np.zeros(most_streams, np.uint32),
-    )
-    found = Found(
-        kind=np.zeros(len(code), np.uint8),
-        source=np.zeros(len(code), np.uint32),
-        second=np.zeros(len(code), np.int32),
-        stay_source=np.zeros(most_users, np.uint32),
-        stay_begun=np.zeros(most_users, np.int32),
-        stay_end=np.zeros(most_users, np.int32),
-        stay_carried=np.zeros(most_users, np.bool_),
-        made=np.zeros(3, np.int64),
-    )
-    tables = Tables(
-        users=table(most_users), rooms=table(most_users), streams=table(most_streams), made=np.zeros(3, np.int64)
-    )
-    if by_user:
-        sums = sums._replace(users=np.zeros((most_users, classes), np.int64))
-    return World(users=users, rooms=rooms, streams=streams, tables=tables, rules=rules, sums=sums, found=found)
+
+
+def _places(most: int) -> NDArray[np.int32]:
+    return np.full(1 << (2 * most + 1).bit_length(), -1, np.int32)
 
 
 @compiled
-def run(events: Events, sources: Sources, world: World) -> bool:
-    """Takes all events in their turn, then lets the time pass to the end of the span. False: two keys have one hash."""
-    for i in events.turn:
-        code = events.code[i]
-        second = events.second[i]
+def run(events: Events, sources: Sources, rules: Rules, world: World) -> int:
+    """Takes all events in order, then lets the time pass to the end of the span. `DONE`, or why not."""
+    for i in range(len(events.what)):
+        code, source = code_of(events.what[i]), events.source[i]
+        second = events.what[i] >> (SIZE_BITS + CODE_BITS)
+        size = (events.what[i] >> CODE_BITS) & (2**SIZE_BITS - 1)
+        user_check, stream_check = events.checks[i] >> np.uint64(32), events.checks[i] & np.uint64(2**32 - 1)
         if code == DISMISS:
-            unique = dismiss(events, sources, world, i)
-        else:
-            user = find_user(world, events.user_key[i])
-            if user >= 0:
-                if world.users.check[user] != events.user_check[i]:
-                    return False
-                pass_time(world, world.users.room[user], second)
-            unique = apply(events, sources, world, i, user)
-        if not unique:
-            return False
-    for room in range(world.tables.made[1]):
-        pass_time(world, room, world.sums.end)
-    for user in range(world.tables.made[0]):
-        if world.users.state[user] != ABSENT:
-            note_stay(world, user, world.sums.end)
-            change_class(world, user, NO_CLASS, world.sums.end)
-    return True
-
-
-@compiled
-def apply(events: Events, sources: Sources, world: World, i: int, user: int) -> bool:
-    """One event of one user (-1: never seen); the time has passed to its second. False: two keys have one hash."""
-    users = world.users
-    code, second, source = events.code[i], events.second[i], events.source[i]
-    if code == ENTER or code == RECONNECT or code == CARRIED:
+            room = find_room(world, sources.room_key[source])
+            if room >= 0:
+                if world.rooms[room].check != sources.room_check[source]:
+                    return COLLISION
+                dismiss(world, room, second)
+            continue
+        user = find_user(world, events.user_key[i])
+        enters = code in (ENTER, RECONNECT, CARRIED)
+        if user >= 0:
+            if world.users[user].check != user_check:
+                return COLLISION
+        elif enters:
+            app = np.searchsorted(rules.app_id, sources.app_id[source])
+            if app == len(rules.app_id) or rules.app_id[app] != sources.app_id[source]:
+                return UNKNOWN_APP
+            room = add_room(world, sources.room_key[source], sources.room_check[source])
+            if room < 0:
+                return COLLISION
+            user = add_user(world, events.user_key[i], user_check, room, app, rules.per_stream[app], source)
         if user < 0:
-            user = add_user(events, sources, world, i)
-            if user < 0:
-                return False
-            pass_time(world, users.room[user], second)
-        enter(world, user, second, source, code == CARRIED)
-        users.last_event[user] = sources.last_event[source - sources.first_carried] if code == CARRIED else second
-        time_staleness(world, user)
-        return True
-    if user < 0 or users.state[user] == ABSENT:
-        note_finding(world, OUTSIDE_STAY, source, second)
-        return True
-    if source < sources.first_carried:
-        users.last_event[user] = second
-        if users.state[user] == CONNECTED:
-            time_staleness(world, user)
-    if code == EXIT:
-        leave(world, user, second)
-        return True
-    if users.state[user] == WAITING:
-        note_finding(world, OUTSIDE_STAY, source, second)
-        return True
-    if code == DISCONNECT:
-        wait_ends = second + WAIT_SECONDS
+            note_finding(world, OUTSIDE_STAY, source, second)
+            continue
+        pass_time(world, world.users[user].room, second)
         if source >= sources.first_carried:
-            wait_ends = sources.wait_ends[source - sources.first_carried]
-        disconnect(world, user, second, wait_ends)
-        return True
-    return receive(events, world, i, user)
+            carried = source - sources.first_carried
+            happened, wait_ends = sources.last_event[carried], sources.wait_ends[carried]
+        else:
+            happened, wait_ends = second, second + WAIT_SECONDS
+        if enters:
+            enter(world, user, second, source, code == CARRIED)
+        elif world.users[user].state == ABSENT:
+            note_finding(world, OUTSIDE_STAY, source, second)
+            continue
+        elif code == EXIT:
+            leave(world, user, second)
+            continue
+        elif world.users[user].state == WAITING:
+            note_finding(world, OUTSIDE_STAY, source, second)
+        elif code == DISCONNECT:
+            disconnect(world, user, second, wait_ends)
+        else:
+            if not receive(world, user, events.stream_key[i], stream_check, size, second, source):
+                return COLLISION
+        if code == CARRIED or source < sources.first_carried:
+            give_sign(world, user, happened)
+    for room in range(world.made[ROOMS]):
+        pass_time(world, room, world.end)
+    for user in range(world.made[USERS]):
+        if world.users[user].state != ABSENT:
+            note_stay(world, user, world.end)
+            change_class(world, user, NO_CLASS, world.end)
+    return DONE
 
 
 @compiled
+def cut(events: Events, room_key: NDArray[np.uint64], ends: NDArray[np.int64], parts: Events) -> None:
+    """Fills `parts` with the events, part after part, and `ends` with where each part ends. A room is in the part that
+    its key says. (Writing to all parts at once takes a sixth of the time of gathering one part after the other.)"""
+    count = np.uint64(len(ends))
+    for key in room_key:
+        ends[key % count] += 1
+    begin = 0
+    for part in range(len(ends)):
+        begin, ends[part] = begin + ends[part], begin
+    for row in range(len(room_key)):
+        part = room_key[row] % count
+        place = ends[part]
+        ends[part] += 1
+        parts.user_key[place] = events.user_key[row]
+        parts.stream_key[place] = events.stream_key[row]
+        parts.checks[place] = events.checks[row]
+        parts.order[place] = events.order[row]
+        parts.what[place] = events.what[row]
+        parts.source[place] = events.source[row]
+
+
+@inlined
+def code_of(what: int) -> int:
+    """The type of an event."""
+    return int(what & (2**CODE_BITS - 1))
+
+
+@compiled
+def mark_ties(events: Events, tied: NDArray[np.bool_]) -> None:
+    """Marks the events that the order leaves in one place with another of the same stream and another size: there the
+    event id has the last word.
+
+    Comparing costs the square of the events in one place; from `MOST_COMPARED` on, all of them count as tied.
+    """
+    order = events.order
+    first = 0
+    while first < len(order):
+        end = first + 1
+        while end < len(order) and order[end] == order[first]:
+            end += 1
+        if end - first > 1 and code_of(events.what[first]) == VIDEO_ON and order[first] >= 0:
+            ambiguous = end - first > MOST_COMPARED
+            for one in range(first, end):
+                for other in range(one + 1, min(end, one + MOST_COMPARED)):
+                    ambiguous = ambiguous or same_stream(events, one, other)
+            tied[first:end] = ambiguous
+        first = end
+
+
+@inlined
+def same_stream(events: Events, one: int, other: int) -> bool:
+    """Are two events about one stream of one user, with different sizes?"""
+    return bool(
+        events.user_key[one] == events.user_key[other]
+        and events.stream_key[one] == events.stream_key[other]
+        and events.what[one] != events.what[other]
+    )
+
+
+@inlined
 def enter(world: World, user: int, second: int, source: int, carried: bool) -> None:
-    users, rooms = world.users, world.rooms
-    room = users.room[user]
-    state = users.state[user]
-    if state == CONNECTED:
+    """A stay begins, or goes on with a new connection."""
+    each = world.users[user]
+    if each.state == CONNECTED:
         note_finding(world, REENTERED, source, second)
         clear(world, user, second)
         classify(world, user, second)
         return
     untime(world, user)
-    users.state[user] = CONNECTED
-    if state == ABSENT:
-        users.begun[user], users.source[user], users.carried[user] = second, source, carried
-        world.sums.stay_seconds[users.app[user]] += world.sums.end - second
-        first = rooms.first[room]
-        users.after[user] = first
-        if first >= 0:
-            users.before[first] = user
-        rooms.first[room] = user
-        rooms.present[room] += 1
-        if rooms.present[room] == 2:
-            classify(world, first, second)
+    returns = each.state == WAITING
+    each.state = CONNECTED
+    if not returns:
+        each.begun, each.source, each.carried = second, source, carried
+        world.stay_seconds[each.app] += world.end - second
+        room = world.rooms[each.room]
+        other = room.first
+        each.before, each.after = -1, other
+        if other >= 0:
+            world.users[other].before = user
+        room.first = user
+        room.present += 1
+        if room.present == 2:
+            classify(world, other, second)
     classify(world, user, second)
 
 
-@compiled
+@inlined
 def leave(world: World, user: int, second: int) -> None:
-    users, rooms = world.users, world.rooms
-    room = users.room[user]
+    """The stay ends."""
+    each = world.users[user]
     clear(world, user, second)
     untime(world, user)
-    users.state[user] = ABSENT
+    each.state = ABSENT
     classify(world, user, second)
     note_stay(world, user, second)
-    world.sums.stay_seconds[users.app[user]] -= world.sums.end - second
-    before, after = users.before[user], users.after[user]
-    if before >= 0:
-        users.after[before] = after
+    world.stay_seconds[each.app] -= world.end - second
+    room = world.rooms[each.room]
+    if each.before >= 0:
+        world.users[each.before].after = each.after
     else:
-        rooms.first[room] = after
-    if after >= 0:
-        users.before[after] = before
-    users.before[user] = users.after[user] = -1
-    rooms.present[room] -= 1
-    if rooms.present[room] == 1:
-        classify(world, rooms.first[room], second)
+        room.first = each.after
+    if each.after >= 0:
+        world.users[each.after].before = each.before
+    room.present -= 1
+    if room.present == 1:
+        classify(world, room.first, second)
 
 
-@compiled
+@inlined
 def disconnect(world: World, user: int, second: int, wait_ends: int) -> None:
+    """The wait begins."""
     clear(world, user, second)
     untime(world, user)
-    world.users.state[user] = WAITING
-    world.users.wait_ends[user] = wait_ends
+    world.users[user].state = WAITING
+    world.users[user].wait_ends = wait_ends
     classify(world, user, second)
     time(world, user)
 
 
-@compiled
-def dismiss(events: Events, sources: Sources, world: World, i: int) -> bool:
-    source, second = events.source[i], events.second[i]
-    room = find_room(world, sources.room_key[source])
-    if room < 0:
-        return True
-    if world.rooms.check[room] != sources.room_check[source]:
-        return False
+@inlined
+def dismiss(world: World, room: int, second: int) -> None:
+    """Every stay in the room ends."""
     pass_time(world, room, second)
-    while world.rooms.first[room] >= 0:
-        leave(world, world.rooms.first[room], second)
-    return True
+    while world.rooms[room].first >= 0:
+        leave(world, world.rooms[room].first, second)
 
 
-@compiled
-def receive(events: Events, world: World, i: int, user: int) -> bool:
-    """A connected user receives a stream from now on, in another size, or no longer (size 0)."""
-    users, streams = world.users, world.streams
-    size, second = events.size[i], events.second[i]
-    stream = find_stream(world, user, events.stream_key[i])
-    if stream < 0 and size == 0:
-        return True
-    if stream < 0:
-        stream = add_stream(events, world, i, user)
-    if streams.check[stream] != events.stream_check[i]:
+@inlined
+def give_sign(world: World, user: int, second: int) -> None:
+    """The user's last event is now this one, and the stay cannot become stale before 24 hours from it."""
+    each = world.users[user]
+    each.last_event = second
+    if each.state != CONNECTED:
+        return
+    untime(world, user)
+    if second + STALE_SECONDS <= world.end:
+        time(world, user)
+
+
+@inlined
+def receive(world: World, user: int, key: np.uint64, check: np.uint32, size: int, second: int, source: int) -> bool:
+    """A connected user receives a stream from now on, or in another size, or no longer (size 0). False: two streams
+    have one hash."""
+    each = world.users[user]
+    place = place_of_stream(world, user, key)
+    number = world.stream_places[place]
+    if number < 0:
+        if size == 0:
+            return True
+        number = world.made[STREAMS]
+        world.made[STREAMS] += 1
+        world.stream_places[place] = number
+        stream = world.streams[number]
+        stream.key, stream.user, stream.check, stream.epoch = key, user, check, -1
+    stream = world.streams[number]
+    if stream.check != check:
         return False
-    size_before = streams.size[stream] if streams.epoch[stream] == users.epoch[user] else 0
-    if size != size_before > 0 and streams.order[stream] == events.order[i]:
-        world.found.made[2] += 1
-    streams.epoch[stream] = users.epoch[user]
-    streams.size[stream] = size
-    streams.order[stream] = events.order[i]
-    streams.source[stream] = events.source[i]
-    if world.rules.per_stream[users.app[user]]:
+    size_before = stream.size if stream.epoch == each.epoch else 0
+    stream.epoch, stream.size, stream.source = each.epoch, size, source
+    if size == size_before:
+        return True
+    if each.per_stream:
         count_stream(world, user, size_before, second, -1)
         count_stream(world, user, size, second, 1)
-    users.streams[user] += (size > 0) - (size_before > 0)
-    users.area[user] += size % SCREEN_BIT - size_before % SCREEN_BIT
-    users.screens[user] += size // SCREEN_BIT - size_before // SCREEN_BIT
+    each.streams += (size > 0) - (size_before > 0)
+    each.area += size % SCREEN_BIT - size_before % SCREEN_BIT
+    each.screens += size // SCREEN_BIT - size_before // SCREEN_BIT
     classify(world, user, second)
     return True
 
 
-@compiled
+@inlined
 def count_stream(world: World, user: int, size: int, second: int, change: int) -> None:
     """One stream more or less of its class, for an app that is billed per stream."""
     if size == 0:
         return
-    stream_class = video_class(world.rules, world.users.app[user], size % SCREEN_BIT, size // SCREEN_BIT)
-    world.users.counts[user, stream_class] += change
-    if world.users.seconds_class[user] == ANY_VIDEO:
+    each = world.users[user]
+    stream_class = video_class(world, each.app, size % SCREEN_BIT, size // SCREEN_BIT)
+    world.counts[user, stream_class] += change
+    if each.seconds_class == ANY_VIDEO:
         edge(world, user, stream_class, second, change)
 
 
-@compiled
+@inlined
+def count_streams(world: World, user: int, second: int, sign: int) -> None:
+    """The streams of a user billed per stream begin or cease to be what its seconds are."""
+    for stream_class in range(FIRST_VIDEO, world.counts.shape[1]):
+        if world.counts[user, stream_class] != 0:
+            edge(world, user, stream_class, second, sign * world.counts[user, stream_class])
+
+
+@inlined
 def clear(world: World, user: int, second: int) -> None:
     """Nothing is received any more; the caller classifies."""
-    users = world.users
-    if users.streams[user] == 0:
+    each = world.users[user]
+    if each.streams == 0:
         return
-    if world.rules.per_stream[users.app[user]]:
-        count_streams(world, user, second, -1)
-        users.counts[user, :] = 0
-    users.streams[user] = 0
-    users.area[user] = 0
-    users.screens[user] = 0
-    users.epoch[user] += 1
+    if each.per_stream:
+        if each.seconds_class == ANY_VIDEO:
+            count_streams(world, user, second, -1)
+        world.counts[user, :] = 0
+    each.streams = each.screens = each.area = 0
+    each.epoch += 1
 
 
-@compiled
-def count_streams(world: World, user: int, second: int, sign: int) -> None:
-    """Where a user's streams begin or cease to be what its seconds are."""
-    if world.users.seconds_class[user] == ANY_VIDEO:
-        for stream_class in range(FIRST_VIDEO, world.users.counts.shape[1]):
-            if world.users.counts[user, stream_class] != 0:
-                edge(world, user, stream_class, second, sign * world.users.counts[user, stream_class])
-
-
-@compiled
+@inlined
 def classify(world: World, user: int, second: int) -> None:
     """Gives the user's seconds from `second` on the class that follows from the state of the user and of the room."""
     now = class_of(world, user)
-    if now != world.users.seconds_class[user]:
+    if now != world.users[user].seconds_class:
         change_class(world, user, now, second)
 
 
-@compiled
-def change_class(world: World, user: int, now: int, second: int) -> None:
-    before = world.users.seconds_class[user]
-    if before != NO_CLASS:
-        edge(world, user, before, second, -1)
-        count_streams(world, user, second, -1)
-    world.users.seconds_class[user] = now
-    if now != NO_CLASS:
-        edge(world, user, now, second, 1)
-        count_streams(world, user, second, 1)
-
-
-@compiled
+@inlined
 def class_of(world: World, user: int) -> int:
-    users = world.users
-    if users.state[user] == ABSENT:
+    """The class of a user's seconds, as things are."""
+    each = world.users[user]
+    if each.state == ABSENT:
         return NO_CLASS
-    if users.state[user] == WAITING:
+    if each.state == WAITING:
         return GRACE
-    if world.rooms.present[users.room[user]] == 1:
+    if world.rooms[each.room].present == 1:
         return ALONE
-    if users.streams[user] == 0:
+    if each.streams == 0:
         return NO_VIDEO
-    if world.rules.per_stream[users.app[user]]:
+    if each.per_stream:
         return ANY_VIDEO
-    return video_class(world.rules, users.app[user], users.area[user], users.screens[user])
+    return video_class(world, each.app, each.area, each.screens)
 
 
-@compiled
-def video_class(rules: Rules, app: int, area: int, screens: int) -> int:
+@inlined
+def video_class(world: World, app: int, area: int, screens: int) -> int:
+    """The class of a summed area, or of one stream."""
     tier = 0
-    while area > rules.tops[app, tier]:
+    while area > world.tops[app, tier]:
         tier += 1
     return FIRST_VIDEO + 2 * tier + (screens > 0)
 
 
-@compiled
+@inlined
+def change_class(world: World, user: int, now: int, second: int) -> None:
+    """One class ends at `second`, another begins."""
+    each = world.users[user]
+    before = each.seconds_class
+    if before != NO_CLASS:
+        edge(world, user, before, second, -1)
+        if before == ANY_VIDEO:
+            count_streams(world, user, second, -1)
+    each.seconds_class = now
+    if now != NO_CLASS:
+        edge(world, user, now, second, 1)
+        if now == ANY_VIDEO:
+            count_streams(world, user, second, 1)
+
+
+@inlined
 def edge(world: World, user: int, seconds_class: int, second: int, change: int) -> None:
-    sums = world.sums
-    app = world.users.app[user]
-    window, into_it = divmod(second + sums.into_window, WINDOW_SECONDS)
-    sums.count[app, seconds_class, window] += change
-    sums.left[app, seconds_class, window] += change * (WINDOW_SECONDS - into_it)
-    if sums.users.shape[0] > 0:
-        sums.users[user, seconds_class] += change * (sums.end - second)
+    """From `second` on there are `change` users or streams more in a class."""
+    window = (second + world.into_window) // WINDOW_SECONDS
+    left = (window + 1) * WINDOW_SECONDS - (second + world.into_window)
+    app = world.users[user].app
+    world.edges[app, seconds_class, window, 0] += change
+    world.edges[app, seconds_class, window, 1] += change * left
+    if world.user_seconds.shape[0] > 0:
+        world.user_seconds[user, seconds_class] += change * (world.end - second)
 
 
-@compiled
+@inlined
 def pass_time(world: World, room: int, until: int) -> None:
     """Ends the stays of a room whose time comes up to `until`, the earliest first."""
-    users, rooms = world.users, world.rooms
     while True:
-        waiting, silent = rooms.first_timed[room, 0], rooms.first_timed[room, 1]
-        wait_ends = users.wait_ends[waiting] if waiting >= 0 else FAR
-        stale_end = users.last_event[silent] + STALE_SECONDS if silent >= 0 else FAR
+        waiting, silent = world.rooms[room].first_waiting, world.rooms[room].first_silent
+        wait_ends = world.users[waiting].wait_ends if waiting >= 0 else FAR
+        stale_end = world.users[silent].last_event + STALE_SECONDS if silent >= 0 else FAR
         if min(wait_ends, stale_end) > until:
             return
         if wait_ends <= stale_end:
             leave(world, waiting, wait_ends)
         else:
-            note_finding(world, STALE_STAY, users.source[silent], stale_end)
+            note_finding(world, STALE_STAY, world.users[silent].source, stale_end)
             leave(world, silent, stale_end)
 
 
-@compiled
-def time_staleness(world: World, user: int) -> None:
-    """Puts a connected user last among those whose stay may become stale, if that can be within the span."""
-    if world.users.timed[user]:
-        untime(world, user)
-    if world.users.last_event[user] + STALE_SECONDS <= world.sums.end:
-        time(world, user)
-
-
-@compiled
+@inlined
 def time(world: World, user: int) -> None:
-    users, rooms = world.users, world.rooms
-    room, kind = users.room[user], 0 if users.state[user] == WAITING else 1
-    last = rooms.last_timed[room, kind]
-    users.sooner[user], users.later[user], users.timed[user] = last, -1, True
+    """Puts a user last among those who wait, or among those whose stay may become stale."""
+    each = world.users[user]
+    room = world.rooms[each.room]
+    waits = each.state == WAITING
+    last = room.last_waiting if waits else room.last_silent
+    each.sooner, each.later, each.timed = last, -1, True
     if last >= 0:
-        users.later[last] = user
+        world.users[last].later = user
+    elif waits:
+        room.first_waiting = user
     else:
-        rooms.first_timed[room, kind] = user
-    rooms.last_timed[room, kind] = user
+        room.first_silent = user
+    if waits:
+        room.last_waiting = user
+    else:
+        room.last_silent = user
 
 
-@compiled
+@inlined
 def untime(world: World, user: int) -> None:
-    users, rooms = world.users, world.rooms
-    if not users.timed[user]:
+    """Takes a user out of that order, before its state changes."""
+    each = world.users[user]
+    if not each.timed:
         return
-    room, kind = users.room[user], 0 if users.state[user] == WAITING else 1
-    sooner, later = users.sooner[user], users.later[user]
-    if sooner >= 0:
-        users.later[sooner] = later
+    each.timed = False
+    room = world.rooms[each.room]
+    waits = each.state == WAITING
+    if each.sooner >= 0:
+        world.users[each.sooner].later = each.later
+    elif waits:
+        room.first_waiting = each.later
     else:
-        rooms.first_timed[room, kind] = later
-    if later >= 0:
-        users.sooner[later] = sooner
+        room.first_silent = each.later
+    if each.later >= 0:
+        world.users[each.later].sooner = each.sooner
+    elif waits:
+        room.last_waiting = each.sooner
     else:
-        rooms.last_timed[room, kind] = sooner
-    users.timed[user] = False
+        room.last_silent = each.sooner
 
 
-@compiled
+@inlined
 def find_user(world: World, key: np.uint64) -> int:
-    table = world.tables.users
-    place = np.int64(key & np.uint64(len(table) - 1))
-    while table[place] >= 0 and world.users.key[table[place]] != key:
-        place = (place + 1) & (len(table) - 1)
-    return table[place]
+    """The number of the user in the room with that key, or -1."""
+    places = world.user_places
+    place = np.int64(key & np.uint64(len(places) - 1))
+    while places[place] >= 0 and world.users[places[place]].key != key:
+        place = (place + 1) & (len(places) - 1)
+    return int(places[place])
 
 
-@compiled
+@inlined
 def find_room(world: World, key: np.uint64) -> int:
-    table = world.tables.rooms
-    # The low bits are the same in all rooms of a part.
-    place = np.int64((key >> np.uint64(20)) & np.uint64(len(table) - 1))
-    while table[place] >= 0 and world.rooms.key[table[place]] != key:
-        place = (place + 1) & (len(table) - 1)
-    return table[place]
+    """The number of the room with that key, or -1."""
+    return int(world.room_places[place_of_room(world, key)])
 
 
-@compiled
+@inlined
+def place_of_room(world: World, key: np.uint64) -> int:
+    places = world.room_places
+    # The low bits decided about the part, and say little within it.
+    place = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
+    while places[place] >= 0 and world.rooms[places[place]].key != key:
+        place = (place + 1) & (len(places) - 1)
+    return int(place)
+
+
+@inlined
 def place_of_stream(world: World, user: int, key: np.uint64) -> int:
-    table, streams = world.tables.streams, world.streams
+    places = world.stream_places
     mixed = (key >> np.uint64(13)) ^ (np.uint64(user) * np.uint64(0x9E3779B1))
-    place = np.int64(mixed & np.uint64(len(table) - 1))
-    while table[place] >= 0 and (streams.key[table[place]] != key or streams.user[table[place]] != user):
-        place = (place + 1) & (len(table) - 1)
-    return place
+    place = np.int64(mixed & np.uint64(len(places) - 1))
+    while places[place] >= 0:
+        stream = world.streams[places[place]]
+        if stream.key == key and stream.user == user:
+            break
+        place = (place + 1) & (len(places) - 1)
+    return int(place)
 
 
-@compiled
-def find_stream(world: World, user: int, key: np.uint64) -> int:
-    return world.tables.streams[place_of_stream(world, user, key)]
+@inlined
+def add_room(world: World, key: np.uint64, check: np.uint32) -> int:
+    """The number of the room with that key, made if there is none; -1: another room has the key."""
+    place = place_of_room(world, key)
+    number = world.room_places[place]
+    if number >= 0:
+        return int(number) if world.rooms[number].check == check else -1
+    number = world.made[ROOMS]
+    world.made[ROOMS] += 1
+    world.room_places[place] = number
+    room = world.rooms[number]
+    room.key, room.check = key, check
+    room.first = room.first_waiting = room.last_waiting = room.first_silent = room.last_silent = -1
+    return int(number)
 
 
-@compiled
-def add_user(events: Events, sources: Sources, world: World, i: int) -> int:
-    """The number of a user seen for the first time; -1: its room has the key of another room."""
-    users, rooms, tables = world.users, world.rooms, world.tables
-    source = events.source[i]
-    room_key, room_check = sources.room_key[source], sources.room_check[source]
-    room = find_room(world, room_key)
-    if room < 0:
-        room = tables.made[1]
-        tables.made[1] += 1
-        rooms.key[room], rooms.check[room] = room_key, room_check
-        insert(tables.rooms, room, room_key >> np.uint64(20))
-    elif rooms.check[room] != room_check:
-        return -1
-    user = tables.made[0]
-    tables.made[0] += 1
-    users.key[user], users.check[user], users.room[user] = events.user_key[i], events.user_check[i], room
-    users.first_source[user] = source
-    users.app[user] = np.searchsorted(world.rules.app_id, sources.app_id[source])
-    insert(tables.users, user, events.user_key[i])
-    return user
+@inlined
+def add_user(world: World, key: np.uint64, check: np.uint32, room: int, app: int, per_stream: bool, source: int) -> int:
+    """The number of a user who is not in the table yet."""
+    places = world.user_places
+    number = world.made[USERS]
+    world.made[USERS] += 1
+    place = np.int64(key & np.uint64(len(places) - 1))
+    while places[place] >= 0:
+        place = (place + 1) & (len(places) - 1)
+    places[place] = number
+    user = world.users[number]
+    user.key, user.check, user.room, user.app, user.per_stream = key, check, room, app, per_stream
+    user.first_source, user.seconds_class = source, NO_CLASS
+    return int(number)
 
 
-@compiled
-def add_stream(events: Events, world: World, i: int, user: int) -> int:
-    streams, tables = world.streams, world.tables
-    stream = tables.made[2]
-    tables.made[2] += 1
-    place = place_of_stream(world, user, events.stream_key[i])
-    tables.streams[place] = stream
-    streams.key[stream], streams.user[stream] = events.stream_key[i], user
-    streams.check[stream] = events.stream_check[i]
-    streams.epoch[stream] = -1
-    return stream
-
-
-@compiled
-def insert(table: NDArray[np.int32], number: int, mixed: np.uint64) -> None:
-    place = np.int64(mixed & np.uint64(len(table) - 1))
-    while table[place] >= 0:
-        place = (place + 1) & (len(table) - 1)
-    table[place] = number
-
-
-@compiled
+@inlined
 def note_finding(world: World, kind: int, source: int, second: int) -> None:
-    found = world.found
-    at = found.made[0]
-    found.kind[at], found.source[at], found.second[at] = kind, source, second
-    found.made[0] += 1
+    finding = world.findings[world.made[FINDINGS]]
+    finding.kind, finding.source, finding.second = kind, source, second
+    world.made[FINDINGS] += 1
 
 
-@compiled
+@inlined
 def note_stay(world: World, user: int, end: int) -> None:
-    found, users = world.found, world.users
-    at = found.made[1]
-    found.stay_source[at], found.stay_begun[at], found.stay_end[at] = users.source[user], users.begun[user], end
-    found.stay_carried[at] = users.carried[user]
-    found.made[1] += 1
+    each = world.users[user]
+    stay = world.stays[world.made[STAYS]]
+    stay.source, stay.second, stay.stay_end, stay.begins = each.source, each.begun, end, not each.carried
+    world.made[STAYS] += 1

@@ -14,9 +14,11 @@ USAGE_SCHEMA = pl.Schema(
 
 
 def window_seconds(shares: Sequence[Sums], start: int) -> pl.DataFrame:
-    """`app` (its place), `class`, `window_start` (epoch seconds) and `seconds` > 0, of all shares of a span together."""
-    seconds = sum(share.left for share in shares)
-    running = sum(share.count for share in shares).cumsum(axis=2)
+    """`app` (its place), `class`, `window_start` (epoch seconds) and `seconds` > 0, of all shares of a span
+    together."""
+    edges = np.sum([share.edges for share in shares], axis=0)
+    running = edges[..., 0].cumsum(axis=2)
+    seconds = edges[..., 1]
     seconds[:, :, 1:] += WINDOW_SECONDS * running[:, :, :-1]
     app, seconds_class, window = np.nonzero(seconds)
     return pl.DataFrame(
