@@ -64,22 +64,23 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
     ended_before = (number + pl.col("stay_end")).cum_max().shift(1) - number
     together = (pl.col("user") == pl.col("user").shift(-1)) & (pl.col("second") == pl.col("second").shift(-1))
     suspects = several.filter((ended_before > pl.col("second")) | together, pl.col("begins"))
-    several = several.join(suspects.select("user").unique(), on="user", how="semi")
-    names = ["app_id", "room_id", "user_id"]
-    suspects = pl.concat([suspects, texts.select(names)[suspects["source"]]], how="horizontal")
-    several = pl.concat([several, texts.select(names)[several["source"]]], how="horizontal")
-    earlier = (pl.col("second_other") < pl.col("second")) | (
-        (pl.col("second_other") == pl.col("second"))
-        & (~pl.col("begins_other") | (pl.col("room_id_other") < pl.col("room_id")))
+    room = ("second", "stay_end", "begins", "source", "user")
+    pairs = suspects.select(room).join(several.select(room), on="user", suffix="_other")
+    overlapping = pairs.filter(
+        pl.col("source") != pl.col("source_other"),
+        pl.col("second_other") <= pl.col("second"),
+        pl.col("stay_end_other") > pl.col("second"),
     )
+    names = texts.select("app_id", "room_id", "user_id")
+    one, other = names[overlapping["source"]], names[overlapping["source_other"]].select(pl.all().name.suffix("_other"))
+    earlier = (pl.col("second_other") < pl.col("second")) | ~pl.col("begins_other")
     return (
-        suspects.join(several, on="user", suffix="_other")
+        pl.concat([overlapping, one, other], how="horizontal")
         .filter(
             pl.col("app_id") == pl.col("app_id_other"),
             pl.col("user_id") == pl.col("user_id_other"),
             pl.col("room_id") != pl.col("room_id_other"),
-            pl.col("stay_end_other") > pl.col("second"),
-            earlier,
+            earlier | (pl.col("room_id_other") < pl.col("room_id")),
         )
         .group_by("app_id", "room_id", "user_id", "second")
         .agg(room=pl.col("room_id_other").min())

@@ -5,9 +5,12 @@ streams are looked up once for every event.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from mmap import mmap
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +33,7 @@ from billing.metering.stays import (
     Sources,
     Sums,
     World,
+    count_rows,
     cut,
     make_sums,
     make_world,
@@ -38,6 +42,15 @@ from billing.metering.stays import (
 )
 
 ROWS_PER_PART = 300_000
+
+_EVENT_TYPES = {
+    "user_key": np.uint64,
+    "stream_key": np.uint64,
+    "checks": np.uint64,
+    "order": np.int64,
+    "what": np.int64,
+    "source": np.uint32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,61 +80,89 @@ def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: b
         wait_ends=rows.carried["wait_ends"].to_numpy(),
         first_carried=rows.texts.height - rows.carried.height,
     )
-    parts = _parts(rows)
-    workers = min(len(parts), os.cpu_count() or 1)
 
-    def metered_share(events_of_share: Sequence[Events]) -> Share:
+    def share(parts: Iterable[Events]) -> Share | None:
         sums = make_sums(len(rules.app_id), rules.tops.shape[1], start, end)
-        worlds = []
-        for events in events_of_share:
-            world = make_world(events, rules, sums, by_user=by_user)
-            result = run(events, sources, rules, world)
-            if result == UNKNOWN_APP:
-                raise KeyError("an app of the events has no tier rule")
-            if result == COLLISION:
-                raise HashCollisionError("two users, rooms or streams have one key")
-            worlds.append(_found(world))
+        worlds = [_found(_run(part, sources, rules, sums, by_user=by_user)) for part in parts]
+        if not worlds:
+            return None
         return Share(sums=sums, **{name: pl.concat([world[name] for world in worlds]) for name in worlds[0]})
 
+    parts = _parts(rows)
+    workers = min(len(parts), os.cpu_count() or 1)
+    tied: list[tuple[Events, NDArray[np.bool_]]] = []
     with ThreadPoolExecutor(workers) as pool:
-        in_order = list(pool.map(_in_order, parts))
-        events = _without_ties([part for part, _ in in_order], [tied for _, tied in in_order], rows)
-        return list(pool.map(metered_share, [events[worker::workers] for worker in range(workers)]))
+        shares = list(pool.map(share, [_in_order(parts[worker::workers], tied) for worker in range(workers)]))
+        untied = list(_without_ties(tied, rows)) if tied else []
+        shares += pool.map(share, [untied[worker::workers] for worker in range(workers)])
+    return [each for each in shares if each]
+
+
+def _run(events: Events, sources: Sources, rules: Rules, sums: Sums, *, by_user: bool) -> World:
+    """The world of a part after its last second; `sums` has grown by it."""
+    world = make_world(events, rules, sums, by_user=by_user)
+    result = run(events, sources, rules, world)
+    if result == UNKNOWN_APP:
+        raise KeyError("an app of the events has no tier rule")
+    if result == COLLISION:
+        raise HashCollisionError("two users, rooms or streams have one key")
+    return world
 
 
 def _parts(rows: Rows) -> list[Events]:
     """The events of each part, cut by room, in the order in which they came."""
-    keyed = rows.keyed.with_row_index("source")
-    events = Events(**{name: keyed[name].to_numpy() for name in Events._fields})
-    count = max(1, keyed.height // ROWS_PER_PART)
-    if count == 1:
-        return [events]
-    ends = np.zeros(count, np.int64)
-    parts = Events(**{name: np.empty_like(column) for name, column in events._asdict().items()})
-    cut(events, rows.texts["room_key"].to_numpy(), ends, parts)
-    begins = np.concatenate([[0], ends[:-1]])
+    frame = rows.keyed.with_columns(rows.texts["room_key"])
+    count = max(1, frame.height // ROWS_PER_PART)
+    sizes = np.zeros(count, np.int64)
+    chunks = list(_chunks(frame))
+    for chunk in chunks:
+        count_rows(chunk["room_key"], sizes)
+    parts = Events(**{name: _space(frame.height, dtype) for name, dtype in _EVENT_TYPES.items()})
+    begins = np.concatenate([[0], np.cumsum(sizes)])
+    ends = begins[:-1].copy()
+    first = 0
+    for chunk in chunks:
+        room_key = chunk.pop("room_key")
+        events = Events(**chunk, source=np.arange(first, first + len(room_key), dtype=np.uint32))
+        cut(events, room_key, ends, parts)
+        first += len(room_key)
     return [
         Events(**{name: column[begin:end] for name, column in parts._asdict().items()})
-        for begin, end in zip(begins, ends, strict=True)
+        for begin, end in pairwise(begins)
     ]
 
 
-def _in_order(events: Events) -> tuple[Events, NDArray[np.bool_]]:
-    """The events of a part in their order, and which of them are tied."""
-    order = events.order
-    is_sorted = bool((order[1:] >= order[:-1]).all())
-    turn = np.arange(len(order)) if is_sorted else np.argsort(order, kind="stable")
-    events = Events(**{name: column[turn] for name, column in events._asdict().items()})
-    tied = np.zeros(len(order), np.bool_)
-    mark_ties(events, tied)
-    return events, tied
+def _space(size: int, dtype: type[Any]) -> NDArray[Any]:
+    """An array on pages of the usual size: numpy asks for huge ones, and where memory is in use by file caches, making
+    room for those takes longer than metering."""
+    return np.frombuffer(mmap(-1, max(1, size * np.dtype(dtype).itemsize)), dtype, count=size)
 
 
-def _without_ties(parts: Sequence[Events], tied: Sequence[NDArray[np.bool_]], rows: Rows) -> Sequence[Events]:
+def _chunks(frame: pl.DataFrame) -> Iterator[dict[str, NDArray[Any]]]:
+    """The columns piece by piece as they lie in memory, without making one piece of them."""
+    if len({column.n_chunks() for column in frame.iter_columns()}) > 1:
+        frame = frame.rechunk()
+    for chunks in zip(*(column.get_chunks() for column in frame.iter_columns()), strict=True):
+        yield {chunk.name: chunk.to_numpy() for chunk in chunks}
+
+
+def _in_order(parts: Sequence[Events], tied: list[tuple[Events, NDArray[np.bool_]]]) -> Iterator[Events]:
+    """The events of each part in order; a part in which some are tied is put aside, with where they are."""
+    for part in parts:
+        is_sorted = bool((part.order[1:] >= part.order[:-1]).all())
+        turn = np.arange(len(part.order)) if is_sorted else np.argsort(part.order, kind="stable")
+        events = Events(**{name: column[turn] for name, column in part._asdict().items()})
+        ties = np.zeros(len(turn), np.bool_)
+        mark_ties(events, ties)
+        if ties.any():
+            tied.append((events, ties))
+        else:
+            yield events
+
+
+def _without_ties(parts: Sequence[tuple[Events, NDArray[np.bool_]]], rows: Rows) -> Iterator[Events]:
     """The parts with their tied events in the order of their ids, which are read for these alone."""
-    if not any(places.any() for places in tied):
-        return parts
-    sources = np.concatenate([events.source[places] for events, places in zip(parts, tied, strict=True)])
+    sources = np.concatenate([events.source[ties] for events, ties in parts])
     same = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height"]
     texts = rows.texts[sources].select(*same, source=sources)
     moments = rows.events.filter(pl.col("at").is_in(texts["at"].unique().implode()), pl.col("type") == "video_on")
@@ -129,12 +170,12 @@ def _without_ties(parts: Sequence[Events], tied: Sequence[NDArray[np.bool_]], ro
     # Events that agree in all but their ids are told apart by a number.
     number = pl.int_range(pl.len()).over(same)
     ids = named.with_columns(number=number).join(texts.with_columns(number=number), on=[*same, "number"])
-    for events, places in zip(parts, tied, strict=True):
-        found = pl.DataFrame({name: column[places] for name, column in events._asdict().items()})
+    for events, ties in parts:
+        found = pl.DataFrame({name: column[ties] for name, column in events._asdict().items()})
         in_order = found.join(ids.select("source", "event_id"), on="source").sort("order", "event_id")
         for name, column in events._asdict().items():
-            column[places] = in_order[name].to_numpy()
-    return parts
+            column[ties] = in_order[name].to_numpy()
+        yield events
 
 
 def _found(world: World) -> dict[str, pl.DataFrame]:

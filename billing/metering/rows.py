@@ -103,7 +103,7 @@ def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int
         loaded = pl.concat([loaded, before.drop("last_event", "wait_ends", "code", "second")], how="diagonal")
     return Rows(
         texts=loaded.select(_TEXTS),
-        keyed=loaded.select(_KEYED).rechunk(),
+        keyed=loaded.select(_KEYED),
         carried=before.select(pl.col("last_event", "wait_ends").fill_null(0)),
         events=timely,
     )

@@ -291,15 +291,18 @@ def run(events: Events, sources: Sources, rules: Rules, world: World) -> int:
 
 
 @compiled
+def count_rows(room_key: NDArray[np.uint64], sizes: NDArray[np.int64]) -> None:
+    """Adds to `sizes` how many rows are in each part. A room is in the part that its key says."""
+    count = np.uint64(len(sizes))
+    for row in range(len(room_key)):
+        sizes[room_key[row] % count] += 1
+
+
+@compiled
 def cut(events: Events, room_key: NDArray[np.uint64], ends: NDArray[np.int64], parts: Events) -> None:
-    """Fills `parts` with the events, part after part, and `ends` with where each part ends. A room is in the part that
-    its key says. (Writing to all parts at once takes a sixth of the time of gathering one part after the other.)"""
+    """Appends the events to their parts, which so far end at `ends`. (Writing to all parts at once takes a sixth of the
+    time of gathering one part after the other.)"""
     count = np.uint64(len(ends))
-    for key in room_key:
-        ends[key % count] += 1
-    begin = 0
-    for part in range(len(ends)):
-        begin, ends[part] = begin + ends[part], begin
     for row in range(len(room_key)):
         part = room_key[row] % count
         place = ends[part]

@@ -1,14 +1,20 @@
 """The laws of metering, on generated rooms, against the slow obvious meter in `tests/oracle.py`."""
 
+import random
 from collections import Counter
+from functools import partial
+from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import polars as pl
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.metering import parts
 from billing.metering.meter import Metered, meter, meter_by_user
-from billing.metering.rows import STATE_SCHEMA
+from billing.metering.rows import STATE_SCHEMA, Hashing
 from billing.metering.tiers import TierRule
 from tests import oracle
 from tests.property.rooms import rooms as drawn_rooms
@@ -76,6 +82,7 @@ def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:
     return Counter(row[:5] for row in metered.findings.iter_rows())
 
 
+@settings(max_examples=settings().max_examples * 2)
 @given(rows=drawn_rooms(start=START), days=st.integers(1, 3))
 def test_the_columnar_meter_equals_the_obvious_one_day_after_day(rows: list[dict[str, Any]], days: int) -> None:
     state, carried = nobody(), {}
@@ -89,3 +96,73 @@ def test_the_columnar_meter_equals_the_obvious_one_day_after_day(rows: list[dict
         by_user = meter_by_user(frame(rows), state, start, end, RULES)
         assert Counter({row[:5]: row[5] for row in by_user.iter_rows()}) == users_of(slow)
         state, carried = fast.state, slow.state
+
+
+@given(rows=drawn_rooms(start=START), seed=st.randoms())
+def test_the_order_of_the_input_changes_nothing(rows: list[dict[str, Any]], seed: random.Random) -> None:
+    shuffled = seed.sample(rows, len(rows))
+    one, other = (meter(frame(each), nobody(), START, START + DAY, RULES) for each in (rows, shuffled))
+    assert one.usage.equals(other.usage)
+    assert one.state.equals(other.state)
+    assert one.findings.equals(other.findings)
+
+
+@given(rows=drawn_rooms(start=START), cuts=st.sets(st.integers(1, 2 * DAY - 1), max_size=5))
+def test_one_span_in_any_number_of_cuts_gives_the_same_seconds(rows: list[dict[str, Any]], cuts: set[int]) -> None:
+    whole = meter(frame(rows), nobody(), START, START + 2 * DAY, RULES)
+    usage: Counter[tuple[Any, ...]] = Counter()
+    found: Counter[tuple[Any, ...]] = Counter()
+    state = nobody()
+    bounds = [START, *(START + cut for cut in sorted(cuts)), START + 2 * DAY]
+    for start, end in pairwise(bounds):
+        part = meter(frame(rows), state, start, end, RULES)
+        usage += usage_of(part)
+        found += findings_of(part)
+        state = part.state
+    assert usage == usage_of(whole)
+    assert found == findings_of(whole)
+    assert state.equals(whole.state)
+
+
+@given(rows=drawn_rooms(start=START))
+def test_the_size_of_the_parts_changes_nothing(rows: list[dict[str, Any]]) -> None:
+    with patch.object(parts, "ROWS_PER_PART", 7):
+        many = meter(frame(rows), nobody(), START, START + DAY, RULES)
+    one = meter(frame(rows), nobody(), START, START + DAY, RULES)
+    assert many.usage.equals(one.usage)
+    assert many.state.equals(one.state)
+    assert many.findings.equals(one.findings)
+
+
+@given(rows=drawn_rooms(start=START))
+def test_keys_that_collide_are_noticed_and_hashed_anew(rows: list[dict[str, Any]]) -> None:
+    """With keys of 11 bits, collisions are everyday."""
+    with patch("billing.metering.meter.Hashing", partial(Hashing, mask=2**11 - 1)):
+        narrow = meter(frame(rows), nobody(), START, START + DAY, RULES)
+    wide = meter(frame(rows), nobody(), START, START + DAY, RULES)
+    assert narrow.usage.equals(wide.usage)
+    assert narrow.findings.equals(wide.findings)
+
+
+def test_two_sizes_of_one_stream_in_one_millisecond_count_in_the_order_of_their_event_ids() -> None:
+    common = {"app_id": 1, "room_id": "r", "user_id": "u", "at": START * 1000, "seq": 0, "stream": None}
+    video = common | {"type": "video_on", "stream": "a/camera"}
+    rows = [
+        common | {"event_id": "0", "type": "enter", "width": None, "height": None},
+        common | {"event_id": "1", "type": "enter", "user_id": "v", "width": None, "height": None},
+        video | {"event_id": "c", "width": 640, "height": 480},
+        video | {"event_id": "b", "width": 3840, "height": 2160},
+        video | {"event_id": "a", "width": 640, "height": 480},
+    ]
+    last_is_small = meter(frame(rows), nobody(), START, START + 300, RULES)
+    rows[3] |= {"event_id": "d"}
+    last_is_large = meter(frame(rows), nobody(), START, START + 300, RULES)
+    assert usage_of(last_is_small)[1, START, "hd", "camera"] == 300
+    assert usage_of(last_is_large)[1, START, "4k", "camera"] == 300
+
+
+def test_an_app_without_a_rule_is_refused() -> None:
+    row = {"event_id": "0", "app_id": 3, "room_id": "r", "user_id": "u", "at": START * 1000, "seq": 0, "type": "enter"}
+    rows = [row | {"stream": None, "width": None, "height": None}]
+    with pytest.raises(KeyError, match="no tier rule"):
+        meter(frame(rows), nobody(), START, START + 300, RULES)
