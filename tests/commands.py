@@ -59,3 +59,8 @@ def examples(text: str) -> Iterator[Example]:
             for line in block.splitlines():
                 if line.startswith("billing "):
                     yield Example(line=line.removeprefix("billing "))
+
+
+def python_blocks(text: str) -> list[str]:
+    """The blocks of Python of a Markdown text."""
+    return [block for language, block in _BLOCK.findall(text) if language == "python"]

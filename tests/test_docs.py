@@ -3,13 +3,16 @@
 import shlex
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
+import pandas as pd
 import pytest
 
 from cli import main
-from tests.commands import ROOT, Commands, examples
+from tests.commands import ROOT, Commands, examples, python_blocks
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "sample_data").rglob("*.md"))]
 
@@ -64,6 +67,13 @@ def test_the_page_on_commands_shows_what_they_print(tmp_path: Path, monkeypatch:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for example in examples(text):
         assert example.output is None or run(example.line).output == example.output, example.line
+    # The page's Python follows on its commands, in the home that they have made.
+    (code,) = python_blocks(text)
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/commands.md", "exec"), names)  # noqa: S102
+    assert isinstance(names["usage"], pd.DataFrame)
+    assert names["usage"]["seconds"].sum() == 4_225
+    assert names["money"].groupby("item")["amount"].sum()["2k"] == Decimal("0.19188")
 
 
 def test_the_page_on_commands_names_every_command() -> None:
