@@ -58,9 +58,8 @@ def test_the_rival_gives_the_rows_of_the_engine_on_a_made_up_day(tmp_path: Path)
     day = made_up(shape, path).unique("event_id")
     day.write_parquet(path)
     start, end = shape.start, shape.start + 86_400
-    ours = meter(
-        day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), start, end, dict.fromkeys(day["app_id"].unique(), INTL)
-    ).usage
+    rules = dict.fromkeys(day["app_id"].unique(), INTL)
+    ours = meter(day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), start, end, rules).usage
     theirs = duckdb_metering.usage([str(path)], start, end)
     assert ours.sort(pl.all()).equals(theirs.sort(pl.all()))
 
