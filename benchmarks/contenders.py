@@ -28,7 +28,7 @@ def engine(log: Path) -> Contender:
     rule = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))
 
     nobody = pl.DataFrame(schema=STATE_SCHEMA)
-    # The nightly knows the apps from the catalog. A first, empty call loads the compiled code, as an import loads DuckDB.
+    # The nightly knows the apps from the catalog. A first, empty call loads the compiled code, as an import DuckDB.
     apps = pl.scan_parquet(log / "**/*.parquet", hive_partitioning=False).select(pl.col("app_id").unique()).collect()
     rules = dict.fromkeys(apps.to_series(), rule)
     meter(pl.LazyFrame(schema=EVENT_SCHEMA), nobody, 0, 300, rules)
