@@ -21,7 +21,7 @@ from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings
 from billing.metering.parts import Share, metered_shares
 from billing.metering.rows import HashCollisionError, Hashing, keyed_rows
 from billing.metering.state import carried_state
-from billing.metering.stays import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
+from billing.metering.tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
 from billing.metering.tiers import AUDIO, TierRule
 from billing.metering.windows import USAGE_SCHEMA, window_seconds
 

@@ -21,210 +21,46 @@ edge: -1 of the class that ends, +1 of the one that begins. An edge adds to its 
 and 300 to every later window; so two sums per window and one running sum over the windows give the seconds of every
 window.
 
-The functions are compiled. They take the events of whole rooms in order and work on tables of records; a user (in a
-room), a room and a stream (of a user) are numbers in the order of their first event, and -1 is none.
+The functions are compiled. They take the events of whole rooms in order and work on the records of `tables.py`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from billing.metering.compiled import compiled, inlined
-from billing.metering.rows import (
-    CARRIED,
-    CODE_BITS,
-    DISCONNECT,
-    DISMISS,
-    ENTER,
-    EXIT,
-    RECONNECT,
-    SCREEN_BIT,
-    SIZE_BITS,
-    VIDEO_ON,
+from billing.metering.rows import CARRIED, CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT, SIZE_BITS
+from billing.metering.tables import (
+    ALONE,
+    ANY_VIDEO,
+    FIRST_VIDEO,
+    GRACE,
+    NO_CLASS,
+    NO_VIDEO,
+    ROOMS,
+    STREAMS,
+    USERS,
+    Events,
+    Rules,
+    Sources,
+    World,
+    add_room,
+    add_user,
+    code_of,
+    find_room,
+    find_user,
+    note_finding,
+    note_stay,
+    place_of_stream,
 )
 from billing.periods import WINDOW_SECONDS
 
 WAIT_SECONDS = 90
 STALE_SECONDS = 86_400
 FAR = 2**30  # a second that never comes
-MOST_COMPARED = 64
 
 ABSENT, CONNECTED, WAITING = range(3)
-# Classes of seconds. ANY_VIDEO is a second with video under a policy per stream, once; it is not billed itself.
-NO_CLASS = -1
-GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
-
 OUTSIDE_STAY, REENTERED, STALE_STAY = range(3)
 # What `run` says: all done; two users, rooms or streams have one hash; an app has no rule.
 DONE, COLLISION, UNKNOWN_APP = range(3)
-
-
-USER = np.dtype(
-    [
-        ("key", np.uint64),
-        ("area", np.int64),  # of all that is received
-        ("check", np.uint32),
-        ("app", np.int32),
-        ("room", np.int32),
-        ("begun", np.int32),  # the stay
-        ("source", np.uint32),  # of the event that began it
-        ("first_source", np.uint32),  # of the user's first event
-        ("last_event", np.int32),
-        ("wait_ends", np.int32),
-        ("streams", np.int32),
-        ("screens", np.int32),
-        ("epoch", np.int32),  # raised when what is received is cleared
-        ("before", np.int32),  # the present users of a room are linked
-        ("after", np.int32),
-        ("sooner", np.int32),  # and so are those whose stay will end by itself, in the order of that
-        ("later", np.int32),
-        ("seconds_class", np.int8),
-        ("state", np.uint8),
-        ("timed", np.bool_),
-        ("carried", np.bool_),
-        ("per_stream", np.bool_),
-    ],
-    align=True,
-)
-ROOM = np.dtype(
-    [
-        ("key", np.uint64),
-        ("check", np.uint32),
-        ("present", np.int32),  # how many
-        ("first", np.int32),  # one of them
-        ("first_waiting", np.int32),
-        ("last_waiting", np.int32),
-        ("first_silent", np.int32),  # may become stale within the span
-        ("last_silent", np.int32),
-    ],
-    align=True,
-)
-STREAM = np.dtype(
-    [
-        ("key", np.uint64),
-        ("check", np.uint32),
-        ("user", np.int32),
-        ("epoch", np.int32),  # received while this is the user's, and the size is not 0
-        ("size", np.int32),
-        ("source", np.uint32),  # of the last event
-    ],
-    align=True,
-)
-FINDING = np.dtype([("source", np.uint32), ("second", np.int32), ("kind", np.uint8)], align=True)
-STAY = np.dtype([("source", np.uint32), ("second", np.int32), ("stay_end", np.int32), ("begins", np.bool_)], align=True)
-
-Records = NDArray[np.void]
-
-
-class Events(NamedTuple):
-    """Events of whole rooms, in order: keys of user and stream, `checks` (of the user in the high half, of the stream
-    in the low), `order`, `what` (see `rows.py`), and `source`, the row of `Sources`."""
-
-    user_key: NDArray[np.uint64]
-    stream_key: NDArray[np.uint64]
-    checks: NDArray[np.uint64]
-    order: NDArray[np.int64]
-    what: NDArray[np.int64]
-    source: NDArray[np.uint32]
-
-
-class Sources(NamedTuple):
-    """What is looked up only when a user or a dismissal is seen, by `source`; and for carried rows, which are the
-    sources from `first_carried` on, `last_event` and `wait_ends`."""
-
-    app_id: NDArray[np.int64]
-    room_key: NDArray[np.uint64]
-    room_check: NDArray[np.uint32]
-    last_event: NDArray[np.int32]
-    wait_ends: NDArray[np.int32]
-    first_carried: int
-
-
-class Rules(NamedTuple):
-    """Per app, by place among the sorted ids: is it billed per stream, and the inclusive top areas of its tiers."""
-
-    app_id: NDArray[np.int64]
-    per_stream: NDArray[np.bool_]
-    tops: NDArray[np.int64]  # [app, tier]
-
-
-class Sums(NamedTuple):
-    """What the parts of a worker add up to: `edges` by app, class and window, as their number and the seconds that they
-    leave of the window; `stay_seconds` by app, counted apart from all classes."""
-
-    edges: NDArray[np.int64]  # [app, class, window, 2]
-    stay_seconds: NDArray[np.int64]
-    end: int  # of the span, in seconds from its start
-    into_window: int  # seconds from the start of its first window to its own
-
-
-class World(NamedTuple):
-    """Everything about the rooms of a part. Of the tables, `made` says how many records are in use: users, rooms,
-    streams, findings, stays. `…_places` are hash tables of numbers with open addressing. `counts`: streams received
-    by user and class, for apps billed per stream. `user_seconds`: by user and class, or of size 0."""
-
-    users: Records
-    rooms: Records
-    streams: Records
-    findings: Records
-    stays: Records
-    made: NDArray[np.int64]
-    user_places: NDArray[np.int32]
-    room_places: NDArray[np.int32]
-    stream_places: NDArray[np.int32]
-    tops: NDArray[np.int64]
-    counts: NDArray[np.int32]
-    user_seconds: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    stay_seconds: NDArray[np.int64]
-    end: int
-    into_window: int
-
-
-USERS, ROOMS, STREAMS, FINDINGS, STAYS = range(5)
-
-
-def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
-    """Empty sums over the windows of the span `[start, end)` (epoch seconds)."""
-    into_window = start % WINDOW_SECONDS
-    windows = (end - start + into_window) // WINDOW_SECONDS + 1
-    return Sums(
-        edges=np.zeros((apps, FIRST_VIDEO + 2 * tiers, windows, 2), np.int64),
-        stay_seconds=np.zeros(apps, np.int64),
-        end=end - start,
-        into_window=into_window,
-    )
-
-
-def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> World:
-    """Empty tables of the sizes that these events can fill at most."""
-    codes = np.bincount(events.what & (2**CODE_BITS - 1), minlength=CARRIED + 1)
-    most_users = int(codes[ENTER] + codes[RECONNECT] + codes[CARRIED])
-    most_streams = int(codes[VIDEO_ON])
-    classes = sums.edges.shape[1]
-    return World(
-        users=np.zeros(most_users, USER),
-        rooms=np.zeros(most_users, ROOM),
-        streams=np.zeros(most_streams, STREAM),
-        findings=np.zeros(len(events.what), FINDING),
-        stays=np.zeros(most_users, STAY),
-        made=np.zeros(5, np.int64),
-        user_places=_places(most_users),
-        room_places=_places(most_users),
-        stream_places=_places(most_streams),
-        tops=rules.tops,
-        counts=np.zeros((most_users if rules.per_stream.any() else 0, classes), np.int32),
-        user_seconds=np.zeros((most_users if by_user else 0, classes), np.int64),
-        edges=sums.edges,
-        stay_seconds=sums.stay_seconds,
-        end=sums.end,
-        into_window=sums.into_window,
-    )
-
-
-def _places(most: int) -> NDArray[np.int32]:
-    return np.full(1 << (2 * most + 1).bit_length(), -1, np.int32)
 
 
 @compiled
@@ -288,69 +124,6 @@ def run(events: Events, sources: Sources, rules: Rules, world: World) -> int:
             note_stay(world, user, world.end)
             change_class(world, user, NO_CLASS, world.end)
     return DONE
-
-
-@compiled
-def count_rows(room_key: NDArray[np.uint64], sizes: NDArray[np.int64]) -> None:
-    """Adds to `sizes` how many rows are in each part. A room is in the part that its key says."""
-    count = np.uint64(len(sizes))
-    for row in range(len(room_key)):
-        sizes[room_key[row] % count] += 1
-
-
-@compiled
-def cut(events: Events, room_key: NDArray[np.uint64], ends: NDArray[np.int64], parts: Events) -> None:
-    """Appends the events to their parts, which so far end at `ends`. (Writing to all parts at once takes a sixth of the
-    time of gathering one part after the other.)"""
-    count = np.uint64(len(ends))
-    for row in range(len(room_key)):
-        part = room_key[row] % count
-        place = ends[part]
-        ends[part] += 1
-        parts.user_key[place] = events.user_key[row]
-        parts.stream_key[place] = events.stream_key[row]
-        parts.checks[place] = events.checks[row]
-        parts.order[place] = events.order[row]
-        parts.what[place] = events.what[row]
-        parts.source[place] = events.source[row]
-
-
-@inlined
-def code_of(what: int) -> int:
-    """The type of an event."""
-    return int(what & (2**CODE_BITS - 1))
-
-
-@compiled
-def mark_ties(events: Events, tied: NDArray[np.bool_]) -> None:
-    """Marks the events that the order leaves in one place with another of the same stream and another size: there the
-    event id has the last word.
-
-    Comparing costs the square of the events in one place; from `MOST_COMPARED` on, all of them count as tied.
-    """
-    order = events.order
-    first = 0
-    while first < len(order):
-        end = first + 1
-        while end < len(order) and order[end] == order[first]:
-            end += 1
-        if end - first > 1 and code_of(events.what[first]) == VIDEO_ON and order[first] >= 0:
-            ambiguous = end - first > MOST_COMPARED
-            for one in range(first, end):
-                for other in range(one + 1, min(end, one + MOST_COMPARED)):
-                    ambiguous = ambiguous or same_stream(events, one, other)
-            tied[first:end] = ambiguous
-        first = end
-
-
-@inlined
-def same_stream(events: Events, one: int, other: int) -> bool:
-    """Are two events about one stream of one user, with different sizes?"""
-    return bool(
-        events.user_key[one] == events.user_key[other]
-        and events.stream_key[one] == events.stream_key[other]
-        and events.what[one] != events.what[other]
-    )
 
 
 @inlined
@@ -618,89 +391,3 @@ def untime(world: World, user: int) -> None:
         room.last_waiting = each.sooner
     else:
         room.last_silent = each.sooner
-
-
-@inlined
-def find_user(world: World, key: np.uint64) -> int:
-    """The number of the user in the room with that key, or -1."""
-    places = world.user_places
-    place = np.int64(key & np.uint64(len(places) - 1))
-    while places[place] >= 0 and world.users[places[place]].key != key:
-        place = (place + 1) & (len(places) - 1)
-    return int(places[place])
-
-
-@inlined
-def find_room(world: World, key: np.uint64) -> int:
-    """The number of the room with that key, or -1."""
-    return int(world.room_places[place_of_room(world, key)])
-
-
-@inlined
-def place_of_room(world: World, key: np.uint64) -> int:
-    places = world.room_places
-    # The low bits decided about the part, and say little within it.
-    place = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
-    while places[place] >= 0 and world.rooms[places[place]].key != key:
-        place = (place + 1) & (len(places) - 1)
-    return int(place)
-
-
-@inlined
-def place_of_stream(world: World, user: int, key: np.uint64) -> int:
-    places = world.stream_places
-    mixed = (key >> np.uint64(13)) ^ (np.uint64(user) * np.uint64(0x9E3779B1))
-    place = np.int64(mixed & np.uint64(len(places) - 1))
-    while places[place] >= 0:
-        stream = world.streams[places[place]]
-        if stream.key == key and stream.user == user:
-            break
-        place = (place + 1) & (len(places) - 1)
-    return int(place)
-
-
-@inlined
-def add_room(world: World, key: np.uint64, check: np.uint32) -> int:
-    """The number of the room with that key, made if there is none; -1: another room has the key."""
-    place = place_of_room(world, key)
-    number = world.room_places[place]
-    if number >= 0:
-        return int(number) if world.rooms[number].check == check else -1
-    number = world.made[ROOMS]
-    world.made[ROOMS] += 1
-    world.room_places[place] = number
-    room = world.rooms[number]
-    room.key, room.check = key, check
-    room.first = room.first_waiting = room.last_waiting = room.first_silent = room.last_silent = -1
-    return int(number)
-
-
-@inlined
-def add_user(world: World, key: np.uint64, check: np.uint32, room: int, app: int, per_stream: bool, source: int) -> int:
-    """The number of a user who is not in the table yet."""
-    places = world.user_places
-    number = world.made[USERS]
-    world.made[USERS] += 1
-    place = np.int64(key & np.uint64(len(places) - 1))
-    while places[place] >= 0:
-        place = (place + 1) & (len(places) - 1)
-    places[place] = number
-    user = world.users[number]
-    user.key, user.check, user.room, user.app, user.per_stream = key, check, room, app, per_stream
-    user.first_source, user.seconds_class = source, NO_CLASS
-    return int(number)
-
-
-@inlined
-def note_finding(world: World, kind: int, source: int, second: int) -> None:
-    finding = world.findings[world.made[FINDINGS]]
-    finding.kind, finding.source, finding.second = kind, source, second
-    world.made[FINDINGS] += 1
-
-
-@inlined
-def note_stay(world: World, user: int, end: int) -> None:
-    each = world.users[user]
-    stay = world.stays[world.made[STAYS]]
-    stay.source, stay.second, stay.stay_end, stay.begins = each.source, each.begun, end, not each.carried
-    world.made[STAYS] += 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from billing.metering.stays import Sums
+from billing.metering.tables import Sums
 from billing.periods import WINDOW_SECONDS
 
 USAGE_SCHEMA = pl.Schema(
