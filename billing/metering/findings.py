@@ -56,16 +56,15 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
     """
     all_stays = all_stays.filter(pl.col("stay_end") > pl.col("second"))
     who = texts.select(user="person")[all_stays["source"]]
-    several = (
-        pl.concat([all_stays, who], how="horizontal").filter(pl.col("user").is_duplicated()).sort("user", "second")
-    )
+    several = pl.concat([all_stays, who], how="horizontal").sort("user", "second")
     # The user's number in the high bits makes the running maximum begin anew with each user.
     number = pl.col("user").rle_id().cast(pl.Int64) * 2**32
     ended_before = (number + pl.col("stay_end")).cum_max().shift(1) - number
     together = (pl.col("user") == pl.col("user").shift(-1)) & (pl.col("second") == pl.col("second").shift(-1))
     suspects = several.filter((ended_before > pl.col("second")) | together, pl.col("begins"))
     room = ("second", "stay_end", "begins", "source", "user")
-    pairs = suspects.select(room).join(several.select(room), on="user", suffix="_other")
+    theirs = several.select(room).join(suspects.select("user").unique(), on="user", how="semi")
+    pairs = suspects.select(room).join(theirs, on="user", suffix="_other")
     overlapping = pairs.filter(
         pl.col("source") != pl.col("source_other"),
         pl.col("second_other") <= pl.col("second"),
