@@ -67,10 +67,11 @@ class Share:
 
 def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
     """Runs every part through to its last second, on all processors."""
+    looked_up = rows.texts.select("app_id", "room_key", "room_check").rechunk()
     sources = Sources(
-        app_id=_read_only(rows.texts["app_id"]),
-        room_key=_read_only(rows.texts["room_key"]),
-        room_check=_read_only(rows.texts["room_check"]),
+        app_id=_read_only(looked_up["app_id"]),
+        room_key=_read_only(looked_up["room_key"]),
+        room_check=_read_only(looked_up["room_check"]),
         last_event=_read_only(rows.carried["last_event"]),
         wait_ends=_read_only(rows.carried["wait_ends"]),
         first_carried=rows.texts.height - rows.carried.height,
