@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from billing.errors import BillingError
 from billing.event_schema import EVENT_SCHEMA
 from billing.storage.event_log import LOG_SCHEMA, EventLog
 from tests.event_facts import APPS, AT, event
@@ -148,3 +149,11 @@ def test_reading_the_log_imports_neither_pandas_nor_pyarrow(tmp_path: Path) -> N
         "print([name for name in ('pandas', 'pyarrow') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_damaged_log_says_what_to_do(tmp_path: Path) -> None:
+    log = EventLog(directory=tmp_path / "events")
+    appended(log, events({}))
+    next((tmp_path / "events" / "_delta_log").glob("*.json")).write_text("{not json\n")
+    with pytest.raises(BillingError, match="damaged; restore it from a backup"):
+        log.version()

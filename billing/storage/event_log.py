@@ -22,6 +22,7 @@ from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
+from billing.errors import BillingError
 from billing.event_schema import EVENT_SCHEMA
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64()})
@@ -148,7 +149,12 @@ class EventLog:
             path.unlink()
 
     def _table(self) -> DeltaTable | None:
-        return DeltaTable(self._uri()) if DeltaTable.is_deltatable(self._uri()) else None
+        try:
+            return DeltaTable(self._uri()) if DeltaTable.is_deltatable(self._uri()) else None
+        except DeltaError as error:
+            raise BillingError(
+                f"the event log in {self.directory} is damaged; restore it from a backup: {str(error).splitlines()[0]}"
+            ) from None
 
     def _uri(self) -> str:
         # A plain path with `%` or `#` in it would be taken for an address.
