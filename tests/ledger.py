@@ -1,0 +1,92 @@
+"""Everything that a home has on record, in a form in which two homes can be compared.
+
+Left out is what may differ between two ways to the same result: the ids of runs, instants at which something was
+done, runs that billed nothing, and the version of the event log.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from openpyxl import load_workbook
+from sqlalchemy import Connection, MetaData, NullPool, Table, create_engine, select
+
+from billing.storage.event_log import EventLog
+from billing.storage.home import Home
+from billing.storage.quarantine import Quarantine
+
+Rows = list[tuple[Any, ...]]
+Ledger = dict[str, Rows]
+
+_ALL_TIME = (0, 253_402_300_800)
+_RUN_IDS = ("run_id", "corrects_run_id")
+_OF_ONE_RUN = {"run": ("id", "log_version"), "catalog_change": ("id",)}
+_RESULTS = ("billed", "corrected")
+
+
+def ledger(directory: Path, database_url: str | None = None) -> Ledger:
+    """The sorted rows of every table of the database, of the event log (`events`) and of the quarantine."""
+    home = Home.at(directory, database_url)
+    return {**tables(home.database_url), "events": _events(home), "quarantine": _quarantine(home)}
+
+
+def tables(database_url: str) -> Ledger:
+    """The sorted rows of every table of a database."""
+    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    with engine.connect() as conn:
+        metadata = MetaData()
+        metadata.reflect(conn)
+        return {name: _rows(conn, table) for name, table in sorted(metadata.tables.items())}
+
+
+def cells(workbook: Path) -> dict[str, Rows]:
+    """What stands in the cells of a workbook: by sheet its rows, formulas with `=`."""
+    book = load_workbook(workbook)
+    return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets}
+
+
+def differences(found: Ledger, expected: Ledger) -> dict[str, tuple[Rows, Rows]]:
+    """By table, the rows that are only here and the rows that are only there; empty when they are equal."""
+    apart = {}
+    for name in sorted(found.keys() | expected.keys()):
+        here, there = found.get(name, []), expected.get(name, [])
+        if here != there:
+            apart[name] = (_without(here, there), _without(there, here))
+    return apart
+
+
+def _without(rows: Rows, others: Rows) -> Rows:
+    left = list(others)
+    only = []
+    for row in rows:
+        if row in left:
+            left.remove(row)
+        else:
+            only.append(row)
+    return only
+
+
+def _rows(conn: Connection, table: Table) -> Rows:
+    left_out = (*_RUN_IDS, *_OF_ONE_RUN.get(table.name, ()))
+    columns = [column for column in table.c if column.name not in left_out and not column.name.endswith("_at_ms")]
+    query = select(*columns)
+    if table.name == "run":
+        query = query.where(table.c.result.in_(_RESULTS))
+    return _sorted(tuple(_value(value) for value in row) for row in conn.execute(query))
+
+
+def _value(value: object) -> object:
+    """A frame that is stored as bytes is compared by its rows."""
+    return tuple(_sorted(pl.read_ipc(value).rows())) if isinstance(value, bytes) else value
+
+
+def _events(home: Home) -> Rows:
+    return _sorted(EventLog(directory=home.events).scan(*_ALL_TIME).collect().rows())
+
+
+def _quarantine(home: Home) -> Rows:
+    return _sorted(Quarantine(directory=home.quarantine).rows().drop("seen_at").rows())
+
+
+def _sorted(rows: Any) -> Rows:
+    return sorted(rows, key=repr)
