@@ -57,11 +57,15 @@ class DayCharge:
     amount: Decimal
 
     def __post_init__(self) -> None:
-        if self.minutes != self.deducted_minutes + self.payable_minutes:
-            raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
-        with localcontext(EXACT):
-            if self.amount != self.payable_minutes * self.unit_price:
-                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
+        _check_charge(self)
+
+
+def _check_charge(charge: "DayCharge | Correction") -> None:
+    if charge.minutes != charge.deducted_minutes + charge.payable_minutes:
+        raise ValueError(f"{charge} has minutes that neither a package nor the customer pays")
+    with localcontext(EXACT):
+        if charge.amount != charge.payable_minutes * charge.unit_price:
+            raise ValueError(f"{charge} has an amount that is not payable minutes x unit price")
 
 
 class WindowSeconds(NamedTuple):
@@ -96,9 +100,66 @@ class WindowDeduction(NamedTuple):
     payer_id: str
 
 
+class CorrectedDeduction(NamedTuple):
+    """Signed: usage minutes of a correction's day, app and item that a payer pays more or less, and its minutes."""
+
+    payer_id: str
+    minutes: int
+    package_units: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a later run found different in the charge of one app, item and settled day; every number is signed.
+
+    `day` is the day corrected, `posted_on` the day in whose month the correction is charged. `run` found it; it
+    corrects what `corrects_run` and the corrections since then say, None for a day before the first billed one.
+    `deducted` has the payers whose minutes have changed: seconds, minutes and money may all be the same. `list_price`
+    and `unit_price` are those of `DayCharge`.
+    """
+
+    day: date
+    app_id: int
+    item: str
+    seconds: int
+    minutes: int
+    deducted_minutes: int
+    payable_minutes: int
+    list_price: Decimal | None
+    unit_price: Decimal
+    amount: Decimal
+    run: int
+    corrects_run: int | None
+    posted_on: date
+    cause: str
+    deducted: tuple[CorrectedDeduction, ...]
+
+    def __post_init__(self) -> None:
+        _check_charge(self)
+        if self.deducted_minutes != sum(deduction.minutes for deduction in self.deducted):
+            raise ValueError(f"{self} has deducted minutes that are not those of its payers")
+        if any(deduction.minutes == deduction.package_units == 0 for deduction in self.deducted):
+            raise ValueError(f"{self} names a payer for which nothing has changed")
+
+
+class CorrectionWindow(NamedTuple):
+    """Signed seconds that run `run` found more or less in one window of billing day `day`."""
+
+    run: int
+    app_id: int
+    window_start: int
+    day: date
+    item: str
+    seconds: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageBalance:
-    """A package's minutes as of `Facts.balances_on`, valid `[valid_from, expires_at)`; `app_id` None: for every app."""
+    """A package's minutes as of `Facts.balances_on`, valid `[valid_from, expires_at)`; `app_id` None: for every app.
+
+    Corrections posted up to that day are counted in; `deducted_this_month` is what the month's days took and what the
+    corrections posted in the month added or took back.
+    """
 
     id: str
     app_id: int | None
@@ -135,7 +196,11 @@ class PolicyPrices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is stored about an account and month: `month` its first day, `days` the settled ones; rows in any order."""
+    """What is stored about an account and month: `month` its first day, `days` the settled ones; rows in any order.
+
+    Charges, windows, reasons and deductions are what the days were settled with. Corrections are those posted in the
+    month, whatever day they correct.
+    """
 
     account: BilledAccount
     seller: Party | None = None
@@ -148,6 +213,8 @@ class Facts:
     windows: Sequence[WindowSeconds]
     reasons: Sequence[ReasonSeconds]
     deductions: Sequence[WindowDeduction]
+    corrections: Sequence[Correction] = ()
+    correction_windows: Sequence[CorrectionWindow] = ()
     packages: Sequence[PackageBalance]
     # The day as of whose end the packages' balances are.
     balances_on: date | None = None
