@@ -6,6 +6,8 @@ no longer belong there. So a process that is killed anywhere loses nothing, and 
 undisturbed ingest gives.
 """
 
+import os
+import re
 import shutil
 import sys
 import tempfile
@@ -36,6 +38,7 @@ Progress = Callable[[int], object]
 Size = tuple[int, int]
 
 SOURCES = {"janus": janus.derive}
+_OS_ERROR = re.compile(r"(?:\(os error |\[Errno )(\d+)[)\]]")
 _CONFLICT = "an event with this event_id came before on that day, with other content: the first one stands"
 
 
@@ -221,7 +224,14 @@ def _storing(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DeltaError, pl.exceptions.ComputeError) as error:
-        raise BillingError(f"{name}: not ingested: {str(error).partition(chr(10))[0]}") from error
+        raise BillingError(f"{name}: not ingested ({_cause(error)}): put that right and ingest it again") from error
+
+
+def _cause(error: Exception) -> str:
+    """What the operating system said; libraries put it into words of their own, over several lines."""
+    if found := _OS_ERROR.search(str(error)):
+        return os.strerror(int(found[1]))
+    return str(error).partition("\n")[0]
 
 
 @contextmanager
@@ -231,6 +241,7 @@ def _workspace(home: Home) -> Iterator[Path]:
         directory = home.directory / "staging"
         shutil.rmtree(directory, ignore_errors=True)
         EventLog(directory=home.events).discard_uncommitted()
+        Quarantine(directory=home.quarantine).discard_unfinished()
         try:
             yield _made(directory)
         finally:

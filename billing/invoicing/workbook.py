@@ -6,10 +6,11 @@ decimal as a binary float of 16 digits, and takes 18 µs for a cell. Here number
 when it begins with `=`, `+`, `-` or `@`), and the same invoice gives the same file, byte by byte.
 """
 
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -74,16 +75,41 @@ def write_workbook(
         raise BillingError(f"cannot write {path}: the directory {path.parent} does not exist; create it first")
     if os.path.isdir(path):
         raise BillingError(f"cannot write {path}: it is a directory; give the name of a file such as invoice.xlsx")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with _replacing(path) as file:
             _write(invoice, sheets(invoice, row_limit=row_limit), file, progress or _no_progress)
-        part.replace(path)
     except OSError as error:
         raise BillingError(f"cannot write {path}: {error.strerror}; choose another file with -o") from error
-    finally:
-        with suppress(OSError):
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside `path` that takes its place once it is complete.
+
+    Whoever writes the same workbook at the same time waits; a process that is killed leaves the file to the next one.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with _locked(part) as file:
+        try:
+            file.truncate()
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
             part.unlink()
+            raise
+
+
+def _locked(part: Path) -> IO[bytes]:
+    """The file, open for writing, and this process's alone until it is closed."""
+    while True:
+        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                return file
+        file.close()  # while this process waited, the file took the place of the workbook, or was removed
 
 
 def _no_progress(_: int) -> None:

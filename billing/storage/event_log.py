@@ -24,6 +24,7 @@ from deltalake.transaction import AddAction
 
 from billing.errors import BillingError
 from billing.event_schema import EVENT_SCHEMA
+from billing.storage.disk import sync
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64()})
 DAY_MS = 86_400_000
@@ -128,7 +129,14 @@ class EventLog:
         return DataFile(path=path, day=day, rows=rows.height, size=target.stat().st_size, **bounds)
 
     def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
-        """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit."""
+        """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
+
+        They are on the disk before the commit is, and the commit is before this returns: what is billed from it must
+        not be gone after a loss of power.
+        """
+        files = list(files)
+        for file in files:
+            sync(self.directory / file.path, self.directory)
         table = self._table() or DeltaTable.create(
             self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
         )
@@ -142,11 +150,20 @@ class EventLog:
                 app_transactions=[Transaction(_TRANSACTION, ingest_id)],
             ),
         )
+        # The first commit is the second version of the table.
+        for path in sorted(self._commits.glob("*.json"))[-2:]:
+            sync(path, self.directory.parent)
 
     def discard_uncommitted(self) -> None:
-        """Removes the files that an ingest has written which was killed before its commit."""
+        """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
         for path in self.directory.glob(f"{_PARTITION}=*/{self.last_ingest_id() + 1:010d}-*.parquet"):
             path.unlink()
+        for path in self._commits.glob("*#*"):
+            path.unlink()
+
+    @property
+    def _commits(self) -> Path:
+        return self.directory / "_delta_log"
 
     def _table(self) -> DeltaTable | None:
         try:

@@ -1,13 +1,19 @@
 """The home directory: `billing.db`, the event log `events/`, quarantined rows in `quarantine/`, the writer's lock."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from billing.errors import BillingError
+
+_log = logging.getLogger(__name__)
+
+# What whoever holds a lock is doing.
+_LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,16 @@ class Home:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Waits until no other process holds the lock `name` (`ingest`, `nightly`); a killed process holds none."""
+        """Waits, and says so, while another process holds the lock `name` of `_LOCKS`; a killed process holds none."""
         if not self.directory.is_dir():
             raise BillingError(f"there is no billing home at {self.directory}: run `billing init` first")
-        with FileLock(self.directory / f"{name}.lock"):
+        lock = FileLock(self.directory / f"{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            _log.warning("waiting: another command in this home is %s", _LOCKS[name])
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()

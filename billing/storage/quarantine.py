@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import UsageError
+from billing.storage.disk import sync
 
 QUARANTINE_SCHEMA = pl.Schema(
     {
@@ -74,6 +75,11 @@ class Quarantine:
         gone = pl.LazyFrame({"id": ids})
         self._replace(file_hash, self.of_file(file_hash).join(gone, on="id", how="anti"))
 
+    def discard_unfinished(self) -> None:
+        """Removes what a process has left behind that was killed while it replaced a file."""
+        for path in self.directory.glob("*.new"):
+            path.unlink()
+
     def _path(self, file_hash: str) -> Path:
         return self.directory / f"{file_hash}.parquet"
 
@@ -82,7 +88,9 @@ class Quarantine:
         path = self._path(file_hash)
         beside = path.with_suffix(".new")
         rows.sink_parquet(beside, compression="zstd")
+        sync(beside, self.directory)
         os.replace(beside, path)
+        sync(path, self.directory.parent)
 
 
 class Rejects:
