@@ -6,13 +6,15 @@ is slow to import is imported by the command that needs it.
 
 import io
 import json
+import logging
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +23,7 @@ import click
 from billing import __version__
 from billing.errors import BillingError, UsageError
 from billing.money import plain
-from billing.periods import now, parse_day, parse_month
+from billing.periods import WINDOW_SECONDS, now, parse_day, parse_instant, parse_month
 from billing.report import Report, write_csv, write_json, write_table
 
 if TYPE_CHECKING:
@@ -36,14 +38,27 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Size = tuple[int, int]
 
+_log = logging.getLogger("billing.cli")
+
 _HIGHEST_APP = 2**53
 _HIGHEST_SIDE = 16_384
 _LINES_SHOWN = 10
+_RUN_COLUMNS = ("id", "command", "account", "day", "result", "detail")
 _CAMERAS = "The picture size of a camera; once for each publisher."
 _SCREEN = "The picture size of the room's screen share, which the first user sends."
 
 
-class _WrongUsage(click.ClickException):
+class _Failure(click.ClickException):
+    """The command could not do what it should."""
+
+    def show(self, file: Any = None) -> None:
+        if _log_is_json():
+            _log.error(self.message)
+        else:
+            super().show(file)
+
+
+class _WrongUsage(_Failure):
     """The command cannot be meant as it was given."""
 
     exit_code = 2
@@ -58,12 +73,12 @@ class _Program(click.Group):
         except UsageError as error:
             raise _WrongUsage(str(error)) from error
         except BillingError as error:
-            raise click.ClickException(str(error)) from error
+            raise _Failure(str(error)) from error
         except BrokenPipeError:
             raise  # whoever read the output has enough; click ends quietly
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
+            raise _Failure(f"{where}{error.strerror or error}") from error
         except KeyboardInterrupt:
             ctx.exit(130)
 
@@ -91,6 +106,12 @@ def _format_option(command: _Command) -> _Command:
     )(command)
 
 
+def _provisional_option(command: _Command) -> _Command:
+    return click.option(
+        "--provisional", is_flag=True, help="Include the days that are not billed yet, up to the last refresh."
+    )(command)
+
+
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--home",
@@ -109,9 +130,18 @@ def _format_option(command: _Command) -> _Command:
     metavar="URL",
     help="Another database than billing.db in the home, such as postgresql://USER@HOST/NAME.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="BILLING_LOG_FORMAT",
+    show_envvar=True,
+    help="How messages on stderr are written: as text, or as one JSON object a line.",
+)
 @click.version_option(__version__, prog_name="billing")
 @click.pass_context
-def main(ctx: click.Context, directory: Path, database_url: str | None) -> None:
+def main(ctx: click.Context, directory: Path, database_url: str | None, log_format: str) -> None:
     """Usage metering and billing for real-time audio and video: from a media server's events to an Excel invoice.
 
     \b
@@ -126,6 +156,7 @@ def main(ctx: click.Context, directory: Path, database_url: str | None) -> None:
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    _set_up_log(log_format)
     ctx.obj = Home.at(directory, database_url)
 
 
@@ -170,14 +201,16 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     from billing.storage import catalog_store
     from billing.storage.database import reading, writing
 
-    new = parse_catalog(_read_text(file), str(file))
+    source = _read_text(file)
+    new = parse_catalog(source, str(file))
     engine = _engine(home)
     if dry_run:
         with reading(engine) as conn:
             changes = catalog_store.plan(conn, new)
     else:
         with home.lock("nightly"), writing(engine) as conn:
-            changes = catalog_store.apply(conn, new)
+            applied_at_ms = int(now().timestamp() * 1000)
+            changes = catalog_store.apply(conn, new, source=source, applied_at_ms=applied_at_ms)
     rows = [asdict(change) for change in changes]
     _print(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
     if dry_run:
@@ -359,14 +392,16 @@ def findings(
 @click.pass_obj
 def nightly(home: "Home", day: date | None, output_format: str) -> None:
     """Bill every account up to its last finished day. Days are local to the account; earlier unbilled days come first,
-    and days that are billed stay as they are. If one account fails, the others are billed all the same.
+    and days that are billed stay as they are: what late events change of them is posted as corrections. If one account
+    fails, the others are billed all the same.
 
     \b
     Example:
       billing nightly
       billing nightly --date 2026-03-31
     """
-    from billing.nightly import FAILED, run_nightly
+    from billing.nightly import run_nightly
+    from billing.storage.runs import FAILED
 
     outcomes: list[Outcome] = []
     try:
@@ -380,9 +415,111 @@ def nightly(home: "Home", day: date | None, output_format: str) -> None:
             _print_outcomes(outcomes, output_format)
         raise
     _print_outcomes(outcomes, output_format)
+    for outcome in outcomes:
+        _log.info("nightly", extra={"fields": asdict(outcome)})
     if idle := sorted(_catalog(home).accounts.keys() - {outcome.account for outcome in outcomes}):
         _say(f"no events yet: {', '.join(idle)}")
     _fail([f"{each.account}, {each.day}: {each.detail}" for each in outcomes if each.result == FAILED])
+
+
+@main.command()
+@click.option("--watch", is_flag=True, help="Go on, every five minutes, until stopped.")
+@_format_option
+@click.pass_obj
+def refresh(home: "Home", watch: bool, output_format: str) -> None:
+    """Bring today up to date, up to the last whole five minutes. What it finds is provisional: usage, charges and
+    packages show it with --provisional, and the nightly bill is what counts.
+
+    \b
+    Example:
+      billing refresh
+      billing refresh --watch
+    """
+    if watch:
+        _watch(lambda: _refresh(home, output_format))
+    else:
+        _refresh(home, output_format)
+
+
+def _refresh(home: "Home", output_format: str) -> None:
+    from billing.refresh import run_refresh
+    from billing.storage.runs import FAILED
+
+    days = run_refresh(home, _engine(home))
+    fields = ("account", "day", "through", "result", "detail")
+    _print(Report(fields=fields, rows=[asdict(day) for day in days], empty="nothing to refresh"), output_format)
+    for day in days:
+        _log.info("refresh", extra={"fields": asdict(day)})
+    _fail([f"{each.account}, {each.day}: {each.detail}" for each in days if each.result == FAILED])
+
+
+def _watch(action: Callable[[], None]) -> None:
+    """Repeats what is to be done after each window; what fails once may work the next time."""
+    while True:
+        try:
+            action()
+        except BillingError as error:
+            _log.error(str(error))
+        time.sleep(WINDOW_SECONDS - time.time() % WINDOW_SECONDS)
+
+
+@main.command()
+@click.argument("account")
+@click.option(
+    "--from", "first", type=parse_day, required=True, metavar="DAY", help="The first day to go through again."
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands on every correction.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be posted.")
+@_format_option
+@click.pass_obj
+def rebill(home: "Home", account: str, first: date, reason: str, dry_run: bool, output_format: str) -> None:
+    """Go through billed days of an account again, and post what is different. Nothing that is billed changes: each
+    difference is a signed correction, in the month of the last billed day. Late events need no rebill, for the nightly
+    sees to them.
+
+    \b
+    Example:
+      billing rebill acme --from 2026-03-05 --reason "events restored from a backup" --dry-run
+    """
+    from billing import books
+    from billing.rebill import run_rebill
+
+    done = run_rebill(home, _engine(home), account, first, reason=reason, dry_run=dry_run)
+    lines = books.correction_lines(done.lines, done.deducted_by, run=done.run)
+    _print_charges(lines, output_format, empty="nothing is different")
+    _say(f"nothing was posted (--dry-run): {done.summary}" if dry_run else f"run {done.run}: {done.summary}")
+
+
+@main.command()
+@click.argument("run_id", type=click.IntRange(1), required=False, metavar="[N]")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest first.")
+@_format_option
+@click.pass_obj
+def runs(home: "Home", run_id: int | None, limit: int, output_format: str) -> None:
+    """Show what was run, when, with what result. With a number, everything about that run: the version of the program,
+    the policy and the prices by their hashes, how far into the event log it read, and what it counted.
+
+    \b
+    Example:
+      billing runs
+      billing runs 17
+    """
+    from billing import books
+
+    found = books.runs(_engine(home), run_id=run_id, limit=limit)
+    if run_id is not None and output_format == "table":
+        rows = [
+            {"field": name, "value": json.dumps(value) if isinstance(value, dict) else str(value)}
+            for name, value in found[0].items()
+            if value is not None
+        ]
+        _print(Report(fields=("field", "value"), rows=rows), output_format)
+    else:
+        without = [name for name in found[0] if name not in _RUN_COLUMNS] if found else []
+        _print(
+            Report(fields=list(found[0]) if found else [], rows=found, empty="no runs yet", without=without),
+            output_format,
+        )
 
 
 @main.command()
@@ -399,11 +536,23 @@ def nightly(home: "Home", day: date | None, output_format: str) -> None:
 @click.option(
     "--unit", type=click.Choice(["seconds", "minutes"]), default="seconds", show_default=True, help="What is counted."
 )
+@_provisional_option
+@click.option("--run", type=click.IntRange(1), metavar="N", help="As it was known when run N had ended.")
 @_format_option
 @click.pass_obj
-def usage(home: "Home", app_id: int, first: date, last: date, by: Any, unit: Any, output_format: str) -> None:
+def usage(
+    home: "Home",
+    app_id: int,
+    first: date,
+    last: date,
+    by: Any,
+    unit: Any,
+    provisional: bool,
+    run: int | None,
+    output_format: str,
+) -> None:
     """Show what an app used on billed days. Seconds come with their reason; minutes, by window and by day, are those
-    that are billed. Times are in the time zone of the account.
+    that are billed. Corrections stand in signed rows of their own. Times are in the time zone of the account.
 
     \b
     Example:
@@ -411,18 +560,22 @@ def usage(home: "Home", app_id: int, first: date, last: date, by: Any, unit: Any
     """
     from billing.usage import app_usage
 
-    rows = app_usage(home, _engine(home), app_id, first, last, by=by, unit=unit)
-    _print_frame(rows, output_format, empty="no billed usage on these days", sums=[unit], once=("app_id",))
+    rows = app_usage(home, _engine(home), app_id, first, last, by=by, unit=unit, provisional=provisional, run=run)
+    without = ("run", *_usual(rows, kind="usage", settled=True))
+    _print_frame(
+        rows, output_format, empty="no billed usage on these days", sums=[unit], once=("app_id",), without=without
+    )
 
 
 @main.command()
 @click.argument("account")
 @click.option("--month", type=parse_month, required=True, metavar="YYYY-MM", help="The month.")
+@_provisional_option
 @_format_option
 @click.pass_obj
-def charges(home: "Home", account: str, month: date, output_format: str) -> None:
+def charges(home: "Home", account: str, month: date, provisional: bool, output_format: str) -> None:
     """Show the daily charges of an account. The minutes used, those that free minutes and packages paid, and what the
-    rest costs.
+    rest costs. Corrections are in the month in which they were posted, with the day they are about.
 
     \b
     Example:
@@ -430,22 +583,32 @@ def charges(home: "Home", account: str, month: date, output_format: str) -> None
     """
     from billing import books
 
-    rows = books.charges(_engine(home), account, month)
-    _print_frame(
-        rows,
-        output_format,
-        empty=f"no charges in {month:%Y-%m}",
+    rows = books.charges(_engine(home), account, month, provisional=provisional)
+    _print_charges(rows, output_format, empty=f"no charges in {month:%Y-%m}")
+
+
+def _print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> None:
+    named = [
+        {**row, "deducted_by": {payer["payer_id"]: payer["minutes"] for payer in row["deducted_by"]}}
+        for row in rows.to_dicts()
+    ]
+    report = Report(
+        fields=rows.columns,
+        rows=named,
+        empty=empty,
         sums=("minutes", "deducted_minutes", "payable_minutes", "amount"),
-        once=("app_id", "currency", "kind"),
-        without=("seconds",),
+        once=("app_id", "currency", "kind", "settled"),
+        without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *_usual(rows, settled=True)),
     )
+    _print(report, output_format)
 
 
 @main.command()
 @click.argument("account")
+@_provisional_option
 @_format_option
 @click.pass_obj
-def packages(home: "Home", account: str, output_format: str) -> None:
+def packages(home: "Home", account: str, provisional: bool, output_format: str) -> None:
     """Show what is left of packages and free minutes. All figures are package minutes, as of the last billed day.
 
     \b
@@ -454,9 +617,9 @@ def packages(home: "Home", account: str, output_format: str) -> None:
     """
     from billing import books
 
-    rows = books.packages(_engine(home), account)
+    rows = books.packages(_engine(home), account, provisional=provisional)
     sums = ("granted", "deducted", "lapsed", "remaining")
-    _print_frame(rows, output_format, empty=f"{account} has no packages", sums=sums)
+    _print_frame(rows, output_format, empty=f"{account} has no packages", sums=sums, without=_usual(rows, settled=True))
 
 
 @main.group()
@@ -468,8 +631,9 @@ def invoice() -> None:
 @click.argument("account")
 @click.option("--month", type=parse_month, required=True, metavar="YYYY-MM", help="The month.")
 @click.option("-o", "--output", type=_FILE, required=True, metavar="FILE.xlsx", help="The workbook to write.")
+@click.option("--as-of", type=parse_instant, metavar="INSTANT", help="As it was known then, in RFC 3339.")
 @click.pass_obj
-def invoice_export(home: "Home", account: str, month: date, output: Path) -> None:
+def invoice_export(home: "Home", account: str, month: date, output: Path, as_of: datetime | None) -> None:
     """Write the workbook of a month's invoice. It shows what is to be paid and, down to 5 minutes, what for. It is a
     draft: it has no number, and nothing is stored. A month that is not over is shown as far as it is billed.
 
@@ -480,7 +644,7 @@ def invoice_export(home: "Home", account: str, month: date, output: Path) -> Non
     from billing.account_month import export_invoice
 
     with _counting("rows") as progress:
-        export_invoice(_engine(home), account, month, output, progress=progress)
+        export_invoice(_engine(home), account, month, output, as_of=as_of, progress=progress)
     _say(f"written: {output}")
 
 
@@ -595,6 +759,11 @@ def _print_estimate(month: dict[str, Any]) -> None:
     _print(Report(fields=fields, rows=choices, empty="this policy has no packages in this currency"), "table")
 
 
+def _usual(frame: "pl.DataFrame", **values: object) -> list[str]:
+    """The columns that hold nothing but their usual value, and so need no place in a table."""
+    return [name for name, usual in values.items() if set(frame[name]) <= {usual}]
+
+
 def _print_frame(frame: "pl.DataFrame", output_format: str, **layout: Any) -> None:
     _print(Report(fields=frame.columns, rows=frame.to_dicts(), **layout), output_format)
 
@@ -617,8 +786,48 @@ def _print_outcomes(outcomes: Sequence["Outcome"], output_format: str) -> None:
     _print(Report(fields=fields, rows=rows, empty="nothing to bill"), output_format)
 
 
+class _LogLine(logging.Formatter):
+    """A message as one JSON object: time, level, logger, message, and the fields that came with it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class _Stderr(logging.Handler):
+    """Writes to stderr as it is when the message comes; as text, only what a person has to know."""
+
+    def __init__(self, log_format: str) -> None:
+        super().__init__(logging.INFO)
+        self._is_json = log_format == "json"
+        self.setFormatter(_LogLine() if self._is_json else logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._is_json or not hasattr(record, "fields"):
+            click.echo(self.format(record), err=True)
+
+
+def _log_is_json() -> bool:
+    return any(isinstance(handler.formatter, _LogLine) for handler in logging.getLogger("billing").handlers)
+
+
+def _set_up_log(log_format: str) -> None:
+    log = logging.getLogger("billing")
+    log.handlers[:] = [_Stderr(log_format)]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
 def _say(message: str) -> None:
-    click.echo(message, err=True)
+    _log.info(message)
 
 
 def _fail(errors: Sequence[str]) -> None:

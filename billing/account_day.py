@@ -1,22 +1,25 @@
-"""An account's day: the terms that hold on it, who can pay, and what is lost at its end. Pure.
+"""An account's day: the terms that hold on it, who can pay, what it costs, and what is lost at its end. Pure.
 
 The policy version, the contract and the prices are those of the day of usage. Free minutes come first among the payers;
-a calendar month's are given with its first billed day.
+a calendar month's are given with its first billed day. Days are billed one after the other: each begins with the
+balances that the day before has left.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing.catalog import Account, Catalog, known_policies
+from billing.catalog import Account, Catalog
 from billing.metering.tiers import TierRule
 from billing.money import plain
+from billing.rating.charges import Charge, rate_day
 from billing.rating.contracts import contract_on, unit_prices
-from billing.rating.deductions import Deduction
+from billing.rating.deductions import Deduction, WindowUsage
 from billing.rating.packages import Package, Payer, free_minutes_id, payers_on, valid_days
 from billing.rating.policies import Policy, PolicyVersion
 
@@ -41,11 +44,38 @@ class DayTerms:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balances:
+    """What payers had before a day: `granted` free minutes by month (its first day), `used` package units by payer
+    id."""
+
+    granted: Mapping[date, int]
+    used: Mapping[str, int]
+
+    def after(self, day: date, billed: "BilledDay") -> "Balances":
+        """The balances at the end of a day."""
+        used = Counter(self.used)
+        for deduction in billed.deductions:
+            used[deduction.payer_id] += deduction.package_units
+        given = {} if billed.free_grant is None else {day.replace(day=1): billed.free_grant}
+        return Balances(granted={**self.granted, **given}, used=used)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledDay:
+    """A day in money. `free_grant`: the free minutes that are given with it, None if the month has its own already.
+    `lapses`: what payers whose last valid day it is have left, by payer id."""
+
+    charges: Sequence[Charge]
+    deductions: Sequence[Deduction]
+    free_grant: int | None
+    lapses: Mapping[str, int]
+
+
 def day_terms(
-    catalog: Catalog, account: Account, zone: ZoneInfo, day: date, *, policy_id: str, free_minutes: int | None
+    catalog: Catalog, account: Account, zone: ZoneInfo, day: date, *, policy: Policy, free_minutes: int | None
 ) -> DayTerms:
-    """The terms of a day; `policy_id` and `free_minutes` (a month; None: the policy's own) are the account's on it."""
-    policy = known_policies(catalog)[policy_id]
+    """The terms of a day; `policy` and `free_minutes` (a month; None: the policy's own) are the account's on it."""
     version = policy.version_on(day)
     contract = contract_on(day, [each for each in catalog.contracts.values() if each.account == account.id])
     return DayTerms(
@@ -65,6 +95,19 @@ def tier_rule(version: PolicyVersion) -> TierRule:
     return TierRule(
         per_stream=version.method == "per_stream",
         tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
+    )
+
+
+def bill_day(terms: DayTerms, usage: Sequence[WindowUsage], balances: Balances) -> BilledDay:
+    """Seconds to minutes, minutes to payers, the rest to money; a `BillingError` when an item in use has no price."""
+    given = balances.granted.get(terms.day.replace(day=1))
+    granted = terms.free_minutes if given is None else given
+    rated = rate_day(usage, payers(terms, granted, balances.used), terms.prices)
+    return BilledDay(
+        charges=rated.charges,
+        deductions=rated.deductions,
+        free_grant=granted if given is None and granted > 0 else None,
+        lapses=lapses(terms, granted, balances.used, rated.deductions),
     )
 
 

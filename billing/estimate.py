@@ -24,7 +24,7 @@ from decimal import Decimal, localcontext
 import polars as pl
 
 from billing.account_day import DayTerms, day_terms, payers, tier_rule
-from billing.catalog import Account, Catalog
+from billing.catalog import Account, Catalog, known_policies
 from billing.errors import UsageError
 from billing.event_schema import EVENT_SCHEMA
 from billing.metering.meter import meter
@@ -140,7 +140,8 @@ def tariff_of_account(catalog: Catalog, account_id: str, at: datetime) -> Tariff
     account = catalog.account(account_id)
     zone = time_zone(account.timezone)
     day = local_day(int(at.timestamp()), zone)
-    terms = day_terms(catalog, account, zone, day, policy_id=account.policy, free_minutes=account.free_minutes)
+    policy = known_policies(catalog)[account.policy]
+    terms = day_terms(catalog, account, zone, day, policy=policy, free_minutes=account.free_minutes)
     return Tariff(terms=replace(terms, packages=[]), currency=account.currency)
 
 

@@ -1,43 +1,52 @@
 """The nightly: bills every account's last finished local day, earlier unbilled days first and in order.
 
-    catalog -> unbilled days -> for each day: meter once -> for each account: rate, settle
+    catalog -> late days -> unbilled days -> for each day: meter once -> for each account: correct, or rate and settle
 
 A day's bill is a pure function of its events, the stays carried into it, the policy, the prices and the packages.
 Accounts whose days have the same bounds are metered in one pass; their money then commits account by account, each day
-in one transaction. What fails stays unbilled, with every later day of its account, and the next nightly tries it again.
+in one transaction. Events that came after their day was settled are found first: its days from then on are replayed,
+and what is different is posted in one transaction before anything further is billed. What fails stays undone, with
+every later day of its account, and the next nightly tries it again.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import groupby
 
-import polars as pl
-
-from billing import __version__, account_day, periods
-from billing.account_day import DayTerms, tier_rule
-from billing.catalog import Account, Catalog
+from billing import periods
+from billing.account_day import Balances, DayTerms, bill_day
+from billing.catalog import Catalog
 from billing.errors import BillingError, UsageError
-from billing.metering.meter import Metered, meter
-from billing.metering.rows import STATE_SCHEMA
-from billing.rating.charges import rate_day
-from billing.rating.deductions import WindowUsage
-from billing.storage import bills
-from billing.storage.bills import AlreadyBilled, DayBill, Run
-from billing.storage.catalog_store import load_catalog, terms_on
-from billing.storage.database import Connection, Engine, reading
-from billing.storage.event_log import EventLog
+from billing.metered_day import (
+    AccountDay,
+    Cutoff,
+    Task,
+    account_days,
+    carried_into,
+    cutoff_now,
+    meter_days,
+    terms_of,
+    window_usage,
+)
+from billing.metering.meter import Metered
+from billing.replay import Replay, late_days, open_replay
+from billing.storage import bills, corrections
+from billing.storage.bills import AlreadyBilled, DayBill
+from billing.storage.database import Connection, Engine, reading, writing
 from billing.storage.home import Home
+from billing.storage.runs import BILLED, CORRECTED, FAILED, insert_run
 
-BILLED, ALREADY_BILLED, FAILED = "billed", "already_billed", "failed"
+ALREADY_BILLED = "already_billed"
+_COMMAND = "nightly"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the nightly did about one day of one account. `run`: the run that billed it, now or before."""
+    """What the nightly did about one day of one account. `run`: the run that billed it, now or before, or corrected."""
 
     account: str
     day: date
@@ -46,46 +55,32 @@ class Outcome:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AccountDay:
-    """One unbilled day of one account, `[start, end)` in epoch seconds."""
-
-    account: Account
-    apps: frozenset[int]
-    day: date
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cutoff:
-    """How far into the event log this nightly reads; it is stored with every run."""
-
-    ingest_id: int
-    log_version: int | None
-
-
 def run_nightly(home: Home, engine: Engine, *, day: date | None = None) -> Iterator[Outcome]:
     """Bills what is due, one outcome at a time; `day` stands for the last finished day and must be finished itself.
 
     Raises `UsageError` if `day` is not over in the time zone of some account, before anything is billed.
     """
     with home.lock("nightly"):
-        log = EventLog(directory=home.events)
-        cutoff = _Cutoff(ingest_id=log.last_ingest_id(), log_version=log.version())
         with reading(engine) as conn:
-            catalog = load_catalog(conn)
-            targets = _targets(catalog, day)
+            cutoff = cutoff_now(conn, home)
+            targets = _targets(cutoff.catalog, day)
             settled = bills.last_settled_days(conn)
-            yield from _already_billed(conn, targets, settled)
-        due = _unbilled_days(catalog, targets, settled, log)
+            replays = _replays(conn, cutoff, targets, settled)
+            done = list(_already_billed(conn, targets, settled))
+        yield from done
+        due = [each for replay in replays.values() for each in replay.days(cutoff)]
+        due += _unbilled_days(cutoff, targets, settled)
         failed: set[str] = set()
-        for _, same_bounds in groupby(due, key=lambda each: (each.start, each.end)):
+        for _, same_bounds in groupby(sorted(due, key=_turn), key=lambda each: (each.start, each.end)):
             group = [each for each in same_bounds if each.account.id not in failed]
-            for outcome in _bill_group(group, catalog, engine, log, cutoff):
+            for outcome in _bill_group(group, engine, cutoff, replays):
                 if outcome.result == FAILED:
                     failed.add(outcome.account)
                 yield outcome
+
+
+def _turn(each: AccountDay) -> tuple[int, int, str]:
+    return each.start, each.end, each.account.id
 
 
 def _targets(catalog: Catalog, day: date | None) -> dict[str, date]:
@@ -103,6 +98,18 @@ def _targets(catalog: Catalog, day: date | None) -> dict[str, date]:
     return targets
 
 
+def _replays(
+    conn: Connection, cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping[str, date]
+) -> dict[str, Replay]:
+    """A replay for every account with late events."""
+    return {
+        account_id: open_replay(
+            conn, account_id, late.first, command=_COMMAND, posted_on=targets[account_id], cause=late.cause
+        )
+        for account_id, late in late_days(conn, cutoff, settled).items()
+    }
+
+
 def _already_billed(conn: Connection, targets: Mapping[str, date], settled: Mapping[str, date]) -> Iterator[Outcome]:
     for account_id, target in targets.items():
         if settled.get(account_id, date.min) >= target:
@@ -111,136 +118,133 @@ def _already_billed(conn: Connection, targets: Mapping[str, date], settled: Mapp
             yield Outcome(account=account_id, day=target, result=ALREADY_BILLED, run=run)
 
 
-def _unbilled_days(
-    catalog: Catalog, targets: Mapping[str, date], settled: Mapping[str, date], log: EventLog
-) -> list[_AccountDay]:
-    """Every day to bill, oldest first. The first of a new account is the local day of its oldest event."""
-    apps: dict[str, set[int]] = {account_id: set() for account_id in catalog.accounts}
-    for app in catalog.apps.values():
-        apps[app.account].add(app.id)
-    new_apps = [app for account_id in apps if account_id not in settled for app in apps[account_id]]
-    first_events = log.first_event_at(new_apps)
-    due = []
+def _unbilled_days(cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping[str, date]) -> Iterator[AccountDay]:
+    """Every day to bill. The first of a new account is the local day of its oldest event."""
+    catalog = cutoff.catalog
+    first_events = cutoff.log.first_event_at([app.id for app in catalog.apps.values() if app.account not in settled])
+    oldest: dict[str, int] = {}
+    for app_id, at_ms in first_events.items():
+        account_id = catalog.apps[app_id].account
+        oldest[account_id] = min(at_ms, oldest.get(account_id, at_ms))
     for account in catalog.accounts.values():
-        zone = periods.time_zone(account.timezone)
-        first_ms = min((first_events[app] for app in apps[account.id] if app in first_events), default=None)
         if account.id in settled:
             first = settled[account.id] + timedelta(days=1)
-        elif first_ms is not None:
-            first = periods.local_day(first_ms // 1000, zone)
+        elif account.id in oldest:
+            first = periods.local_day(oldest[account.id] // 1000, periods.time_zone(account.timezone))
         else:
             continue
-        for day in periods.days_between(first, targets[account.id]):
-            start, end = periods.day_bounds(day, zone)
-            due.append(_AccountDay(account=account, apps=frozenset(apps[account.id]), day=day, start=start, end=end))
-    return sorted(due, key=lambda each: (each.start, each.end, each.account.id))
+        yield from account_days(catalog, account.id, first, targets[account.id])
 
 
 def _bill_group(
-    group: Sequence[_AccountDay], catalog: Catalog, engine: Engine, log: EventLog, cutoff: _Cutoff
+    group: Sequence[AccountDay], engine: Engine, cutoff: Cutoff, replays: Mapping[str, Replay]
 ) -> Iterator[Outcome]:
-    """Meters the days of one pair of bounds together, then bills account by account."""
-    if not group:
-        return
-    started = periods.now()
+    """Meters the days of one pair of bounds together, then bills or corrects account by account."""
+    tasks, refused = [], []
     with reading(engine) as conn:
-        terms = {each.account.id: _terms(conn, catalog, each) for each in group}
-        carried = [_carried(conn, each) for each in group]
-    rules = {app: tier_rule(terms[each.account.id].version) for each in group for app in each.apps}
-    start, end = group[0].start, group[0].end
-    events = log.scan(start, end, ingest_id=cutoff.ingest_id, apps=rules.keys())
-    metered = meter(events, pl.concat(carried), start, end, rules)
-    for each in group:
-        yield _bill_account(each, terms[each.account.id], _of_apps(metered, each.apps), engine, cutoff, started)
+        for each in group:
+            replay = _replay_of(each, replays)
+            carried = replay.carried(conn, each) if replay else carried_into(conn, each)
+            try:
+                tasks.append(Task(each=each, terms=terms_of(conn, cutoff.catalog, each), carried=carried))
+            except BillingError as error:
+                refused.append((each, str(error)))
+    for each, reason in refused:
+        yield _failed(engine, cutoff, each, None, reason)
+    for task, metered in meter_days(tasks, cutoff):
+        outcome = _bill_account(task, metered, engine, cutoff, _replay_of(task.each, replays))
+        if outcome:
+            yield outcome
+
+
+def _replay_of(each: AccountDay, replays: Mapping[str, Replay]) -> Replay | None:
+    """The replay that a day belongs to, if it is not a day to bill."""
+    replay = replays.get(each.account.id)
+    return replay if replay and each.day <= replay.last else None
 
 
 def _bill_account(
-    each: _AccountDay, terms: DayTerms, metered: Metered, engine: Engine, cutoff: _Cutoff, started: datetime
-) -> Outcome:
-    account_id = each.account.id
+    task: Task, metered: Metered, engine: Engine, cutoff: Cutoff, replay: Replay | None
+) -> Outcome | None:
+    """What became of a day; None while a replay goes on."""
+    each = task.each
     try:
-        bill = _day_bill(each, terms, metered, engine, cutoff, started)
+        if replay:
+            return _replay_day(replay, task, metered, engine, cutoff)
+        bill = _day_bill(task, metered, engine, cutoff)
         run = bills.settle(engine, bill)
     except AlreadyBilled:
-        return Outcome(account=account_id, day=each.day, result=ALREADY_BILLED, detail="by another process")
+        return Outcome(account=each.account.id, day=each.day, result=ALREADY_BILLED, detail="by another process")
     except BillingError as error:
-        return Outcome(account=account_id, day=each.day, result=FAILED, detail=str(error))
+        return _failed(engine, cutoff, each, task.terms, str(error))
     # The one broad except of the program: whatever is wrong with one account, the others are billed.
     except Exception as error:
-        _log.exception("account %s, %s", account_id, each.day)
-        return Outcome(account=account_id, day=each.day, result=FAILED, detail=f"{type(error).__name__}: {error}")
-    return Outcome(account=account_id, day=each.day, result=BILLED, run=run, detail=_summary(bill))
+        _log.exception("account %s, %s", each.account.id, each.day)
+        return _failed(engine, cutoff, each, task.terms, f"{type(error).__name__}: {error}")
+    return Outcome(account=each.account.id, day=each.day, result=BILLED, run=run, detail=bill.run.detail)
 
 
-def _day_bill(
-    each: _AccountDay, terms: DayTerms, metered: Metered, engine: Engine, cutoff: _Cutoff, started: datetime
-) -> DayBill:
-    """The day's bill: seconds to minutes, minutes to payers, the rest to money."""
+def _replay_day(replay: Replay, task: Task, metered: Metered, engine: Engine, cutoff: Cutoff) -> Outcome | None:
     with reading(engine) as conn:
-        used = bills.used_units(conn, each.account.id)
-        given = bills.free_grants(conn, each.account.id).get(each.day.replace(day=1))
-    granted = terms.free_minutes if given is None else given
-    rated = rate_day(_window_usage(metered.usage), account_day.payers(terms, granted, used), terms.prices)
+        replay.add(conn, task, metered)
+    if task.each.day < replay.last:
+        return None
+    correction = replay.correction(cutoff)
+    run = corrections.post(engine, correction)
+    return Outcome(
+        account=replay.account_id, day=replay.posted_on, result=CORRECTED, run=run, detail=correction.run.detail
+    )
+
+
+def _failed(engine: Engine, cutoff: Cutoff, each: AccountDay, terms: DayTerms | None, detail: str) -> Outcome:
+    """Records that an account's day failed, if the database can still be written to."""
+    account_id = each.account.id
+    run = cutoff.run(_COMMAND, account_id=account_id, day=each.day, terms=terms, result=FAILED, detail=detail)
+    run_id = None
+    try:
+        with writing(engine) as conn:
+            run_id = insert_run(conn, run)
+    except BillingError:
+        _log.warning("the failure of account %s on %s could not be recorded", account_id, each.day)
+    return Outcome(account=account_id, day=each.day, result=FAILED, run=run_id, detail=detail)
+
+
+def _day_bill(task: Task, metered: Metered, engine: Engine, cutoff: Cutoff) -> DayBill:
+    each, terms = task.each, task.terms
+    with reading(engine) as conn:
+        balances = Balances(
+            granted=bills.free_grants(conn, each.account.id), used=bills.used_units(conn, each.account.id)
+        )
+    billed = bill_day(terms, window_usage(metered.usage), balances)
+    minutes = sum(charge.minutes for charge in billed.charges)
+    findings = f", {metered.findings.height:,} findings" if metered.findings.height else ""
     return DayBill(
-        run=Run(
-            command="nightly",
+        account_id=each.account.id,
+        day=each.day,
+        run=cutoff.run(
+            _COMMAND,
             account_id=each.account.id,
             day=each.day,
-            started_at_ms=int(started.timestamp() * 1000),
-            finished_at_ms=int(periods.now().timestamp() * 1000),
-            engine_version=__version__,
-            policy_id=terms.policy.id,
-            policy_hash=terms.policy.hash,
-            price_hash=terms.price_hash,
-            ingest_id=cutoff.ingest_id,
-            log_version=cutoff.log_version,
+            terms=terms,
+            result=BILLED,
+            detail=f"{minutes:,} minutes{findings}",
             counts={
                 "seconds": int(metered.usage["seconds"].sum()),
                 "usage_rows": metered.usage.height,
-                "deductions": len(rated.deductions),
+                "deductions": len(billed.deductions),
                 "findings": metered.findings.height,
                 "open_stays": metered.state.height,
             },
         ),
+        policy=terms.policy,
+        catalog_change=cutoff.catalog_change,
         currency=each.account.currency,
         usage=metered.usage,
-        deductions=rated.deductions,
-        charges=rated.charges,
+        deductions=billed.deductions,
+        charges=billed.charges,
         list_prices=terms.list_prices,
         findings=metered.findings,
         state=metered.state,
-        free_grant=granted if given is None and granted > 0 else None,
-        lapses=account_day.lapses(terms, granted, used, rated.deductions),
+        free_grant=billed.free_grant,
+        lapses=billed.lapses,
     )
-
-
-def _terms(conn: Connection, catalog: Catalog, each: _AccountDay) -> DayTerms:
-    held = terms_on(conn, each.account.id, each.day)
-    zone = periods.time_zone(each.account.timezone)
-    return account_day.day_terms(
-        catalog, each.account, zone, each.day, policy_id=held.policy, free_minutes=held.free_minutes
-    )
-
-
-def _carried(conn: Connection, each: _AccountDay) -> pl.DataFrame:
-    state = bills.carried_state(conn, each.account.id, each.day - timedelta(days=1))
-    return pl.DataFrame(schema=STATE_SCHEMA) if state is None else state
-
-
-def _of_apps(metered: Metered, apps: frozenset[int]) -> Metered:
-    mine = pl.col("app_id").is_in(apps)
-    return Metered(
-        usage=metered.usage.filter(mine), state=metered.state.filter(mine), findings=metered.findings.filter(mine)
-    )
-
-
-def _window_usage(usage: pl.DataFrame) -> list[WindowUsage]:
-    """The seconds of each window, app and item, over all reasons, in order."""
-    sums = usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
-    return [WindowUsage(*row) for row in sums.sort("window_start", "app_id").iter_rows()]
-
-
-def _summary(bill: DayBill) -> str:
-    minutes = sum(charge.minutes for charge in bill.charges)
-    findings = f", {bill.findings.height:,} findings" if bill.findings.height else ""
-    return f"{minutes:,} minutes{findings}"

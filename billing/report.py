@@ -101,7 +101,7 @@ class _Column:
 
 def _column(report: Report, field: str) -> _Column:
     values = [row[field] for row in report.rows]
-    numbers = [value for value in values if isinstance(value, int | Decimal)]
+    numbers = [value for value in values if isinstance(value, int | Decimal) and not isinstance(value, bool)]
     places = max((_places(value) for value in numbers), default=0)
     foot = None
     if report.sums and len(values) > 1:
@@ -159,6 +159,8 @@ def _text(value: object, places: int = 0) -> str:
     match value:
         case None:
             return ""
+        case bool():
+            return "yes" if value else "no"
         case int() | Decimal():
             return f"{Decimal(value):,.{places}f}"
         case str():

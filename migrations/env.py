@@ -1,9 +1,29 @@
-"""Runs the migrations on the connection that `billing.storage.database` hands over, inside its transaction."""
+"""Runs the migrations inside the transaction that `billing.storage.database` hands over.
+
+`billing init` is the way to upgrade. For whoever changes the tables, `alembic check`, `alembic upgrade` and the like work
+in a checkout too, on the database of BILLING_DATABASE_URL or of the home (BILLING_HOME).
+"""
+
+import os
+from pathlib import Path
 
 from alembic import context
+from sqlalchemy import Connection
 
+from billing.storage.database import migrating
+from billing.storage.home import Home
 from billing.storage.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
-with context.begin_transaction():
-    context.run_migrations()
+
+def _run(conn: Connection) -> None:
+    context.configure(connection=conn, target_metadata=metadata, transactional_ddl=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if "connection" in context.config.attributes:
+    _run(context.config.attributes["connection"])
+else:
+    home = Home.at(Path(os.environ.get("BILLING_HOME", "billing-data")), os.environ.get("BILLING_DATABASE_URL"))
+    with migrating(home.database_url) as conn:
+        _run(conn)

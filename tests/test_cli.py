@@ -93,16 +93,20 @@ def test_every_view_and_the_workbook_sum_to_the_same_bill(billed: Commands, tmp_
 
 def test_the_fields_of_every_report_are_those_that_are_documented(billed: Commands) -> None:
     usage = f"usage {APP} {DAYS}"
+    origin = "kind run settled"
     fields = {
-        usage: "app_id start item reason seconds",
-        f"{usage} --by day": "app_id day item reason seconds",
-        f"{usage} --by room": "app_id day room_id item reason seconds",
-        f"{usage} --by user": "app_id day room_id user_id item reason seconds",
-        f"{usage} --unit minutes": "app_id start item minutes",
-        f"{usage} --by day --unit minutes": "app_id day item minutes",
+        usage: f"app_id start item reason seconds {origin}",
+        f"{usage} --by day": f"app_id day item reason seconds {origin}",
+        f"{usage} --by room": f"app_id day room_id item reason seconds {origin}",
+        f"{usage} --by user": f"app_id day room_id user_id item reason seconds {origin}",
+        f"{usage} --unit minutes": f"app_id start item minutes {origin}",
+        f"{usage} --by day --unit minutes": f"app_id day item minutes {origin}",
         "charges academy --month 2026-03": "day app_id item seconds minutes deducted_minutes payable_minutes unit_price"
-        " amount currency kind",
-        "packages academy": "id app_id valid_from expires_at granted deducted lapsed remaining",
+        " amount currency kind run corrects_run posted_on cause deducted_by settled",
+        "packages academy": "id app_id valid_from expires_at granted deducted lapsed remaining settled",
+        "runs": "id command account day from_day cause started_at finished_at engine_version policy policy_hash"
+        " price_hash ingest_id log_version counts result detail",
+        "refresh": "account day through result detail",
         f"ingest {SAMPLE}/events.ndjson": "file read accepted duplicates quarantined",
         f"ingest --source janus --app {APP} {SAMPLE}/janus/events.jsonl.gz": "file read accepted duplicates"
         " quarantined lines",

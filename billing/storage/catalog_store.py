@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
-from billing.catalog import Account, App, Catalog, Seller, check_catalog
+from billing.catalog import Account, App, Catalog, Seller, check_catalog, parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.money import from_scaled, plain, to_scaled
 from billing.periods import time_zone
@@ -47,8 +48,14 @@ class Terms:
     free_minutes: int | None
 
 
-def load_catalog(conn: Connection) -> Catalog:
-    """Everything that is stored; an account's policy and free minutes are those of its next unbilled day."""
+def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
+    """Everything that is stored, or was at an instant; an account's policy and free minutes are those of its next
+    unbilled day."""
+    if as_of_ms is not None:
+        change = tables.catalog_change.c
+        applied = select(change.source).where(change.applied_at_ms <= as_of_ms).order_by(change.id)
+        sources = conn.execute(applied).scalars().all()
+        return reduce(Catalog.merged, (parse_catalog(source, "a catalog of then") for source in sources), Catalog())
     return Catalog(
         seller=_load_seller(conn),
         accounts=_load_accounts(conn),
@@ -80,10 +87,21 @@ def plan(conn: Connection, new: Catalog) -> list[Change]:
     return _plan(conn, load_catalog(conn), new)
 
 
-def apply(conn: Connection, new: Catalog) -> list[Change]:
-    """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was."""
+def last_change(conn: Connection) -> int:
+    """The number of the last change of the catalog; 0 when there was none."""
+    last: int = conn.execute(select(func.coalesce(func.max(tables.catalog_change.c.id), 0))).scalar_one()
+    return last
+
+
+def apply(conn: Connection, new: Catalog, *, source: str, applied_at_ms: int) -> list[Change]:
+    """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was.
+
+    `source` is the text that `new` was parsed from; it is kept when it changes anything.
+    """
     stored = load_catalog(conn)
     changes = _plan(conn, stored, new)
+    if any(change.action != "unchanged" for change in changes):
+        conn.execute(insert(tables.catalog_change).values(applied_at_ms=applied_at_ms, source=source))
     merged = stored.merged(new)
     if new.seller:
         _put(conn, tables.seller, {"id": tables.SELLER_ID, "name": new.seller.name, "address": new.seller.address})
@@ -266,7 +284,7 @@ def _refuse_changes_of_what_is_billed(conn: Connection, stored: Catalog, new: Ca
     billed = last_settled_days(conn)
     problems = [
         *_account_refusals(billed, stored, new),
-        *_app_refusals(conn, stored, new),
+        *_app_refusals(conn, billed, stored, new),
         *_package_refusals(billed, stored, new),
         *_contract_refusals(billed, stored, new),
         *_policy_refusals(conn, new),
@@ -289,7 +307,7 @@ def _account_refusals(billed: Mapping[str, date], stored: Catalog, new: Catalog)
                 )
 
 
-def _app_refusals(conn: Connection, stored: Catalog, new: Catalog) -> Iterator[str]:
+def _app_refusals(conn: Connection, billed: Mapping[str, date], stored: Catalog, new: Catalog) -> Iterator[str]:
     for app in new.apps.values():
         known = stored.apps.get(app.id)
         if known is None or known.account == app.account:
@@ -301,6 +319,11 @@ def _app_refusals(conn: Connection, stored: Catalog, new: Catalog) -> Iterator[s
             yield (
                 f'app {app.id}: it cannot move to account "{app.account}", because it is billed to "{known.account}" '
                 f"up to {day}; keep the account, or use a new app id"
+            )
+        elif app.account in billed:
+            yield (
+                f'app {app.id}: it cannot move to account "{app.account}", which is billed up to '
+                f"{billed[app.account]} without it; keep the account, or use a new app id"
             )
 
 

@@ -56,9 +56,21 @@ def upgrade(url: str) -> None:
     """Creates the tables, or brings them up to this version: all in one transaction, and nothing when they are."""
     from alembic import command
 
-    engine = _engine(url)
-    with writing(engine) as conn:
+    with migrating(url) as conn:
         command.upgrade(migration_config(conn), "head")
+
+
+@contextmanager
+def migrating(url: str) -> Iterator[Connection]:
+    """The transaction in which tables are changed."""
+    engine = _engine(url)
+    if engine.dialect.name == "sqlite":
+        # SQLite changes a table by making it anew; what refers to it is looked at again afterwards.
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = OFF"))
+    with writing(engine) as conn:
+        yield conn
+        if engine.dialect.name == "sqlite" and conn.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise AssertionError("the migration has left rows that refer to nothing")
 
 
 def migration_config(conn: Connection) -> "Config":

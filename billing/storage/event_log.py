@@ -56,6 +56,15 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateEvents:
+    """Of one app: the oldest instant (epoch ms), and the first and the last ingest that brought any."""
+
+    first_at: int
+    first_ingest: int
+    last_ingest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventLog:
     """The table in `directory`, which is created by its first commit."""
 
@@ -112,6 +121,18 @@ class EventLog:
             found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
             sought -= found.keys()
         return found
+
+    def late_events(self, *, after: int, upto: int, before: int) -> dict[int, LateEvents]:
+        """What the ingests after `after` and up to `upto` have of instants before epoch second `before`, by app."""
+        late = self._read([("ingest_id", ">", after), ("at", "<", before * 1000)]).filter(
+            pl.col("ingest_id").is_between(after, upto, closed="right"), pl.col("at") < before * 1000
+        )
+        ingest = pl.col("ingest_id")
+        sums = late.group_by("app_id").agg(pl.col("at").min(), first=ingest.min(), last=ingest.max())
+        return {
+            app_id: LateEvents(first_at=at, first_ingest=first, last_ingest=last)
+            for app_id, at, first, last in sums.collect(engine="streaming").iter_rows()
+        }
 
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.

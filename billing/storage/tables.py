@@ -5,7 +5,9 @@
 - A day is the account's local day; `at` and `*_at_ms` are epoch milliseconds (UTC), `window_start` is epoch seconds.
 - `settled_day` is the guard against billing twice: one row for each account and day, written in the transaction that
   writes everything else of the day.
-- A billed row is written once and never changed. A correction is a further `charge` row with another run.
+- A settled row is written once and never changed (`SETTLED`: triggers refuse it). What a later run finds different is
+  posted as further rows: signed, with that run's id, in the books of the day `posted_on`. The sum of both is what is
+  known now; the rows of the runs up to a number are what was known then.
 - `burn_down` holds the sum of a day's deductions by payer, so that a balance costs one row for each day, not one for
   each window. A payer is a package, or the free minutes of a month (`free-2026-03`).
 """
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Date,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -133,27 +136,33 @@ contract_price = Table(
     ForeignKeyConstraint(["account_id", "valid_from"], ["contract.account_id", "contract.valid_from"]),
 )
 
-# One run of a command over one account and day, written once, at its end. `ingest_id` is the cut-off: the run read no
-# later ingest. `counts` is a JSON object.
+# One run of a command, written once, at its end: over an account and day, or (`refresh`) over all accounts. `ingest_id`
+# is the cut-off: the run read no later ingest. A run that corrects went again through the days from `from_day` on, for
+# the reason `cause`, and posted what was different on `day`. `counts` is a JSON object.
 run = Table(
     "run",
     metadata,
     Column("id", _SERIAL, primary_key=True),
     Column("command", String, nullable=False),
-    Column("account_id", ForeignKey("account.id"), nullable=False),
-    Column("day", Date, nullable=False),
+    Column("account_id", ForeignKey("account.id"), index=True),
+    Column("day", Date),
+    Column("from_day", Date),
     Column("started_at_ms", BigInteger, nullable=False),
     Column("finished_at_ms", BigInteger, nullable=False),
     Column("engine_version", String, nullable=False),
-    Column("policy_id", String, nullable=False),
-    Column("policy_hash", String, nullable=False),
-    Column("price_hash", String, nullable=False),
+    Column("policy_id", String),
+    Column("policy_hash", String),
+    Column("price_hash", String),
     Column("ingest_id", BigInteger, nullable=False),
     Column("log_version", BigInteger),
     Column("counts", String, nullable=False),
     Column("result", String, nullable=False),
     Column("detail", String, nullable=False),
+    Column("cause", String),
     CheckConstraint("finished_at_ms >= started_at_ms", name="time"),
+    CheckConstraint("result IN ('billed', 'corrected', 'refreshed', 'failed')", name="result"),
+    CheckConstraint("result = 'refreshed' OR (account_id IS NOT NULL AND day IS NOT NULL)", name="day"),
+    CheckConstraint("result <> 'corrected' OR (from_day <= day AND cause IS NOT NULL)", name="correction"),
 )
 
 settled_day = Table(
@@ -212,6 +221,54 @@ finding = Table(
     sqlite_with_rowid=False,
 )
 
+# What corrections posted: signed differences to the three tables above, in the same terms.
+usage_correction = Table(
+    "usage_correction",
+    metadata,
+    *_day_key(),
+    Column("app_id", BigInteger, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("item", String, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("seconds", BigInteger, nullable=False),
+    CheckConstraint("seconds <> 0", name="seconds"),
+    sqlite_with_rowid=False,
+)
+
+deduction_correction = Table(
+    "deduction_correction",
+    metadata,
+    *_day_key(),
+    Column("app_id", BigInteger, primary_key=True),
+    Column("window_start", BigInteger, primary_key=True),
+    Column("item", String, primary_key=True),
+    Column("payer_id", String, primary_key=True),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("minutes", BigInteger, nullable=False),
+    Column("package_units", BigInteger, nullable=False),
+    CheckConstraint("minutes * package_units > 0", name="sign"),
+    sqlite_with_rowid=False,
+)
+
+# `count` is 1 for a finding that came, -1 for one that went (or more of the same).
+finding_correction = Table(
+    "finding_correction",
+    metadata,
+    *_day_key(),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("id", BigInteger, primary_key=True),
+    Column("app_id", BigInteger, nullable=False),
+    Column("room_id", String, nullable=False),
+    Column("user_id", String),
+    Column("at", BigInteger, nullable=False),
+    Column("finding", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    CheckConstraint("count <> 0", name="count"),
+    sqlite_with_rowid=False,
+)
+
 charge = Table(
     "charge",
     metadata,
@@ -228,6 +285,9 @@ charge = Table(
     Column("list_price_scaled", BigInteger),
     Column("amount_scaled", BigInteger, nullable=False),
     Column("currency", String, nullable=False),
+    Column("corrects_run_id", ForeignKey("run.id")),
+    Column("posted_on", Date, nullable=False),
+    Column("cause", String),
     CheckConstraint("kind IN ('usage', 'correction')", name="kind"),
     CheckConstraint(
         "kind = 'correction' OR (seconds > 0 AND deducted_minutes >= 0 AND payable_minutes >= 0)", name="sign"
@@ -235,17 +295,26 @@ charge = Table(
     CheckConstraint("minutes = deducted_minutes + payable_minutes", name="minutes"),
     CheckConstraint("amount_scaled = payable_minutes * unit_price_scaled", name="amount"),
     CheckConstraint("unit_price_scaled >= 0", name="unit_price"),
+    CheckConstraint("(kind = 'correction') = (cause IS NOT NULL)", name="cause"),
+    CheckConstraint("posted_on >= day", name="posted_on"),
+    CheckConstraint("kind = 'correction' OR posted_on = day", name="original"),
     _settled(),
+    Index(None, "account_id", "posted_on"),
 )
 
+# `kind` is that of the charges: a correction's units are signed, and its `remaining` is what is left as now known.
 burn_down = Table(
     "burn_down",
     metadata,
     *_day_key(),
     Column("payer_id", String, primary_key=True),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("posted_on", Date, nullable=False),
     Column("package_units", BigInteger, nullable=False),
     Column("remaining", BigInteger, nullable=False),
-    CheckConstraint("package_units > 0", name="package_units"),
+    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_units > 0)", name="package_units"),
+    CheckConstraint("package_units <> 0", name="not_zero"),
     CheckConstraint("remaining >= 0", name="remaining"),
     _settled(),
 )
@@ -257,26 +326,84 @@ free_grant = Table(
     Column("account_id", ForeignKey("account.id"), primary_key=True),
     Column("month", Date, primary_key=True),
     Column("minutes", BigInteger, nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("posted_on", Date, nullable=False),
     CheckConstraint("minutes >= 0", name="minutes"),
 )
 
-# What a payer had left at the end of its last valid day.
+# What a payer had left at the end of its last valid day, and what corrections add to that or take away.
 lapse = Table(
     "lapse",
     metadata,
-    Column("account_id", String, primary_key=True),
+    *_day_key(),
     Column("payer_id", String, primary_key=True),
-    Column("day", Date, nullable=False),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("posted_on", Date, nullable=False),
     Column("package_units", BigInteger, nullable=False),
-    CheckConstraint("package_units > 0", name="package_units"),
+    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_units > 0)", name="package_units"),
+    CheckConstraint("package_units <> 0", name="not_zero"),
     _settled(),
 )
 
-# The open stays at the end of a day, as an Arrow IPC file.
+# The open stays at the end of a day, as an Arrow IPC file; a further row when a correction changed them.
 carried_state = Table(
     "carried_state",
     metadata,
     *_day_key(),
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
     Column("frame", LargeBinary, nullable=False),
     _settled(),
+)
+
+# The policies that days were billed with, whatever a later version of the program ships.
+used_policy = Table(
+    "used_policy",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("source", String, nullable=False),
+)
+
+# Every catalog that was applied, as its text: applied in this order, they are the catalog of a moment.
+catalog_change = Table(
+    "catalog_change",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),
+    Column("applied_at_ms", BigInteger, nullable=False),
+    Column("source", String, nullable=False),
+)
+
+# An unsettled day as the last refresh left it: its seconds up to `cut_at` (epoch second), from events of the ingests up
+# to `ingest_id`, and the stays that were open then. `basis` is a hash of what the day began with. Replaced by each
+# refresh, and gone when the day is settled.
+provisional_day = Table(
+    "provisional_day",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("cut_at", BigInteger, nullable=False),
+    Column("ingest_id", BigInteger, nullable=False),
+    Column("basis", String, nullable=False),
+    Column("usage", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("refreshed_at_ms", BigInteger, nullable=False),
+)
+
+# The tables whose rows are written once.
+SETTLED = (
+    run,
+    settled_day,
+    usage,
+    deduction,
+    finding,
+    usage_correction,
+    deduction_correction,
+    finding_correction,
+    charge,
+    burn_down,
+    free_grant,
+    lapse,
+    carried_state,
+    used_policy,
+    catalog_change,
 )

@@ -1,6 +1,7 @@
 """A catalog and days to settle, for the tests of the database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -10,11 +11,12 @@ from sqlalchemy import Engine
 from billing.catalog import parse_catalog
 from billing.rating.charges import Charge
 from billing.rating.deductions import Deduction
-from billing.rating.policies import builtin_policies
-from billing.storage import catalog_store
-from billing.storage.bills import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill, Run
+from billing.rating.policies import Policy, builtin_policies
+from billing.storage import bills, catalog_store
+from billing.storage.bills import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill
 from billing.storage.catalog_store import Change
-from billing.storage.database import writing
+from billing.storage.database import reading, writing
+from billing.storage.runs import Run
 
 CLASSROOM = 1400000001
 FIRST = date(2026, 3, 1)
@@ -45,7 +47,15 @@ term = "month"
 
 def apply_catalog(engine: Engine, text: str) -> list[Change]:
     with writing(engine) as conn:
-        return catalog_store.apply(conn, parse_catalog(text, "catalog.toml"))
+        new = parse_catalog(text, "catalog.toml")
+        return catalog_store.apply(conn, new, source=text, applied_at_ms=1_772_300_000_000)
+
+
+def settle(engine: Engine, bill: DayBill) -> int:
+    """Settles the bill of somebody who knows the catalog as it is."""
+    with reading(engine) as conn:
+        known = catalog_store.last_change(conn)
+    return bills.settle(engine, replace(bill, catalog_change=known))
 
 
 def run(
@@ -92,9 +102,15 @@ def day_bill(
     state: pl.DataFrame | None = None,
     free_grant: int | None = None,
     lapses: dict[str, int] | None = None,
+    policy: Policy | None = None,
 ) -> DayBill:
+    known = {policy.hash: policy for policy in builtin_policies().values()}
     return DayBill(
+        account_id=str(run.account_id),
+        day=run.day or FIRST,
         run=run,
+        policy=policy or known[str(run.policy_hash)],
+        catalog_change=0,
         currency="USD",
         usage=pl.DataFrame(usage, schema=USAGE_SCHEMA, orient="row"),
         deductions=deductions,

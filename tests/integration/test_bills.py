@@ -8,15 +8,16 @@ from decimal import Decimal
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from sqlalchemy import Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.exc import IntegrityError
 
 from billing.errors import BillingError
 from billing.rating.deductions import Deduction
 from billing.storage import bills, tables
-from billing.storage.bills import AlreadyBilled, DayBill, PackageBalance, package_balances, settle
+from billing.storage.bills import AlreadyBilled, DayBill, PackageBalance
+from billing.storage.catalog_store import load_catalog
 from billing.storage.database import reading, writing
-from tests.integration.days import ACME, CLASSROOM, FIRST, LIST_PRICES, apply_catalog, charge, day_bill, run
+from tests.integration.days import ACME, CLASSROOM, FIRST, LIST_PRICES, apply_catalog, charge, day_bill, run, settle
 
 SECOND = FIRST + timedelta(days=1)
 LOBBY = 2
@@ -66,13 +67,27 @@ def first_day() -> DayBill:
     )
 
 
+def _balances(conn: Connection, on: date | None = None) -> list[PackageBalance]:
+    return bills.package_balances(conn, load_catalog(conn), "acme", on=on)
+
+
 def _row_counts(engine: Engine) -> dict[str, int]:
     with reading(engine) as conn:
         return {name: conn.execute(select(func.count()).select_from(table)).scalar_one() for name, table in _billed()}
 
 
 def _billed() -> list[tuple[str, Table]]:
-    catalog = {"seller", "policy", "account", "account_terms", "app", "package", "contract", "contract_price"}
+    catalog = {
+        "catalog_change",
+        "seller",
+        "policy",
+        "account",
+        "account_terms",
+        "app",
+        "package",
+        "contract",
+        "contract_price",
+    }
     return [(name, table) for name, table in tables.metadata.tables.items() if name not in catalog]
 
 
@@ -209,7 +224,7 @@ def test_a_day_that_cannot_be_written_whole_is_not_written(books: Engine) -> Non
 def test_balances_start_with_what_is_bought_and_go_down_day_by_day(books: Engine) -> None:
     def balances(on: date | None = None) -> dict[str, tuple[int, int, int, int]]:
         with reading(books) as conn:
-            found = package_balances(conn, "acme", on)
+            found = _balances(conn, on)
         return {entry.id: (entry.granted, entry.deducted, entry.lapsed, entry.remaining) for entry in found}
 
     assert balances() == {"pkg-1": (25_000, 0, 0, 25_000)}
@@ -230,7 +245,7 @@ def test_balances_list_free_minutes_by_month_then_packages_by_first_day(books: E
     settle(books, day_bill(run(last_of_february), free_grant=10_000, lapses={"free-2026-02": 10_000}))
     settle(books, day_bill(run(FIRST), free_grant=500))
     with reading(books) as conn:
-        found = package_balances(conn, "acme")
+        found = _balances(conn)
     assert [entry.id for entry in found] == ["free-2026-02", "free-2026-03", "pkg-0", "pkg-1", "pkg-a"]
     assert found[0] == PackageBalance(
         id="free-2026-02",
@@ -267,4 +282,4 @@ def test_a_payer_may_be_emptied_to_the_last_unit(books: Engine) -> None:
         day_bill(run(), deductions=[Deduction(START, LOBBY, "audio", "pkg-1", 24_999, 24_999)], lapses={"pkg-1": 1}),
     )
     with reading(books) as conn:
-        assert [entry.remaining for entry in package_balances(conn, "acme")] == [0]
+        assert [entry.remaining for entry in _balances(conn)] == [0]

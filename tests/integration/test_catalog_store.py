@@ -8,10 +8,9 @@ from sqlalchemy import Engine, select
 from billing.catalog import Catalog, parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.storage import tables
-from billing.storage.bills import settle
 from billing.storage.catalog_store import Terms, apply, load_catalog, plan, terms_on
 from billing.storage.database import reading, writing
-from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run
+from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run, settle
 
 OWN_POLICY = """
 [[policy]]
@@ -63,7 +62,7 @@ def _refusal(engine: Engine, text: str) -> str:
     with pytest.raises(BillingError) as planned, reading(engine) as conn:
         plan(conn, new)
     with pytest.raises(BillingError) as applied, writing(engine) as conn:
-        apply(conn, new)
+        apply(conn, new, source=text, applied_at_ms=0)
     assert str(applied.value) == str(planned.value)
     assert _stored(engine) == before
     return str(planned.value)
@@ -245,7 +244,7 @@ def test_a_policy_is_fixed_once_a_day_was_billed_with_it(engine: Engine) -> None
     assert [change.action for change in apply_catalog(engine, cheaper)] == ["changed"]
     apply_catalog(engine, OWN_POLICY)
     policy = parse_catalog(OWN_POLICY, "catalog.toml").policies["flat"]
-    settle(engine, day_bill(run(policy_id="flat", policy_hash=policy.hash)))
+    settle(engine, day_bill(run(policy_id="flat", policy_hash=policy.hash), policy=policy))
     assert 'policy "flat": its rules cannot change, because days up to 2026-03-01 are billed' in _refusal(
         engine, cheaper
     )

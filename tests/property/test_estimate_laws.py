@@ -106,7 +106,7 @@ def billed(days: Sequence[tuple[date, list[WindowUsage]]], catalog: Catalog) -> 
             account,
             time_zone(account.timezone),
             day,
-            policy_id=account.policy,
+            policy=known_policies(catalog)[account.policy],
             free_minutes=account.free_minutes,
         )
         rated = rate_day(usage, account_day.payers(terms, terms.free_minutes, bill.used), terms.prices)
