@@ -1,20 +1,27 @@
 """The database on real SQLite and real PostgreSQL: set-up, upgrades, its lock, and what it says when it fails."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from billing.errors import BillingError, UsageError
 from billing.storage import database
+from billing.storage.bills import settled_days
 from billing.storage.database import migrating, migration_config, open_database, reading, upgrade, writing
+from billing.storage.runs import latest_runs
 from billing.storage.tables import account, app, metadata
+from tests.commands import ROOT
 
 ACME = {"id": "acme", "name": "Acme K.K.", "currency": "USD", "timezone": "Asia/Tokyo"}
 
@@ -70,6 +77,57 @@ def test_every_migration_can_be_taken_back_and_made_again(engine: Engine, databa
     with writing(engine) as conn:
         command.upgrade(migration_config(conn), "head")
         command.check(migration_config(conn))
+
+
+def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(database_url: str) -> None:
+    """A database of the first version, with a day that took 5 free minutes and let 7 units of a package lapse."""
+    with migrating(database_url) as conn:
+        command.upgrade(migration_config(conn), "0001")
+        for statement in _OLD_DAY:
+            conn.execute(text(statement))
+    upgrade(database_url)
+    with reading(open_database(database_url)) as conn:
+        assert conn.execute(text("SELECT kind, run_id, posted_on, cause, amount_scaled FROM charge")).all() == [
+            ("usage", 3, _as_stored(conn, date(2026, 3, 1)), None, 399000)
+        ]
+        for table in ("burn_down", "lapse"):
+            found = conn.execute(text(f"SELECT kind, run_id, posted_on, package_units FROM {table}")).all()  # noqa: S608
+            assert found == [("usage", 3, _as_stored(conn, date(2026, 3, 1)), 5 if table == "burn_down" else 7)]
+        assert conn.execute(text("SELECT run_id, minutes FROM free_grant")).all() == [(3, 10)]
+        assert [(run.id, run.day, run.policy_hash) for run in latest_runs(conn, 9)] == [(3, date(2026, 3, 1), "h")]
+        assert list(settled_days(conn, "acme", date.min, date.max)) == [date(2026, 3, 1)]
+    with pytest.raises(DatabaseError, match="written once"), writing(open_database(database_url)) as conn:
+        conn.execute(text("DELETE FROM charge"))
+    with migrating(database_url) as conn:
+        command.downgrade(migration_config(conn), "0001")
+        assert conn.execute(text("SELECT remaining FROM burn_down")).all() == [(5,)]
+    upgrade(database_url)
+
+
+def _as_stored(conn: Connection, day: date) -> object:
+    """A day as plain SQL shows it."""
+    return day if conn.dialect.name == "postgresql" else day.isoformat()
+
+
+_OLD_DAY = (
+    "INSERT INTO account VALUES ('acme', 'Acme', 'USD', 'Asia/Tokyo', NULL)",
+    "INSERT INTO run VALUES (3, 'nightly', 'acme', '2026-03-01', 1, 2, '0.1.0', 'p', 'h', 'x', 1, 1, '{}', 'billed',"
+    " '')",
+    "INSERT INTO settled_day VALUES ('acme', '2026-03-01', 3, 'p', 'h')",
+    "INSERT INTO charge VALUES ('acme', '2026-03-01', 1, 'hd', 'usage', 3, 60, 1, 0, 1, 399000, NULL, 399000, 'USD')",
+    "INSERT INTO burn_down VALUES ('acme', '2026-03-01', 'free-2026-03', 5, 5)",
+    "INSERT INTO free_grant VALUES ('acme', '2026-03-01', 10)",
+    "INSERT INTO lapse VALUES ('acme', 'pkg', '2026-03-01', 7)",
+)
+
+
+def test_alembic_itself_finds_no_difference(tmp_path: Path) -> None:
+    """As somebody who changes the tables runs it, in a checkout."""
+    environment = {**os.environ, "BILLING_DATABASE_URL": f"sqlite:///{tmp_path / 'billing.db'}"}
+    for line in ("upgrade head", "check", "downgrade base", "upgrade head", "check"):
+        program = [sys.executable, "-m", "alembic", *line.split()]
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_newest_migration_is_the_last_file(engine: Engine) -> None:
