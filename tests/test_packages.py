@@ -107,6 +107,15 @@ def test_what_earlier_days_took_is_no_longer_there() -> None:
     assert payers == [Payer(id="half", app=None, remaining=40, ratios=RATIOS)]
 
 
+def test_a_package_pays_to_its_last_unit() -> None:
+    """100 bought: nobody has used any, 99 are used, all are used."""
+    of = {
+        used: payers_on(date(2026, 3, 2), UTC, free=None, packages=[package()], used=used_by, ratios=RATIOS)
+        for used, used_by in ((0, {}), (99, {"pkg": 99}), (100, {"pkg": 100}))
+    }
+    assert {used: [payer.remaining for payer in payers] for used, payers in of.items()} == {0: [100], 99: [1], 100: []}
+
+
 def test_used_up_free_minutes_do_not_appear() -> None:
     assert order(free=Payer(id="free-2026-03", remaining=0, ratios=RATIOS)) == []
 

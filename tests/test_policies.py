@@ -136,6 +136,33 @@ def test_the_hash_follows_from_the_rules_not_from_how_they_are_written() -> None
     assert parse_policy(tomllib.loads(rewritten)).hash == parse_policy(own()).hash
 
 
+def test_the_hash_does_not_depend_on_the_order_of_currencies() -> None:
+    euro, dollar = {"audio": "1", "sd": "2", "hd": "3"}, {"audio": "2", "sd": "3", "hd": "4"}
+    one, other = own(prices={"EUR": euro, "USD": dollar}), own(prices={"USD": dollar, "EUR": euro})
+    assert parse_policy(one).hash == parse_policy(other).hash
+
+
+def test_the_text_of_a_policy_is_ascii_in_any_language() -> None:
+    """So that its hash does not depend on how a database or a terminal encodes it."""
+    policy = parse_policy(own() | {"name": "自社規則"})
+    assert policy_source(policy).isascii()
+    assert policy_from_source(policy_source(policy)) == policy
+
+
+def test_the_largest_figures_a_policy_may_have() -> None:
+    """Free minutes and package sizes to 10^12, a tier's area to 2^53, a ratio to 10^6; and an area from 1 pixel on."""
+    tiers = [{"item": "sd", "top_area": 1}, {"item": "hd", "top_area": 2**53}, {"item": "fhd"}]
+    items = {"audio": 1, "sd": 1, "hd": 1, "fhd": 1_000_000}
+    prices = {"EUR": dict.fromkeys(items, "1")}
+    sizes = {"EUR": {str(10**12): "1000000000"}}
+    policy = parse_policy(
+        own(tiers=tiers, ratios=items, free_minutes=10**12, prices=prices, package_prices=sizes)
+    ).versions[0]
+    assert tops(policy) == [("sd", 1), ("hd", 2**53), ("fhd", None)]
+    assert (policy.ratios["fhd"], policy.free_minutes) == (1_000_000, 10**12)
+    assert policy.package_prices["EUR"] == ((10**12, Decimal(10**9)),)
+
+
 def test_the_hash_changes_with_any_figure() -> None:
     hashes = {
         parse_policy(table).hash
@@ -173,6 +200,23 @@ def test_the_hash_changes_with_any_figure() -> None:
         (
             {"tiers": [{"item": "hd", "top_area": 9}, {"item": "sd"}]},
             "version[1].tiers: the tiers must come in the order sd, hd, fhd, 2k, 4k, each at most once",
+        ),
+        (
+            {"tiers": [{"item": "sd", "top_area": 9}, {"item": "sd"}]},
+            "version[1].tiers: the tiers must come in the order sd, hd, fhd, 2k, 4k, each at most once",
+        ),
+        (
+            {"tiers": [{"item": "sd", "top_area": 0}, {"item": "hd"}]},
+            "version[1].tiers[1].top_area: 0 is not from 1 to 9007199254740992",
+        ),
+        (
+            {"tiers": [{"item": "sd", "top_area": 2**53 + 1}, {"item": "hd"}]},
+            "version[1].tiers[1].top_area: 9007199254740993 is not from 1 to 9007199254740992",
+        ),
+        ({"free_minutes": 10**12 + 1}, "version[1].free_minutes: 1000000000001 is not from 0 to 1000000000000"),
+        (
+            {"package_prices": {"EUR": {str(10**13): "1"}}},
+            "version[1].package_prices.EUR: '10000000000000' is not a number of minutes",
         ),
         ({"tiers": [{"item": "audio"}]}, "version[1].tiers[1].item: 'audio' is none of sd, hd, fhd, 2k, 4k"),
         ({"tiers": "sd"}, "version[1].tiers: is not a list"),

@@ -43,12 +43,13 @@ def rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[li
         lambda drawn: [
             event
             for number, room in enumerate(drawn)
-            for event in _events(room, start, apps[number % len(apps)], f"r{number}")
+            for event in events_of(room, start, apps[number % len(apps)], f"r{number}")
         ]
     )
 
 
-def _events(steps: list[Any], start: int, app: int, room: str) -> list[dict[str, Any]]:
+def events_of(steps: list[Any], start: int, app: int, room: str) -> list[dict[str, Any]]:
+    """The events of one room, a step for each: gap (s), milliseconds, type, user, seq, stream, size, letter."""
     rows: list[dict[str, Any]] = []
     at = start * 1000
     for number, (gap, milliseconds, kind, user, seq, stream, size, letter) in enumerate(steps):

@@ -7,79 +7,29 @@ from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.metering import parts
-from billing.metering.meter import Metered, meter, meter_by_user
-from billing.metering.rows import STATE_SCHEMA, Hashing
-from billing.metering.tiers import TierRule
+from billing.metering.meter import meter, meter_by_user
+from billing.metering.rows import Hashing
 from tests import oracle
+from tests.metering_facts import (
+    DAY,
+    POLICIES,
+    RULES,
+    START,
+    findings_of,
+    frame,
+    nobody,
+    plain,
+    state_of,
+    usage_of,
+    users_of,
+    windows_of,
+)
 from tests.property.rooms import rooms as drawn_rooms
-
-START = 1_772_323_200  # 2026-03-01T00:00:00Z
-DAY = 86_400
-INTL = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))
-CN = TierRule(per_stream=True, tiers=(("sd", 307_200), ("hd", 921_600), ("fhd", None)))
-RULES = {1: INTL, 2: CN}
-POLICIES = {app: oracle.Policy(rule.per_stream, list(rule.tiers)) for app, rule in RULES.items()}
-EVENT_TYPES = {
-    "event_id": pl.String,
-    "app_id": pl.Int64,
-    "room_id": pl.String,
-    "user_id": pl.String,
-    "at": pl.Int64,
-    "seq": pl.Int64,
-    "type": pl.String,
-    "stream": pl.String,
-    "width": pl.Int32,
-    "height": pl.Int32,
-}
-
-
-def frame(rows: list[dict[str, Any]]) -> pl.LazyFrame:
-    return pl.DataFrame(rows, schema=EVENT_TYPES).lazy()
-
-
-def nobody() -> pl.DataFrame:
-    return pl.DataFrame(schema=STATE_SCHEMA)
-
-
-def usage_of(metered: Metered) -> Counter[tuple[Any, ...]]:
-    return Counter({row[:4]: row[4] for row in metered.usage.iter_rows()})
-
-
-def windows_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
-    windows: Counter[tuple[Any, ...]] = Counter()
-    for (app, _, _, window, item, reason), seconds in slow.seconds.items():
-        windows[app, window, item, reason] += seconds
-    return windows
-
-
-def users_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
-    users: Counter[tuple[Any, ...]] = Counter()
-    for (app, room, user, _, item, reason), seconds in slow.seconds.items():
-        users[app, room, user, item, reason] += seconds
-    return users
-
-
-def state_of(metered: Metered) -> dict[tuple[Any, ...], oracle.Stay]:
-    return {
-        (row["app_id"], row["room_id"], row["user_id"]): oracle.Stay(
-            row["last_event"], row["wait_ends"], {s["stream"]: (s["width"], s["height"]) for s in row["streams"]}
-        )
-        for row in metered.state.iter_rows(named=True)
-    }
-
-
-def plain(state: dict[tuple[int, str, str], oracle.Stay]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    return {who: (stay.last_event, stay.wait_ends, sorted(stay.streams.items())) for who, stay in state.items()}
-
-
-def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:
-    return Counter(row[:5] for row in metered.findings.iter_rows())
 
 
 @settings(max_examples=settings().max_examples * 2)

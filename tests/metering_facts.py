@@ -1,0 +1,111 @@
+"""What tests of metering have in common: two apps with their rules, events as frames, and results as counters that
+compare with those of the obvious meter."""
+
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from billing.metering.meter import Metered, meter
+from billing.metering.rows import STATE_SCHEMA
+from billing.metering.tiers import TierRule
+from tests import oracle
+
+Row = dict[str, Any]
+
+START = 1_772_323_200  # 2026-03-01T00:00:00Z
+DAY = 86_400
+INTL = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))
+CN = TierRule(per_stream=True, tiers=(("sd", 307_200), ("hd", 921_600), ("fhd", None)))
+RULES = {1: INTL, 2: CN}
+POLICIES = {app: oracle.Policy(rule.per_stream, list(rule.tiers)) for app, rule in RULES.items()}
+EVENT_TYPES = {
+    "event_id": pl.String,
+    "app_id": pl.Int64,
+    "room_id": pl.String,
+    "user_id": pl.String,
+    "at": pl.Int64,
+    "seq": pl.Int64,
+    "type": pl.String,
+    "stream": pl.String,
+    "width": pl.Int32,
+    "height": pl.Int32,
+}
+
+
+def frame(rows: list[dict[str, Any]]) -> pl.LazyFrame:
+    return pl.DataFrame(rows, schema=EVENT_TYPES).lazy()
+
+
+def nobody() -> pl.DataFrame:
+    return pl.DataFrame(schema=STATE_SCHEMA)
+
+
+def usage_of(metered: Metered) -> Counter[tuple[Any, ...]]:
+    return Counter({row[:4]: row[4] for row in metered.usage.iter_rows()})
+
+
+def windows_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
+    windows: Counter[tuple[Any, ...]] = Counter()
+    for (app, _, _, window, item, reason), seconds in slow.seconds.items():
+        windows[app, window, item, reason] += seconds
+    return windows
+
+
+def users_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
+    users: Counter[tuple[Any, ...]] = Counter()
+    for (app, room, user, _, item, reason), seconds in slow.seconds.items():
+        users[app, room, user, item, reason] += seconds
+    return users
+
+
+def state_of(metered: Metered) -> dict[tuple[Any, ...], oracle.Stay]:
+    return {
+        (row["app_id"], row["room_id"], row["user_id"]): oracle.Stay(
+            row["last_event"], row["wait_ends"], {s["stream"]: (s["width"], s["height"]) for s in row["streams"]}
+        )
+        for row in metered.state.iter_rows(named=True)
+    }
+
+
+def plain(state: dict[tuple[int, str, str], oracle.Stay]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    return {who: (stay.last_event, stay.wait_ends, sorted(stay.streams.items())) for who, stay in state.items()}
+
+
+def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:
+    return Counter(row[:5] for row in metered.findings.iter_rows())
+
+
+def seen(*lines: str, app: int = 1) -> list[Row]:
+    """Events, a line for each: second of the day, room, user (`-` in a dismiss), type, and of a video event the stream
+    and the size (`640x480`). Their ids ascend."""
+    rows = []
+    for number, line in enumerate(lines):
+        second, room, user, kind, stream, size, *_ = [*line.split(), None, None]
+        width, height = map(int, size.split("x")) if size else (None, None)
+        rows.append(
+            {
+                "event_id": f"{number:03}",
+                "app_id": app,
+                "room_id": room,
+                "user_id": None if user == "-" else user,
+                "at": round((START + float(second)) * 1000),
+                "seq": 0,
+                "type": kind,
+                "stream": stream,
+                "width": width,
+                "height": height,
+            }
+        )
+    return rows
+
+
+def metered(rows: list[Row], seconds: int = DAY) -> Metered:
+    """The first seconds of the day with these events and nobody carried in."""
+    return meter(frame(rows), nobody(), START, START + seconds, RULES)
+
+
+def said(result: Metered) -> list[tuple[Any, ...]]:
+    """Findings: second of the day, room, user, finding, detail."""
+    columns = ("at", "room_id", "user_id", "finding", "detail")
+    return [(at // 1000 - START, *rest) for at, *rest in result.findings.select(columns).iter_rows()]

@@ -1,0 +1,89 @@
+"""Findings: what is said of accepted events that changed nothing or had to be interpreted."""
+
+import pytest
+
+from billing.metering.meter import meter
+from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
+
+OUTSIDE = "ignored: the user was not in the room, or in the wait after a disconnect"
+
+
+def rooms_of_ann(*lines: str) -> list[tuple[int, str, str]]:
+    """Second, room and detail of the `concurrent_rooms` in these events."""
+    found = said(metered(seen(*lines)))
+    return [(at, room, detail) for at, room, _, finding, detail in found if finding == "concurrent_rooms"]
+
+
+def test_a_finding_says_what_was_done_with_the_event() -> None:
+    result = metered(seen("5 r ann exit", "10 r ann enter", "20 r ann enter", "30.5 r ann disconnect", "31 r ann exit"))
+    assert said(result) == [
+        (5, "r", "ann", "outside_stay", OUTSIDE),
+        (20, "r", "ann", "reentered", "already in the room: the stay went on, what was received was cleared"),
+    ]
+
+
+def test_a_finding_has_the_millisecond_of_its_event_and_a_stale_stay_that_of_its_end() -> None:
+    """Silent since 10.5 s: stale 24 hours after second 10."""
+    result = metered(seen("0.25 r ann exit", "10.5 r ann enter"), seconds=DAY + 60)
+    assert result.findings["at"].to_list() == [START * 1000 + 250, (START + DAY + 10) * 1000]
+    assert said(result)[1] == (DAY + 10, "r", "ann", "stale_stay", "no event for 24 hours: the stay ended here")
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_rooms_entered_in_one_second_the_later_id_is_the_finding(turn: int) -> None:
+    """Whichever is first among the events."""
+    assert rooms_of_ann(*["10 a ann enter", "10 b ann enter"][::turn]) == [(10, "b", "also in room a")]
+
+
+def test_the_room_that_was_entered_later_is_the_finding() -> None:
+    assert rooms_of_ann("10 z ann enter", "20 a ann enter") == [(20, "a", "also in room z")]
+
+
+def test_of_several_other_rooms_the_first_id_is_named() -> None:
+    assert rooms_of_ann("10 c ann enter", "20 a ann enter", "30 b ann enter") == [
+        (20, "a", "also in room c"),
+        (30, "b", "also in room a"),
+    ]
+
+
+def test_to_leave_one_room_and_enter_another_in_one_second_is_no_finding() -> None:
+    assert rooms_of_ann("10 a ann enter", "20 a ann exit", "20 b ann enter") == []
+
+
+def test_a_room_that_was_just_left_is_not_the_one_that_is_named() -> None:
+    assert rooms_of_ann("5 c ann enter", "10 a ann enter", "20 a ann exit", "20 b ann enter") == [
+        (10, "a", "also in room c"),
+        (20, "b", "also in room c"),
+    ]
+
+
+def test_a_stay_of_no_second_is_no_finding_and_no_reason_for_one() -> None:
+    """Entered and left in one second, before and after another room is entered."""
+    assert rooms_of_ann("10 a ann enter", "20 b ann enter", "20.5 b ann exit") == []
+    assert rooms_of_ann("10 b ann enter", "10.5 b ann exit", "10.6 a ann enter") == []
+
+
+def test_a_user_of_one_name_in_two_apps_is_two_users() -> None:
+    assert said(metered([*seen("10 a ann enter"), *seen("20 b ann enter", app=2)])) == []
+
+
+def test_two_users_in_two_rooms_are_no_finding() -> None:
+    """Whoever of them comes first, and also in one second."""
+    for second in (10, 20):
+        assert rooms_of_ann("10 a ann enter", f"{second} b bob enter", f"{second} c cid enter") == []
+
+
+def test_a_long_stay_behind_a_short_one_is_still_known() -> None:
+    """In a all day, in b for ten seconds: c, an hour later, overlaps with a."""
+    assert rooms_of_ann("10 a ann enter", "20 b ann enter", "30 b ann exit", "3600 c ann enter") == [
+        (20, "b", "also in room a"),
+        (3600, "c", "also in room a"),
+    ]
+
+
+def test_a_stay_that_was_carried_in_is_a_reason_for_a_finding_and_not_one_itself() -> None:
+    """In a and b since yesterday; c is entered with the first second of the day."""
+    first = metered(seen("10 a ann enter", "20 b ann enter"), seconds=300)
+    assert len(said(first)) == 1
+    later = meter(frame(seen("300 c ann enter")), first.state, START + 300, START + 600, RULES)
+    assert [(at, room, detail) for at, room, _, _, detail in said(later)] == [(300, "c", "also in room a")]

@@ -1,0 +1,37 @@
+"""The values of metering and rating: what a bill was computed from stays as it was."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import billing.metering
+import billing.rating
+
+VALUES = [
+    value
+    for package in (billing.metering, billing.rating)
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    for _, value in inspect.getmembers(importlib.import_module(found.name), dataclasses.is_dataclass)
+    if value.__module__ == found.name
+]
+# Of one or two fields, or returned and taken apart in their order.
+IN_ORDER = {"Field", "Hashing", "Metered", "Rows", "Share", "TierRule"}
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
+def test_a_value_cannot_be_changed_nor_given_what_it_does_not_have(value: type) -> None:
+    """Frozen, so that it may be shared and kept; slotted, so that a slip in a name is an error."""
+    one = object.__new__(value)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(one, dataclasses.fields(value)[0].name, 1)
+    assert not hasattr(one, "__dict__")
+
+
+@pytest.mark.parametrize("value", [each for each in VALUES if each.__name__ not in IN_ORDER], ids=lambda v: v.__name__)
+def test_the_fields_of_a_value_are_given_by_name(value: type) -> None:
+    """Two numbers of minutes cannot change places."""
+    kinds = {parameter.kind for parameter in inspect.signature(value).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
