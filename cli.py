@@ -486,7 +486,7 @@ def rebill(home: "Home", account: str, first: date, reason: str, dry_run: bool, 
 
     done = run_rebill(home, _engine(home), account, first, reason=reason, dry_run=dry_run)
     lines = books.correction_lines(done.lines, done.deducted_by, run=done.run)
-    _print_charges(lines, output_format, empty="nothing is different")
+    _print_charges(lines, output_format, empty="")
     _say(f"nothing was posted (--dry-run): {done.summary}" if dry_run else f"run {done.run}: {done.summary}")
 
 

@@ -23,7 +23,7 @@ from billing.storage.catalog_store import last_change, load_catalog, terms_on
 from billing.storage.database import Connection
 from billing.storage.event_log import EventLog
 from billing.storage.home import Home
-from billing.storage.runs import Run
+from billing.storage.runs import Run, read_through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +92,17 @@ class Task:
 
 
 def cutoff_now(conn: Connection, home: Home) -> Cutoff:
-    """What is known at this moment."""
+    """What is known at this moment. A `BillingError` when the books rest on events that the log does not have."""
     log = EventLog(directory=home.events)
+    ingest_id, read = log.last_ingest_id(), max(read_through(conn).values(), default=0)
+    if read > ingest_id:
+        raise BillingError(
+            f"the books rest on {read} ingests, but the event log in {home.events} has {ingest_id}: restore the log from "
+            "the same backup as the database"
+        )
     return Cutoff(
         log=log,
-        ingest_id=log.last_ingest_id(),
+        ingest_id=ingest_id,
         log_version=log.version(),
         catalog=load_catalog(conn),
         catalog_change=last_change(conn),

@@ -112,13 +112,11 @@ class Replay:
     def summary(self) -> str:
         """What it comes to, in a few words."""
         if not self.found:
-            return f"nothing different from {self.first} on"
+            return f"nothing different from {self.first}"
         with localcontext(EXACT):
             amount = sum((line.charge.amount for line in self.lines()), Decimal(0))
         currency = next((line.currency for line in self.lines()), "")
-        return (
-            f"{len(self.lines()):,} correction lines from {self.first} on, {amount.normalize():+f} {currency}".strip()
-        )
+        return f"{len(self.lines()):,} lines from {self.first}, {amount.normalize():+f} {currency}".strip()
 
 
 class LateDays(NamedTuple):
