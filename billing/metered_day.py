@@ -97,8 +97,8 @@ def cutoff_now(conn: Connection, home: Home) -> Cutoff:
     ingest_id, read = log.last_ingest_id(), max(read_through(conn).values(), default=0)
     if read > ingest_id:
         raise BillingError(
-            f"the books rest on {read} ingests, but the event log in {home.events} has {ingest_id}: restore the log from "
-            "the same backup as the database"
+            f"the books rest on {read} ingests, but the event log in {home.events} has {ingest_id}: restore the log "
+            "from the same backup as the database"
         )
     return Cutoff(
         log=log,
