@@ -2,17 +2,20 @@
 
 5-minute seconds = daily seconds = invoice seconds = seconds by reason; daily seconds / 60, rounded up day by day,
 = invoice minutes = deducted + payable; what the windows deduct = what the packages gave; payable minutes x unit price
-= amounts, and amounts + rounding = total. A check passes when its sides differ by less than a millionth, so that a
-spreadsheet's binary fractions do not matter.
+= amounts, and amounts + rounding = total. Of the corrections, seconds = those by window, deducted minutes = those by
+package, and all numbers = those of the invoice's lines of that kind. A check passes when its sides differ by less than
+a millionth, so that a spreadsheet's binary fractions do not matter.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from itertools import islice, product
+from functools import partial
+from itertools import chain, islice, product
 
-from billing.invoicing.columns import KEYS, MakeTable, keys
+from billing.invoicing.columns import CORRECTION, KEYS, QUANTITIES, USAGE, MakeTable, keys, quantities
+from billing.invoicing.corrections import CorrectionTables
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.table import Cell, Column, Formula, Kind, Role, Row, Table, Value
 from billing.money import EXACT, minor_digits
@@ -23,6 +26,7 @@ VERDICT_CELL = "'Checks'!$C$2"
 _TOLERANCE = Decimal("0.000001")
 # The cells of a check's app and of its item or package; `#` stands for the check's own row.
 _APP, _SUBJECT = "$C#", "$D#"
+_QUANTITIES = [column.header for column in QUANTITIES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,12 @@ class Tables:
     deductions: Table
     packages: Table
     reasons: Table
+    # None where nothing was corrected.
+    corrections: CorrectionTables | None
+
+    def lines_of(self, kind: str) -> dict[str, str]:
+        """The condition for the invoice's lines of a kind, which only corrections tell apart."""
+        return {"Kind": f'"{kind}"'} if self.corrections else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +88,10 @@ def make_checks(invoice: Invoice, tables: Tables) -> list[Check]:
     return [
         *_usage_checks(invoice, tables),
         *_day_checks(invoice, tables),
+        *(_correction_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
         *_package_checks(invoice, tables),
         *_amount_checks(invoice, tables),
+        *(_correction_amount_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
         *_total_checks(invoice, tables.lines),
     ]
 
@@ -102,8 +114,9 @@ def _measure(name: str, formula: Callable[[str], str], results: Iterable[tuple[i
 
 def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     """Seconds and minutes of each app and item on the sheets that show them."""
-    facts, lines = invoice.facts, invoice.lines
+    facts, lines = invoice.facts, [line for line in invoice.lines if not line.is_correction]
     in_app, of_item = {"App": _APP}, {"App": _APP, "Item": _SUBJECT}
+    of_line = of_item | tables.lines_of(USAGE)
     window_seconds = _measure(
         "5-minute seconds",
         lambda item: tables.windows.sum_where(item, in_app),
@@ -116,7 +129,7 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     )
     line_seconds = _measure(
         "invoice seconds",
-        lambda _: tables.lines.sum_where("Seconds", of_item),
+        lambda _: tables.lines.sum_where("Seconds", of_line),
         ((line.app_id, line.item, line.seconds) for line in lines),
     )
     reason_seconds = _measure(
@@ -131,17 +144,17 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     )
     line_minutes = _measure(
         "invoice minutes",
-        lambda _: tables.lines.sum_where("Minutes", of_item),
+        lambda _: tables.lines.sum_where("Minutes", of_line),
         ((line.app_id, line.item, line.minutes) for line in lines),
     )
     paid_minutes = _measure(
         "deducted + payable minutes",
-        lambda _: f"{tables.lines.sum_where('Deducted', of_item)}+{tables.lines.sum_where('Payable', of_item)}",
+        lambda _: f"{tables.lines.sum_where('Deducted', of_line)}+{tables.lines.sum_where('Payable', of_line)}",
         ((line.app_id, line.item, line.deducted_minutes + line.payable_minutes) for line in lines),
     )
     deducted_minutes = _measure(
         "invoice deducted minutes",
-        lambda _: tables.lines.sum_where("Deducted", of_item),
+        lambda _: tables.lines.sum_where("Deducted", of_line),
         ((line.app_id, line.item, line.deducted_minutes) for line in lines),
     )
     window_deductions = _measure(
@@ -157,9 +170,14 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
         (paid_minutes, line_minutes),
         (window_deductions, deducted_minutes),
     )
+    yield from _equal(invoice, pairs)
+
+
+def _equal(invoice: Invoice, pairs: Sequence[tuple[_Measure, _Measure]]) -> Iterator[Check]:
+    """Each pair of measures for each app and item that either of them has."""
     used = set().union(*(measure.results for pair in pairs for measure in pair))
     for left, right in pairs:
-        for app_id, item in product(sorted(facts.apps), invoice.items):
+        for app_id, item in product(sorted(invoice.facts.apps), invoice.items):
             if (app_id, item) in used:
                 yield Check(
                     what=f"{left.name} = {right.name}",
@@ -181,24 +199,80 @@ def _day_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
                 sum(charge.minutes for charge in invoice.facts.charges if charge.item == item),
             ),
             right=Formula(
-                tables.lines.sum_where("Minutes", {"Item": _SUBJECT}),
-                sum(line.minutes for line in invoice.lines if line.item == item),
+                tables.lines.sum_where("Minutes", {"Item": _SUBJECT} | tables.lines_of(USAGE)),
+                sum(line.minutes for line in invoice.lines if line.item == item and not line.is_correction),
             ),
         )
+
+
+def _correction_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
+    """Seconds and minutes of the corrections of each app and item on the sheets that show them."""
+    facts = invoice.facts
+    of_item = {"App": _APP, "Item": _SUBJECT}
+    of_line = of_item | {"Kind": f'"{CORRECTION}"'}
+    stated = {
+        header: _measure(
+            f"{header.lower()} of the corrections",
+            partial(_sum_where, tables.lines, header, of_item),
+            ((row.app_id, row.item, quantities(row)[place]) for row in facts.corrections),
+        )
+        for place, header in enumerate(_QUANTITIES)
+    }
+    invoiced = {
+        header: _measure(
+            f"{header.lower()} of the invoice's corrections",
+            partial(_sum_where, lines, header, of_line),
+            ((line.app_id, line.item, quantities(line)[place]) for line in invoice.lines if line.is_correction),
+        )
+        for place, header in enumerate(_QUANTITIES)
+    }
+    window_seconds = _measure(
+        "seconds of the corrections by window",
+        partial(_sum_where, tables.by_window, "Seconds", of_item),
+        ((row.app_id, row.item, row.seconds) for row in facts.correction_windows),
+    )
+    package_minutes = _measure(
+        "minutes of the corrections by package",
+        partial(_sum_where, tables.by_package, "Minutes", of_item),
+        ((row.app_id, row.item, deduction.minutes) for row in facts.corrections for deduction in row.deducted),
+    )
+    paid_minutes = _measure(
+        "deducted + payable of the corrections",
+        lambda _: f"{tables.lines.sum_where('Deducted', of_item)}+{tables.lines.sum_where('Payable', of_item)}",
+        ((row.app_id, row.item, row.deducted_minutes + row.payable_minutes) for row in facts.corrections),
+    )
+    yield from _equal(
+        invoice,
+        [
+            (window_seconds, stated["Seconds"]),
+            (package_minutes, stated["Deducted"]),
+            (paid_minutes, stated["Minutes"]),
+            *((stated[header], invoiced[header]) for header in _QUANTITIES),
+        ],
+    )
+
+
+def _sum_where(table: Table, header: str, cells: Mapping[str, str], _: str) -> str:
+    return table.sum_where(header, cells)
 
 
 def _package_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     """What the windows took is what the packages gave, package by package and in all."""
     facts, packages = invoice.facts, tables.packages
+    given, and_corrections = [tables.deductions], ""
+    if tables.corrections:
+        given, and_corrections = [tables.deductions, tables.corrections.by_package], " and corrections"
     units: Counter[str] = Counter()
     for deduction in facts.deductions:
         units[deduction.payer_id] += deduction.package_units
+    for corrected in chain.from_iterable(row.deducted for row in facts.corrections):
+        units[corrected.payer_id] += corrected.package_units
     for package in facts.packages:
         yield Check(
-            what="package minutes of the deductions = deducted this month",
+            what=f"package minutes of the deductions{and_corrections} = deducted this month",
             app_id=package.app_id,
             subject=package.id,
-            left=Formula(_of_package(tables.deductions, "Package minutes"), units[package.id]),
+            left=Formula("+".join(_of_package(table, "Package minutes") for table in given), units[package.id]),
             right=Formula(_of_package(packages, "Deducted this month"), package.deducted_this_month),
         )
     for package in facts.packages:
@@ -213,8 +287,8 @@ def _package_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
             right=Formula(_of_package(packages, "Granted"), package.granted),
         )
     yield Check(
-        what="package minutes of all deductions = of all packages",
-        left=Formula(tables.deductions.sum("Package minutes"), units.total()),
+        what=f"package minutes of all deductions{and_corrections} = of all packages",
+        left=Formula("+".join(table.sum("Package minutes") for table in given), units.total()),
         right=Formula(
             packages.sum("Deducted this month"), sum(package.deducted_this_month for package in facts.packages)
         ),
@@ -241,6 +315,35 @@ def _amount_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
                 tables.lines.sum_of(f"({{0}}={_APP})*{{1}}*{{2}}", "App", "Payable", "Unit price per minute"), priced
             ),
             right=Formula(tables.lines.sum_where("Amount", {"App": _APP}), amount),
+            kind=Kind.AMOUNT,
+        )
+
+
+def _correction_amount_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
+    """Unit prices and amounts of the corrections of each app, and their amounts on the invoice."""
+    for app_id in sorted({row.app_id for row in invoice.facts.corrections}):
+        rows = [row for row in invoice.facts.corrections if row.app_id == app_id]
+        with localcontext(EXACT):
+            priced = sum((row.payable_minutes * row.unit_price for row in rows), Decimal(0))
+            amount = sum((row.amount for row in rows), Decimal(0))
+            invoiced = sum(
+                (line.amount for line in invoice.lines if line.is_correction and line.app_id == app_id), Decimal(0)
+            )
+        stated = Formula(tables.lines.sum_where("Amount", {"App": _APP}), amount)
+        yield Check(
+            what="payable minutes x unit price = amounts of the corrections",
+            app_id=app_id,
+            left=Formula(
+                tables.lines.sum_of(f"({{0}}={_APP})*{{1}}*{{2}}", "App", "Payable", "Unit price per minute"), priced
+            ),
+            right=stated,
+            kind=Kind.AMOUNT,
+        )
+        yield Check(
+            what="amounts of the corrections = of the invoice's corrections",
+            app_id=app_id,
+            left=stated,
+            right=Formula(lines.sum_where("Amount", {"App": _APP, "Kind": f'"{CORRECTION}"'}), invoiced),
             kind=Kind.AMOUNT,
         )
 

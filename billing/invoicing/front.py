@@ -5,45 +5,61 @@ from dataclasses import replace
 from decimal import Decimal
 
 from billing.invoicing.checks import PASS
-from billing.invoicing.columns import ITEM, KEYS, MakeTable, keys, zone_of
+from billing.invoicing.columns import (
+    AMOUNT,
+    CORRECTION,
+    ITEM,
+    KEYS,
+    KIND,
+    LIST_PRICE,
+    QUANTITIES,
+    UNIT_PRICE,
+    USAGE,
+    MakeTable,
+    keys,
+    list_price,
+    quantities,
+    quantity_totals,
+    zone_of,
+)
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.table import Cell, Column, Formula, Kind, Role, Row, Sheet, Table, Value
 from billing.money import minor_digits
 from billing.periods import day_start, local_iso, month_days, next_month
 
+_CORRECTION_NOTE = "Corrections change days that were billed before: sheet Corrections has each, and why."
+
 
 def line_table(invoice: Invoice, make: MakeTable) -> Table:
-    """The lines of the invoice under its head."""
+    """The lines of the invoice under its head; with a column that names the kind if anything was corrected."""
+    kind_column = (KIND,) if invoice.has_corrections else ()
     columns = (
         *KEYS,
         Column(header="App name", width=20),
+        *kind_column,
         ITEM,
         Column(header="First day", width=11, kind=Kind.DAY),
         Column(header="Last day", width=11, kind=Kind.DAY),
-        Column(header="Seconds", width=13, kind=Kind.COUNT),
-        Column(header="Minutes", width=11, kind=Kind.COUNT),
-        Column(header="Deducted", width=11, kind=Kind.COUNT),
-        Column(header="Payable", width=11, kind=Kind.COUNT),
-        Column(header="List price per 1,000", width=11, kind=Kind.PRICE),
-        Column(header="Unit price per minute", width=12, kind=Kind.PRICE),
+        *QUANTITIES,
+        LIST_PRICE,
+        UNIT_PRICE,
         Column(header="List amount", width=15, kind=Kind.AMOUNT),
         Column(header="Contract discount", width=14, kind=Kind.AMOUNT),
-        Column(header="Amount", width=15, kind=Kind.AMOUNT),
+        AMOUNT,
     )
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for line in invoice.lines[start:stop]:
+            kind = CORRECTION if line.is_correction else USAGE
             yield (
                 *keys(invoice, line.app_id),
                 invoice.facts.apps[line.app_id],
+                *(kind for _ in kind_column),
                 line.item,
                 line.first_day,
                 line.last_day,
-                line.seconds,
-                line.minutes,
-                line.deducted_minutes,
-                line.payable_minutes,
-                "contract" if line.list_price is None else line.list_price,
+                *quantities(line),
+                list_price(line),
                 line.unit_price,
                 line.list_amount,
                 line.discount,
@@ -55,13 +71,10 @@ def line_table(invoice: Invoice, make: MakeTable) -> Table:
         columns=columns,
         count=len(invoice.lines),
         rows=rows,
-        head=_head(invoice, PASS),
+        head=_head(invoice, PASS, len(columns)),
         detail=False,
         totals={
-            "Seconds": sum(line.seconds for line in invoice.lines),
-            "Minutes": sum(line.minutes for line in invoice.lines),
-            "Deducted": sum(line.deducted_minutes for line in invoice.lines),
-            "Payable": sum(line.payable_minutes for line in invoice.lines),
+            **quantity_totals(invoice.lines),
             "List amount": invoice.list_amount,
             "Contract discount": invoice.discount,
             "Amount": invoice.subtotal,
@@ -71,11 +84,14 @@ def line_table(invoice: Invoice, make: MakeTable) -> Table:
 
 def front_sheets(invoice: Invoice, lines: Table, verdict: Value) -> Iterator[Sheet]:
     """The sheet of the line table, with the verdict of the checks on top and the total below."""
-    return replace(lines, head=_head(invoice, verdict)).sheets(foot=_foot(invoice, lines))
+    return replace(lines, head=_head(invoice, verdict, len(lines.columns))).sheets(foot=_foot(invoice, lines))
 
 
-def _head(invoice: Invoice, result: Value) -> tuple[Row, ...]:
-    """Title, parties, period and terms: labels in column A, their text from column C on; the verdict at the right."""
+def _head(invoice: Invoice, result: Value, width: int) -> tuple[Row, ...]:
+    """Title, parties, period and terms: labels in column A, their text from column C on; the verdict at the right.
+
+    `width` is the number of columns of the sheet.
+    """
     facts = invoice.facts
     terms = [
         ("Account", facts.account.id),
@@ -89,7 +105,7 @@ def _head(invoice: Invoice, result: Value) -> tuple[Row, ...]:
     title = Cell(f"Invoice {facts.month:%Y-%m}, draft", role=Role.TITLE)
     checks = (Cell("Checks", role=Role.LABEL), Cell(result, Kind.RESULT))
     return (
-        (title, *(None,) * 13, *checks),
+        (title, *(None,) * (width - 3), *checks),
         (Cell(_status(invoice), role=Role.NOTE),),
         (),
         *(_party("From", facts.seller.name, facts.seller.address) if facts.seller else ()),
@@ -132,7 +148,7 @@ def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
         lines.total_row("Subtotal"),
         (f"Rounding of the total, half up to {unit:f} {currency}", *blank, Cell(invoice.rounding, Kind.AMOUNT)),
         (
-            Cell(f"Total {currency}", role=Role.GRAND),
+            Cell(f"Total {currency}{', a credit' if invoice.total < 0 else ''}", role=Role.GRAND),
             *(Cell(None, role=Role.GRAND) for _ in blank),
             Cell(total, Kind.MONEY, Role.GRAND),
         ),
@@ -145,4 +161,5 @@ def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
             ),
         ),
         (Cell("Amount = payable x unit price, exact; only the total is rounded.", role=Role.NOTE),),
+        *((Cell(_CORRECTION_NOTE, role=Role.NOTE),) for _ in range(invoice.has_corrections)),
     )

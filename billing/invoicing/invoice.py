@@ -60,7 +60,7 @@ class DayCharge:
         _check_charge(self)
 
 
-def _check_charge(charge: "DayCharge | Correction") -> None:
+def _check_charge(charge: "Charge") -> None:
     if charge.minutes != charge.deducted_minutes + charge.payable_minutes:
         raise ValueError(f"{charge} has minutes that neither a package nor the customer pays")
     with localcontext(EXACT):
@@ -140,6 +140,9 @@ class Correction:
             raise ValueError(f"{self} has deducted minutes that are not those of its payers")
         if any(deduction.minutes == deduction.package_units == 0 for deduction in self.deducted):
             raise ValueError(f"{self} names a payer for which nothing has changed")
+
+
+Charge = DayCharge | Correction
 
 
 class CorrectionWindow(NamedTuple):
@@ -227,9 +230,11 @@ class Facts:
 class Line:
     """One app, item and unit price: `amount` = payable minutes x unit price = `list_amount` + `discount`.
 
-    `list_price` (per 1,000 minutes) is None where the contract sets a price of its own, or where several held.
+    `list_price` (per 1,000 minutes) is None where the contract sets a price of its own, or where several held. The days
+    of a correction are those corrected; its numbers are signed, and all 0 where only who pays has changed.
     """
 
+    is_correction: bool
     app_id: int
     item: str
     first_day: date
@@ -250,7 +255,7 @@ class Invoice:
     """A draft invoice; `subtotal` + `rounding` = `total`, `list_amount` + `discount` = `subtotal`."""
 
     facts: Facts
-    # The items of the policies and whatever else was used, in the order of `Facts.item_order`.
+    # The items of the policies and whatever else was used or corrected, in the order of `Facts.item_order`.
     items: tuple[str, ...]
     lines: tuple[Line, ...]
     list_amount: Decimal
@@ -269,6 +274,11 @@ class Invoice:
         """Whether the month's last day is settled."""
         return self.billed_through == month_days(self.facts.month)[-1]
 
+    @property
+    def has_corrections(self) -> bool:
+        """Whether anything was corrected in the month, be it only in which window seconds were used."""
+        return bool(self.facts.corrections or self.facts.correction_windows)
+
 
 def make_invoice(facts: Facts) -> Invoice:
     """The invoice that the stored facts of a month add up to."""
@@ -276,7 +286,8 @@ def make_invoice(facts: Facts) -> Invoice:
     with localcontext(EXACT):
         list_amount = sum((line.list_amount for line in lines), Decimal(0))
         subtotal = sum((line.amount for line in lines), Decimal(0))
-        total = round_to_minor_unit(subtotal, facts.account.currency)
+        # Plus 0 takes the sign from a credit that rounds to nothing.
+        total = round_to_minor_unit(subtotal, facts.account.currency) + 0
         return Invoice(
             facts=facts,
             items=_items(facts),
@@ -292,26 +303,35 @@ def make_invoice(facts: Facts) -> Invoice:
 def _items(facts: Facts) -> tuple[str, ...]:
     shown = {price.item for policy in facts.policies for price in policy.items}
     shown |= {charge.item for charge in facts.charges} | {window.item for window in facts.windows}
+    shown |= {correction.item for correction in facts.corrections} | {row.item for row in facts.correction_windows}
     return tuple(item for item in facts.item_order if item in shown)
 
 
 def _lines(facts: Facts) -> tuple[Line, ...]:
     order = {item: place for place, item in enumerate(facts.item_order)}
-    groups: dict[tuple[int, int, Decimal], list[DayCharge]] = {}
-    for charge in sorted(facts.charges, key=lambda charge: charge.day):
-        groups.setdefault((charge.app_id, order[charge.item], charge.unit_price), []).append(charge)
+    groups: dict[tuple[bool, int, int, Decimal], list[Charge]] = {}
+    charges: list[Charge] = [*facts.charges, *facts.corrections]
+    for charge in sorted(charges, key=lambda charge: charge.day):
+        key = isinstance(charge, Correction), charge.app_id, order[charge.item], charge.unit_price
+        groups.setdefault(key, []).append(charge)
     # Within an item in the order of first use, so that a price change reads from old to new.
-    return tuple(sorted(map(_line, groups.values()), key=lambda line: (line.app_id, order[line.item], line.first_day)))
+    return tuple(
+        sorted(
+            map(_line, groups.values()),
+            key=lambda line: (line.is_correction, line.app_id, order[line.item], line.first_day, line.unit_price),
+        )
+    )
 
 
-def _line(charges: Sequence[DayCharge]) -> Line:
-    """The line of charges that share app, item and unit price and are in the order of their days."""
+def _line(charges: Sequence[Charge]) -> Line:
+    """The line of charges that share kind, app, item and unit price and are in the order of their days."""
     first = charges[0]
     with localcontext(EXACT):
         amount = sum((charge.amount for charge in charges), Decimal(0))
         list_amount = sum(map(_list_amount, charges), Decimal(0))
         discount = amount - list_amount
     return Line(
+        is_correction=isinstance(first, Correction),
         app_id=first.app_id,
         item=first.item,
         first_day=first.day,
@@ -328,7 +348,7 @@ def _line(charges: Sequence[DayCharge]) -> Line:
     )
 
 
-def _list_amount(charge: DayCharge) -> Decimal:
+def _list_amount(charge: Charge) -> Decimal:
     """What the charge would be at the list price; a price of the contract's own has none to be compared with."""
     return charge.amount if charge.list_price is None else charge.payable_minutes * charge.list_price.scaleb(-3)
 

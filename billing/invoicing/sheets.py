@@ -3,6 +3,9 @@
 Every row of a table carries account, month and app, so that it can be matched to the invoice. Usage is in seconds, one
 column for each item; a zero is shown as a dash. Instants are RFC 3339 text with the account's offset, because a
 spreadsheet's own times have no offset and one hour of the day on which clocks go back exists twice; days are dates.
+
+The sheets of usage show what the days were billed with at first; what was corrected is on sheets of its own, which are
+there only when something was.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +13,12 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from string import ascii_uppercase
 
 from billing.invoicing.checks import VERDICT_CELL, Tables, check_table, make_checks, verdict
-from billing.invoicing.columns import DAY, ITEM, KEYS, WINDOW, MakeTable, keys, zone_of
+from billing.invoicing.columns import DAY, ITEM, KEYS, PAYMENT, WINDOW, MakeTable, keys, zone_of
+from billing.invoicing.corrections import correction_tables
 from billing.invoicing.front import front_sheets, line_table
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.table import EXCEL_ROWS, Chart, Column, Formula, Kind, Row, Sheet, Table
@@ -43,7 +47,9 @@ def sheets(invoice: Invoice, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
         deductions=_deductions(invoice, make),
         packages=_packages(invoice, make),
         reasons=_reasons_by_day(invoice, make),
+        corrections=correction_tables(invoice, make) if invoice.has_corrections else None,
     )
+    corrections = chain.from_iterable(table.sheets() for table in tables.corrections or ())
     checks = make_checks(invoice, tables)
     return [
         *front_sheets(invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
@@ -51,6 +57,7 @@ def sheets(invoice: Invoice, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
         *tables.daily.sheets(),
         *tables.windows.sheets(),
         *tables.deductions.sheets(),
+        *corrections,
         *tables.packages.sheets(),
         *_reasons(invoice, make, tables.reasons).sheets(),
         *tables.reasons.sheets(),
@@ -154,9 +161,7 @@ def _deductions(invoice: Invoice, make: MakeTable) -> Table:
             DAY,
             WINDOW,
             ITEM,
-            Column(header="Minutes", width=13, kind=Kind.COUNT),
-            Column(header="Package minutes", width=17, kind=Kind.COUNT),
-            Column(header="Package", width=24),
+            *PAYMENT,
         ),
         count=len(deductions),
         rows=rows,
