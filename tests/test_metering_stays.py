@@ -142,8 +142,29 @@ def test_a_size_that_changes_moves_the_seconds_and_a_stream_that_ends_takes_its_
         app=app,
     )
     as_obvious(rows, 300)
-    for cut in (15, 35, 65, 75, 115, 135, 155, 165, 185):
+    for cut in (15, 30, 40, 65, 70, 75, 110, 115, 130, 140, 150, 155, 160, 170, 180):
         as_obvious(rows, 300, cut=cut)
+
+
+@pytest.mark.parametrize("event", ["exit", "disconnect", "enter", "reconnect", "video_off x/camera"])
+@pytest.mark.parametrize("before", ["video_on x/camera 640x480", "disconnect"])
+def test_what_was_carried_in_stands_before_the_first_event_of_the_span(before: str, event: str) -> None:
+    """An event in the very millisecond in which the span begins, of somebody who receives video or waits."""
+    rows = seen("0 r ann enter", "0 r bob enter", f"10 r ann {before}", f"40 r ann {event}", "50 r bob exit")
+    as_obvious(rows, 300, cut=40)
+
+
+def test_a_stay_that_is_carried_into_many_spans_ends_90_seconds_after_the_disconnect() -> None:
+    """Spans of 30 s for the wait; of two hours and a quarter for the silence that ends a stay after 24 hours."""
+    rows = seen("0 r ann enter", "0 r bob enter", "10 r ann disconnect", "20 r bob video_off x/camera")
+    state, carried = nobody(), {}
+    for start, end in pairwise([*range(START, START + 120, 30), *range(START + 120, START + DAY + 8_220, 8_100)]):
+        fast = meter(frame(rows), state, start, end, RULES)
+        slow = oracle.meter(rows, carried, start, end, POLICIES)
+        assert usage_of(fast) == windows_of(slow)
+        assert findings_of(fast) == slow.findings
+        state, carried = fast.state, slow.state
+    assert state.is_empty()
 
 
 def test_streams_whose_keys_collide_are_hashed_anew() -> None:

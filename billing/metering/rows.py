@@ -141,8 +141,8 @@ def _keys(hashing: Hashing) -> dict[str, pl.Expr]:
         "room_check": (room_check // 2**32).cast(pl.UInt32),
         "person": hashing.mix(app, hashing.text("user_id", 3)),
         "user_key": hashing.key(hashing.mix(room, hashing.text("user_id", 3))),
-        "stream_key": hashing.key(hashing.text("stream", 5).fill_null(0)),
-        "checks": user_check // 2**32 * 2**32 + hashing.text("stream", 6).fill_null(0) // 2**32,
+        "stream_key": hashing.key(hashing.text("stream", 5)),
+        "checks": user_check // 2**32 * 2**32 + hashing.text("stream", 6) // 2**32,
     }
 
 

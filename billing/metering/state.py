@@ -13,7 +13,7 @@ def carried_state(
     streams = (
         pl.concat([open_streams, texts.select("stream", "width", "height")[open_streams["source"]]], how="horizontal")
         .sort("stay", "stream")
-        .group_by("stay", maintain_order=True)
+        .group_by("stay")
         .agg(streams=pl.struct("stream", "width", "height"))
     )
     return (

@@ -231,7 +231,7 @@ def receive(world: World, user: int, key: np.uint64, check: np.uint32, size: int
     if each.per_stream:
         count_stream(world, user, size_before, second, -1)
         count_stream(world, user, size, second, 1)
-    each.streams += (size > 0) - (size_before > 0)
+    each.streams += int(size > 0) - int(size_before > 0)
     each.area += size % SCREEN_BIT - size_before % SCREEN_BIT
     each.screens += size // SCREEN_BIT - size_before // SCREEN_BIT
     classify(world, user, second)

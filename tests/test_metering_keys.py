@@ -1,0 +1,74 @@
+"""Keys: users, rooms and streams go by hashes, and two of one hash are noticed, whatever they are.
+
+In the first attempt the hashes are so short that there are fewer of them than users or streams; in the next they are
+whole.
+"""
+
+from itertools import count
+from unittest.mock import patch
+
+import pytest
+
+from billing.metering.meter import meter
+from billing.metering.rows import Hashing, keyed_rows
+from tests.metering_facts import RULES, START, Row, frame, metered, nobody, seen
+
+END = START + 300
+
+
+def noticed(rows: list[Row], first: Hashing) -> bool:
+    """Was the first hashing refused? The result is that of whole hashes in any case."""
+    tried = []
+
+    def attempt(seed: int) -> Hashing:
+        tried.append(seed)
+        return first if len(tried) == 1 else Hashing(seed=seed)
+
+    with patch("billing.metering.meter.Hashing", attempt):
+        result = meter(frame(rows), nobody(), START, END, RULES)
+    expected = metered(rows, 300)
+    assert result.usage.equals(expected.usage)
+    assert result.state.equals(expected.state)
+    assert result.findings.equals(expected.findings)
+    return len(tried) > 1
+
+
+def colliding(rows: list[Row], rooms: int, users: int) -> Hashing:
+    """A hashing of one bit under which these rows have so many keys of rooms and of users."""
+    for seed in count():
+        hashing = Hashing(seed=seed, mask=1)
+        keyed = keyed_rows(frame(rows), nobody(), START, END, hashing)
+        if (keyed.texts["room_key"].n_unique(), keyed.keyed["user_key"].n_unique()) == (rooms, users):
+            return hashing
+    raise AssertionError
+
+
+@pytest.mark.parametrize("app", [1, 2])
+def test_two_users_of_one_room_with_one_hash_are_noticed(app: int) -> None:
+    """Seventeen users, sixteen hashes."""
+    rows = seen(*(f"{second} r user-{second} enter" for second in range(17)), app=app)
+    assert noticed(rows, Hashing(mask=15))
+
+
+@pytest.mark.parametrize("app", [1, 2])
+def test_two_streams_of_one_user_with_one_hash_are_noticed(app: int) -> None:
+    rows = seen(
+        "0 r ann enter", *(f"{second} r ann video_on {second}/camera 64x48" for second in range(1, 18)), app=app
+    )
+    assert noticed(rows, Hashing(mask=15))
+
+
+def test_two_rooms_with_one_hash_are_noticed_though_their_users_have_two() -> None:
+    rows = seen("0 r ann enter", "1 s bob enter")
+    assert noticed(rows, colliding(rows, rooms=1, users=2))
+
+
+def test_the_dismissal_of_a_room_that_has_the_hash_of_another_is_noticed() -> None:
+    """A dismissal has no user, and its row another key or the same."""
+    rows = seen("0 r ann enter", "1 s - dismiss")
+    assert all(noticed(rows, colliding(rows, rooms=1, users=users)) for users in (1, 2))
+
+
+def test_hashes_that_do_not_collide_are_not_computed_again() -> None:
+    rows = seen("0 r ann enter", "1 s bob enter", "2 s bob video_on x/camera 64x48", "3 r - dismiss")
+    assert not noticed(rows, Hashing())
