@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check property bench lock clean
+.PHONY: install demo test check property crash bench lock clean
 
 install: .venv/installed
 
@@ -32,6 +32,10 @@ check: install
 # The laws on 50,000 generated rooms.
 property: install
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/property
+
+# Every command killed before each of its steps, and at random moments; every disk that fails. Takes a while.
+crash: install
+	BILLING_KILLS=all $(BIN)/pytest -n 2 tests/crash
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -1,9 +1,10 @@
 """Everything that a home has on record, in a form in which two homes can be compared.
 
 Left out is what may differ between two ways to the same result: the ids of runs, instants at which something was
-done, runs that billed nothing, and the version of the event log.
+done, runs that changed nothing, and the version of the event log.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,16 @@ def _without(rows: Rows, others: Rows) -> Rows:
 def _rows(conn: Connection, table: Table) -> Rows:
     left_out = (*_RUN_IDS, *_OF_ONE_RUN.get(table.name, ()))
     columns = [column for column in table.c if column.name not in left_out and not column.name.endswith("_at_ms")]
-    query = select(*columns)
+    rows = conn.execute(select(*columns)).all()
     if table.name == "run":
-        query = query.where(table.c.result.in_(_RESULTS))
-    return _sorted(tuple(_value(value) for value in row) for row in conn.execute(query))
+        rows = [row for row in rows if row.result in _RESULTS and _changed_something(row.counts)]
+    return _sorted(tuple(_value(value) for value in row) for row in rows)
+
+
+def _changed_something(counts: str) -> bool:
+    """Whether a run wrote more than itself; days that it went through do not count. A day without usage is written."""
+    numbers = json.loads(counts)
+    return "lines" not in numbers or any(number for name, number in numbers.items() if name != "days")
 
 
 def _value(value: object) -> object:

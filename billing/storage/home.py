@@ -49,6 +49,10 @@ class Home:
         except Timeout:
             _log.warning("waiting: another command in this home is %s", _LOCKS[name])
             lock.acquire()
+        except OSError as error:
+            raise BillingError(
+                f"{self.directory} cannot be written ({error.strerror}): put that right and run the command again"
+            ) from error
         try:
             yield
         finally:

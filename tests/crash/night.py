@@ -1,0 +1,205 @@
+"""A few nights of one installation, as the commands that are killed: each leads from one state of the home to the next.
+
+Four accounts in four time zones, under all three policies, with free minutes and packages that run out, a contract,
+stays that last over midnight, rows that come twice, contradict each other or cannot be read, an app that is added
+later, a trace of a foreign server, and events that come late.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sample_data.demo import SAMPLE_DATA
+
+APP = {"tokyo": 1400000001, "utc": 1400000002, "berlin": 1400000003, "newyork": 1400000004, "added": 1400000005}
+DAY = 86_400
+FIRST = int(datetime(2026, 10, 12, tzinfo=UTC).timestamp())
+
+CATALOG = """
+[seller]
+name = "Example Rooms Ltd."
+
+[[account]]
+id = "tokyo"
+name = "Tokyo K.K."
+currency = "USD"
+timezone = "Asia/Tokyo"
+policy = "trtc-intl"
+free_minutes = 90
+
+[[package]]
+id = "small"
+account = "tokyo"
+app = 1400000001
+minutes = 900
+purchased_at = "2026-09-13T18:00:00+09:00"
+term = "month"
+
+[[package]]
+id = "large"
+account = "tokyo"
+minutes = 600
+purchased_at = "2026-10-12T18:00:00+09:00"
+price = "0.60"
+
+[[account]]
+id = "utc"
+name = "Evening School"
+currency = "USD"
+timezone = "UTC"
+policy = "trtc-intl"
+
+[[account]]
+id = "berlin"
+name = "Berlin GmbH"
+currency = "CNY"
+timezone = "Europe/Berlin"
+policy = "trtc-cn"
+
+[[package]]
+id = "hanse"
+account = "berlin"
+minutes = 100
+purchased_at = "2026-10-12T09:00:00+02:00"
+
+[[account]]
+id = "newyork"
+name = "New York Inc."
+currency = "USD"
+timezone = "America/New_York"
+policy = "trtc-intl-2021"
+
+[[contract]]
+account = "newyork"
+valid_from = "2026-10-13"
+discount = "0.9"
+"""
+for _name, _id in APP.items():
+    if _name != "added":
+        CATALOG += f'\n[[app]]\nid = {_id}\naccount = "{_name}"\nname = "Rooms"\n'
+
+GROWN = f"""
+[[app]]
+id = {APP["added"]}
+account = "tokyo"
+name = "More rooms"
+
+[[package]]
+id = "later"
+account = "utc"
+minutes = 50
+purchased_at = "2026-10-12T12:00:00Z"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One command, at one moment."""
+
+    name: str
+    line: str
+    now: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """The words of the command; `FILES` and `OUT` are directories beside the home."""
+        return self.line.split()
+
+
+_EARLY, _MORNING, _NEXT = "2026-10-14T01:00:00Z", "2026-10-14T11:00:00Z", "2026-10-15T11:00:00Z"
+
+STAGES = [
+    Stage(name="init", line="init", now=_EARLY),
+    Stage(name="catalog", line="catalog apply FILES/catalog.toml", now=_EARLY),
+    Stage(name="first ingest", line="ingest FILES/first.ndjson", now=_EARLY),
+    Stage(name="refresh", line="refresh", now=_EARLY),
+    Stage(name="second ingest", line="ingest FILES/second.ndjson FILES/third.csv", now=_EARLY),
+    Stage(name="catalog that grows", line="catalog apply FILES/grown.toml", now=_EARLY),
+    Stage(name="quarantine retry", line="quarantine retry", now=_EARLY),
+    Stage(name="ingest of a trace", line="ingest --source janus --app 1400000002 FILES/trace.jsonl.gz", now=_EARLY),
+    Stage(name="refresh after more events", line="refresh", now=_EARLY),
+    Stage(name="nightly", line="nightly", now=_MORNING),
+    Stage(name="late ingest", line="ingest FILES/late.ndjson", now=_NEXT),
+    Stage(name="nightly after late events", line="nightly", now=_NEXT),
+    Stage(name="later ingest", line="ingest FILES/later.ndjson", now=_NEXT),
+    Stage(name="rebill", line="rebill berlin --from 2026-10-13 --reason asked", now=_NEXT),
+    Stage(name="invoice export", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
+    Stage(name="invoice export again", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
+]
+NAMES = [stage.name for stage in STAGES]
+
+
+def write_files(directory: Path) -> None:
+    """The files that the stages read."""
+    directory.mkdir()
+    (directory / "catalog.toml").write_text(CATALOG, encoding="utf-8")
+    (directory / "grown.toml").write_text(GROWN, encoding="utf-8")
+    (directory / "trace.jsonl.gz").write_bytes((SAMPLE_DATA / "janus" / "events.jsonl.gz").read_bytes())
+    tokyo, berlin, newyork, added = (list(_days(APP[name])) for name in ("tokyo", "berlin", "newyork", "added"))
+    _write(directory / "first.ndjson", [*tokyo, *_wrong(tokyo), *newyork[:40], *added[:20]])
+    _write(directory / "second.ndjson", [*tokyo[10:30], *newyork[20:], *_wrong(newyork), *added[10:]])
+    header = list(berlin[0])
+    rows = [",".join(str(event.get(name, "")) for name in header) for event in berlin]
+    (directory / "third.csv").write_text("\n".join([",".join(header), *rows, "not,a,row", ""]), encoding="utf-8")
+    _write(directory / "late.ndjson", [*_late(APP["tokyo"]), *_late(APP["newyork"]), *_today(APP["berlin"])])
+    _write(directory / "later.ndjson", [*_late(APP["berlin"])])
+
+
+def _write(path: Path, events: Sequence[object]) -> None:
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in events) + "{no json\n", encoding="utf-8")
+
+
+def _days(app: int) -> Iterator[dict[str, object]]:
+    """Two days of lessons; the last of each day goes on over midnight, UTC."""
+    for day in range(2):
+        for lesson, hour in enumerate((1, 9, 15, 23.75)):
+            start = FIRST + day * DAY + int(hour * 3600)
+            yield from _lesson(app, f"lesson-{day}-{lesson}", start, minutes=23 + 7 * lesson)
+
+
+def _lesson(app: int, room: str, start: int, *, minutes: int) -> Iterator[dict[str, object]]:
+    """A teacher and two students who see him; one student comes back after a lost connection, one forgets to leave."""
+    for number, (user, second, kind) in enumerate(
+        [
+            ("teacher", 0, "enter"),
+            ("ann", 31, "enter"),
+            ("ann", 35, "video_on"),
+            ("bob", 70, "enter"),
+            ("bob", 71, "video_on"),
+            ("ann", 400, "disconnect"),
+            ("ann", 440, "reconnect"),
+            ("bob", 500, "enter"),  # a finding
+            ("eve", 600, "video_off"),  # another
+            ("ann", minutes * 60 - 20, "exit"),
+            ("bob", minutes * 60 - 10, "exit"),
+            ("teacher", minutes * 60, "dismiss" if room.endswith("0") else "exit"),
+        ]
+    ):
+        if kind == "exit" and user == "bob" and room.endswith("1-3"):
+            continue  # he never leaves
+        event = {"event_id": f"{room}-{number}", "app_id": app, "room_id": room, "user_id": user}
+        event |= {"at": (start + second) * 1000 + number, "type": kind, "stream": "", "width": "", "height": ""}
+        if kind == "video_on":
+            event |= {"stream": "teacher/camera", "width": 640 + 640 * (user == "ann"), "height": 720}
+        elif kind == "video_off":
+            event["stream"] = "teacher/camera"
+        yield {name: value for name, value in event.items() if value != "" or app == APP["berlin"]}
+
+
+def _wrong(events: Sequence[dict[str, object]]) -> list[object]:
+    """Rows that contradict one that came before, have no offset, or lack something."""
+    return [{**events[2], "width": 1920}, {**events[4], "at": "2026-10-12T10:00:00"}, {"app_id": 1}, events[3]]
+
+
+def _late(app: int) -> Iterator[dict[str, object]]:
+    """A room on the first billed day that nobody had heard of."""
+    for event in _lesson(app, "late-1", FIRST + 12 * 3600, minutes=17):
+        yield {name: value for name, value in event.items() if value != ""}
+
+
+def _today(app: int) -> Iterator[dict[str, object]]:
+    """A room on the day after the last billed one."""
+    for event in _lesson(app, "today-1", FIRST + 2 * DAY + 10 * 3600, minutes=35):
+        yield {name: value for name, value in event.items() if value != ""}

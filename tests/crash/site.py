@@ -1,0 +1,188 @@
+"""One installation under fire: a home, its database, commands that meet their fate there, and states to go back to."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.commands import ROOT
+from tests.crash.night import STAGES, Stage, write_files
+from tests.crash.steps import Course, Fate
+from tests.ledger import cells, differences, ledger
+
+# How much is tried: with BILLING_KILLS=all every step that there is, in parts that can run side by side.
+EVERYWHERE = os.environ.get("BILLING_KILLS") == "all"
+PARTS = range(8 if EVERYWHERE else 1)
+
+_UNWATCHED = Fate(watched=False)
+
+
+class Launcher:
+    """The process that forks the commands."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.launcher"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, **request: Any) -> Course:
+        """How a command went."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return Course(**json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.communicate()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a site has: its records, the cells of its workbooks, the names of its files."""
+
+    records: dict[str, Any]
+    files: set[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A directory with the `home`, files to read in `files`, and copies of earlier states in `states`."""
+
+    directory: Path
+    launcher: Launcher
+    database_url: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def work(self) -> Path:
+        """What commands change: the home, and beside it the workbooks."""
+        return self.directory / "work"
+
+    @property
+    def home(self) -> Path:
+        """The home."""
+        return self.work / "home"
+
+    def run(self, stage: Stage, fate: Fate = _UNWATCHED) -> Course:
+        """Runs the command of a stage."""
+        places = {"FILES": str(self.directory / "files"), "OUT": str(self.work)}
+        words = ["--home", str(self.home), *stage.arguments]
+        for name, place in places.items():
+            words = [word.replace(f"{name}/", f"{place}/") for word in words]
+        environment = {"BILLING_NOW": stage.now, **self.environment}
+        if self.database_url:
+            environment["BILLING_DATABASE_URL"] = self.database_url
+        course = self.launcher.run(
+            arguments=words, directory=str(self.work), environment=environment, fate=asdict(fate)
+        )
+        course.said = (self.directory / "stderr").read_text(encoding="utf-8")
+        return course
+
+    def save(self, name: str) -> None:
+        """Keeps a copy of what is there now."""
+        shutil.copytree(self.work, self.directory / "states" / name)
+
+    def restore(self, name: str) -> None:
+        """Goes back to a copy."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.copytree(self.directory / "states" / name, self.work)
+
+    def state(self) -> State:
+        """What is there now."""
+        files = {str(path.relative_to(self.work)) for path in self.work.rglob("*") if path.is_file()}
+        return State(records=self._records(self.work), files=files)
+
+    @contextmanager
+    def looked_at(self) -> Iterator[dict[str, Any]]:
+        """The records as they are now, read from a copy, so that nothing is tidied up by looking."""
+        copy = self.directory / "copy"
+        shutil.copytree(self.work, copy)
+        try:
+            yield self._records(copy)
+        finally:
+            shutil.rmtree(copy)
+
+    def _records(self, work: Path) -> dict[str, Any]:
+        records: dict[str, Any] = {}
+        if self.database_url or (work / "home" / "billing.db").exists():
+            records |= ledger(work / "home", self.database_url)
+        for workbook in sorted(work.glob("*.xlsx")):
+            records[workbook.name] = sorted(cells(workbook).items())
+        return records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Chapter:
+    """A stage as it goes when nothing happens: the state before and after, and its course."""
+
+    stage: Stage
+    before: State
+    after: State
+    course: Course
+
+    def some_steps(self, part: int, number: int) -> Sequence[int]:
+        """This part of all steps (from 1), or so many of them."""
+        steps = range(1, len(self.course.steps) + 1)
+        return steps[part :: len(PARTS)] if EVERYWHERE else random.sample(steps, min(number, len(steps)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Story:
+    """All stages, gone through once undisturbed; the state before each is kept under its name."""
+
+    site: Site
+    chapters: dict[str, Chapter]
+
+    @classmethod
+    def told(cls, site: Site) -> "Story":
+        """Goes through the stages on an empty site."""
+        write_files(site.directory / "files")
+        site.work.mkdir()
+        chapters = {}
+        state = site.state()
+        for stage in STAGES:
+            site.save(stage.name)
+            before, course = state, site.run(stage, Fate())
+            assert course.exit_code == 0, course.said
+            state = site.state()
+            chapters[stage.name] = Chapter(stage=stage, before=before, after=state, course=course)
+        return cls(site=site, chapters=chapters)
+
+    def disturbed(self, chapter: Chapter, *fates: Fate) -> list[Course]:
+        """Runs the stage with these fates, one after the other, then undisturbed, and compares what there is.
+
+        Whatever happened, nothing is on record that was not there before and is not there at the end.
+        """
+        self.site.restore(chapter.stage.name)
+        courses = [self.site.run(chapter.stage, fate) for fate in fates]
+        with self.site.looked_at() as records:
+            made_up = _made_up(records, chapter)
+        again = self.site.run(chapter.stage)
+        what = f"{chapter.stage.name}: {fates}, last steps {[course.steps[-1:] for course in courses]}"
+        assert again.exit_code == 0, f"{what}: {again.said}"
+        assert made_up == {}, f"{what}: made up {made_up}"
+        state = self.site.state()
+        apart = differences(state.records, chapter.after.records)
+        assert apart == {}, f"{what}: here and there are only {apart}"
+        assert state.files <= chapter.after.files, f"{what}: left behind {state.files - chapter.after.files}"
+        return courses
+
+
+def _made_up(records: dict[str, Any], chapter: Chapter) -> dict[str, Any]:
+    before, after = chapter.before.records, chapter.after.records
+    found = {name: [row for row in rows if row not in before.get(name, [])] for name, rows in records.items()}
+    found = {name: [row for row in rows if row not in after.get(name, [])] for name, rows in found.items()}
+    return {name: rows for name, rows in found.items() if rows}
