@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.invoicing.invoice import DayCharge, Facts, Invoice, make_invoice
-from tests.invoice_facts import Month
+from billing.invoicing.invoice import CorrectedDeduction, DayCharge, Facts, Invoice, make_invoice
+from tests.invoice_facts import CORRECTIONS, Correcting, Month, corrected
 
 DAY = date(2026, 3, 2)
 
@@ -137,3 +137,62 @@ def test_a_month_says_how_far_it_is_billed() -> None:
     half = make_invoice(replace(facts_of(), days=[DAY, DAY + timedelta(days=1)]))
     assert (half.is_finished, half.billed_through) == (False, date(2026, 3, 3))
     assert make_invoice(replace(facts_of(), days=[])).billed_through is None
+
+
+def test_corrections_are_lines_of_their_own_after_the_usage_and_count_in_every_sum() -> None:
+    facts = corrected(facts_of(charge("hd", 10, "0.00399", list_price="3.99")), *CORRECTIONS)
+    invoice = make_invoice(facts)
+    assert [
+        (line.is_correction, line.app_id, line.item, line.seconds, line.minutes, line.deducted_minutes, line.amount)
+        for line in invoice.lines
+    ] == [
+        (False, 1, "hd", 600, 10, 0, Decimal("0.0399")),
+        (True, 1, "audio", -120, -2, 0, Decimal("-0.00198")),
+        (True, 1, "hd", 260, 5, 3, Decimal("0.00798")),
+        (True, 2, "2k", 0, 0, 0, Decimal(0)),
+        (True, 2, "4k", 61, 2, 0, Decimal("0.07198")),
+        (True, 3, "sd", 7000, 117, 0, Decimal("0.23399883")),
+    ]
+    assert (invoice.lines[2].first_day, invoice.lines[2].last_day) == (date(2026, 2, 28), date(2026, 3, 5))
+    assert invoice.subtotal == sum(line.amount for line in invoice.lines) == Decimal("0.35187883")
+    assert invoice.list_amount + invoice.discount == invoice.subtotal
+    assert (invoice.rounding, invoice.total) == (Decimal("-0.00187883"), Decimal("0.35"))
+
+
+def test_a_correction_is_discounted_as_the_day_that_it_corrects() -> None:
+    """1,000 minutes less, which had cost 3.99 less 15 %."""
+    taken_back = replace(
+        Correcting(DAY, "hd", windows=[(0, -60_000)], minutes=-1000).correction(),
+        unit_price=Decimal("0.0033915"),
+        amount=Decimal("-3.3915"),
+    )
+    (line,) = make_invoice(replace(facts_of(), corrections=[taken_back])).lines
+    assert (line.list_amount, line.discount, line.amount) == (Decimal("-3.99"), Decimal("0.5985"), Decimal("-3.3915"))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "total", "rounding"),
+    [(-125, "-0.13", "-0.005"), (-124, "-0.12", "0.004"), (125, "0.13", "0.005"), (-4, "0", "0.004")],
+)
+def test_a_credit_is_rounded_as_a_charge_of_the_same_amount(minutes: int, total: str, rounding: str) -> None:
+    invoice = make_invoice(corrected(facts_of(), Correcting(DAY, "hd", minutes=minutes, unit_price=Decimal("0.001"))))
+    assert (invoice.total, invoice.rounding) == (Decimal(total), Decimal(rounding))
+    assert f"{invoice.total:f}" in (total, "0.00")
+
+
+def test_an_item_that_is_only_corrected_is_an_item_of_the_invoice() -> None:
+    sd = Correcting(DAY, "sd", windows=[(0, 60), (300, -60)], unit_price=Decimal("0.001"))
+    assert make_invoice(facts_of()).items == ("audio", "hd", "fhd", "2k", "4k")
+    assert make_invoice(corrected(facts_of(), sd)).items == ("audio", "sd", "hd", "fhd", "2k", "4k")
+
+
+def test_a_correction_that_does_not_add_up_is_refused() -> None:
+    correction = Correcting(DAY, "hd", minutes=3, paid={"pkg-1": 1}).correction()
+    with pytest.raises(ValueError, match="payable minutes x unit price"):
+        replace(correction, amount=Decimal(1))
+    with pytest.raises(ValueError, match="neither a package nor the customer"):
+        replace(correction, minutes=4)
+    with pytest.raises(ValueError, match="not those of its payers"):
+        replace(correction, deducted=())
+    with pytest.raises(ValueError, match="nothing has changed"):
+        replace(correction, deducted=(*correction.deducted, CorrectedDeduction("pkg-2", 0, 0)))

@@ -10,7 +10,7 @@ import pytest
 from billing.invoicing.invoice import Facts, ReasonSeconds, WindowSeconds, make_invoice
 from billing.invoicing.sheets import REASONS, sheets
 from billing.invoicing.table import Cell, Formula, Row, Sheet
-from tests.invoice_facts import Month
+from tests.invoice_facts import CORRECTIONS, Month, corrected
 
 DAY = date(2026, 3, 2)
 APPS = {1: "One", 2: "Two"}
@@ -67,13 +67,19 @@ def test_the_sheets_come_in_the_order_from_the_total_to_the_detail() -> None:
     ]
 
 
-def test_every_row_of_every_table_begins_with_account_month_and_app() -> None:
-    for sheet in sheets(make_invoice(month().facts())):
+def corrected_month() -> Facts:
+    facts = Month(windows=USAGE, granted={"free-2026-03": 10, "pkg-1": 100}, apps={**APPS, 3: "Three"}).facts()
+    return corrected(facts, *CORRECTIONS)
+
+
+@pytest.mark.parametrize("facts", [month().facts(), corrected_month()], ids=["usage", "corrections"])
+def test_every_row_of_every_table_begins_with_account_month_and_app(facts: Facts) -> None:
+    for sheet in sheets(make_invoice(facts)):
         assert [column.header for column in sheet.columns[:3]] == ["Account", "Month", "App"]
         rows = plain_rows(list(sheet.rows()))
         assert len(rows) == sheet.row_count
         assert {tuple(row[:2]) for row in rows} == {("acme", "2026-03")}
-        assert {row[2] for row in rows} <= {1, 2, "all apps"}
+        assert {row[2] for row in rows} <= {1, 2, 3, "all apps"}
 
 
 def test_daily_and_5_minute_have_a_column_for_each_item_in_seconds() -> None:
@@ -236,13 +242,15 @@ def test_an_app_id_of_more_digits_than_a_spreadsheet_keeps_is_text() -> None:
 
 
 def test_rows_are_in_the_order_of_app_and_time_whatever_the_order_of_the_facts() -> None:
-    facts = month().facts()
+    facts = corrected_month()
     turned = replace(
         facts,
         windows=facts.windows[::-1],
         deductions=facts.deductions[::-1],
         reasons=facts.reasons[::-1],
         charges=facts.charges[::-1],
+        corrections=facts.corrections[::-1],
+        correction_windows=facts.correction_windows[::-1],
         apps=dict(reversed(facts.apps.items())),
     )
     for one, other in zip(sheets(make_invoice(facts)), sheets(make_invoice(turned)), strict=True):
@@ -253,3 +261,116 @@ def test_usage_that_no_charge_covers_fails_the_checks() -> None:
     facts = month().facts()
     stray = WindowSeconds(2, facts.windows[0].window_start, DAY, "4k", 7)
     assert verdict(replace(facts, windows=[*facts.windows, stray])) == "FAIL"
+
+
+def test_what_was_corrected_has_three_sheets_between_deductions_and_packages() -> None:
+    names = [sheet.name for sheet in sheets(make_invoice(corrected_month()))]
+    assert names[4:8] == ["Deductions", "Corrections", "Corrections by window", "Corrections by package"]
+    assert [*names[:5], *names[8:]] == [sheet.name for sheet in sheets(make_invoice(month().facts()))]
+
+
+def test_corrections_are_told_line_by_line_with_run_and_cause() -> None:
+    page, march = sheet_of(corrected_month(), "Corrections"), date(2026, 3, 20)
+    assert [column.header for column in page.columns[3:]] == [
+        "Day",
+        "Item",
+        "Seconds",
+        "Minutes",
+        "Deducted",
+        "Payable",
+        "List price per 1,000",
+        "Unit price per minute",
+        "Amount",
+        "Run",
+        "Corrects run",
+        "Posted on",
+        "Cause",
+    ]
+    rows = plain_rows(list(page.rows()))
+    hd = Decimal("3.99"), Decimal("0.00399")
+    assert [row[2:12] for row in rows] == [
+        [1, date(2026, 2, 28), "hd", 200, 4, 2, 2, *hd, Decimal("0.00798")],
+        [1, date(2026, 3, 5), "hd", 90, 2, 1, 1, *hd, Decimal("0.00399")],
+        [1, date(2026, 3, 5), "hd", -30, -1, 0, -1, *hd, Decimal("-0.00399")],
+        [1, date(2026, 3, 7), "audio", -120, -2, 0, -2, Decimal("0.99"), Decimal("0.00099"), Decimal("-0.00198")],
+        [2, date(2026, 1, 31), "4k", 61, 2, 0, 2, Decimal("35.99"), Decimal("0.03599"), Decimal("0.07198")],
+        [2, date(2026, 3, 8), "2k", 0, 0, 0, 0, Decimal("15.99"), Decimal("0.01599"), 0],
+        [3, date(2026, 3, 6), "sd", 7000, 117, 0, 117, "contract", Decimal("0.00199999"), Decimal("0.23399883")],
+    ]
+    assert [row[12:] for row in rows] == [
+        [41, 9, march, "late events"],
+        [41, 12, march, "late events"],
+        [57, 12, march, "=agreed on the telephone"],
+        [41, 12, march, "late events"],
+        [41, "none", march, "late events"],
+        [41, 12, march, "late events"],
+        [57, 12, march, "late events"],
+    ]
+    assert plain_rows(page.foot)[0][5:9] == [7201, 122, 3, 119]
+
+
+def test_a_correction_can_be_followed_to_its_windows_and_to_its_packages() -> None:
+    facts = corrected_month()
+    assert [row[2:] for row in plain_rows(list(sheet_of(facts, "Corrections by window").rows()))] == [
+        [1, date(2026, 2, 28), "2026-02-28T00:00:00+09:00", "hd", 200, 41],
+        [1, date(2026, 3, 5), "2026-03-05T00:00:00+09:00", "hd", 50, 41],
+        [1, date(2026, 3, 5), "2026-03-05T00:05:00+09:00", "hd", 40, 41],
+        [1, date(2026, 3, 5), "2026-03-05T00:05:00+09:00", "hd", -30, 57],
+        [1, date(2026, 3, 7), "2026-03-07T00:10:00+09:00", "audio", -120, 41],
+        [2, date(2026, 1, 31), "2026-01-31T00:15:00+09:00", "4k", 61, 41],
+        [2, date(2026, 3, 9), "2026-03-09T00:00:00+09:00", "hd", -60, 41],
+        [2, date(2026, 3, 9), "2026-03-09T00:05:00+09:00", "hd", 60, 41],
+        [3, date(2026, 3, 6), "2026-03-06T00:00:00+09:00", "sd", 7000, 57],
+    ]
+    assert [row[2:] for row in plain_rows(list(sheet_of(facts, "Corrections by package").rows()))] == [
+        [1, date(2026, 2, 28), "hd", 2, 8, "free-2026-02", 41],
+        [1, date(2026, 3, 5), "hd", 1, 4, "pkg-1", 41],
+        [2, date(2026, 3, 8), "2k", -3, -48, "free-2026-03", 41],
+        [2, date(2026, 3, 8), "2k", 3, 48, "pkg-1", 41],
+    ]
+
+
+def test_the_front_tells_usage_from_corrections_and_the_usage_sheets_stay_what_was_billed_first() -> None:
+    usage, facts = month().facts(), corrected_month()
+    front = sheet_of(facts, "Invoice")
+    assert column(front, "Kind") == ["Usage"] * 4 + ["Correction"] * 5
+    assert column(front, "App name")[-1] == "Three"
+    assert "sheet Corrections" in str(plain_rows(front.foot)[-1][0])
+    assert [header.header for header in sheet_of(usage, "Invoice").columns if header.header == "Kind"] == []
+    assert column(sheet_of(facts, "Daily"), "hd") == column(sheet_of(usage, "Daily"), "hd")
+
+
+def test_all_checks_pass_on_corrections_that_agree() -> None:
+    checks = sheet_of(corrected_month(), "Checks")
+    assert set(column(checks, "Result")) == {"PASS"}
+    assert verdict(corrected_month()) == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("correction_windows", "seconds of the corrections by window = seconds of the corrections"),
+        ("corrections", "seconds of the corrections by window = seconds of the corrections"),
+        ("corrections", "package minutes of all deductions and corrections = of all packages"),
+        ("packages", "package minutes of all deductions and corrections = of all packages"),
+    ],
+)
+def test_a_row_of_the_corrections_that_is_missing_fails_the_checks(table: str, what: str) -> None:
+    facts = corrected_month()
+    facts = replace(facts, **{table: getattr(facts, table)[1:]})
+    checks = sheet_of(facts, "Checks")
+    assert (what, "FAIL") in zip(column(checks, "Check"), column(checks, "Result"), strict=True)
+    assert verdict(facts) == "FAIL"
+
+
+def test_windows_that_no_correction_covers_fail_the_checks() -> None:
+    facts = replace(corrected_month(), corrections=[])
+    assert list(sheet_of(facts, "Corrections").rows()) == [("none",)]
+    assert verdict(facts) == "FAIL"
+
+
+def test_a_month_with_nothing_but_a_credit_has_a_total_below_zero_and_passes() -> None:
+    facts = corrected(Month(windows=[], apps=APPS).facts(), replace(CORRECTIONS[1], minutes=-1000))
+    total = plain_rows(sheet_of(facts, "Invoice").foot)[2]
+    assert (total[0], total[-1]) == ("Total USD, a credit", Decimal("-0.99"))
+    assert verdict(facts) == "PASS"

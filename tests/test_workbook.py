@@ -18,7 +18,7 @@ from billing.invoicing.invoice import Facts, Invoice, WindowDeduction, make_invo
 from billing.invoicing.sheets import sheets
 from billing.invoicing.table import Cell, Formula, Sheet
 from billing.invoicing.workbook import write_workbook
-from tests.invoice_facts import Month
+from tests.invoice_facts import CORRECTIONS, Month, corrected
 
 DAY = date(2026, 3, 2)
 SOFFICE = shutil.which("soffice") or shutil.which("libreoffice")
@@ -43,6 +43,10 @@ def busy_month(**other: object) -> Facts:
         "apps": {1: "One", 2: "Two"},
     }
     return Month(windows=windows, **fields | other).facts()  # type: ignore[arg-type]
+
+
+def corrected_month() -> Facts:
+    return corrected(busy_month(apps={1: "One", 2: "Two", 3: "Three"}), *CORRECTIONS)
 
 
 def written(facts: Facts, directory: Path, *, row_limit: int = 1_048_576) -> tuple[Invoice, Path]:
@@ -98,9 +102,10 @@ def recalculated(path: Path, directory: Path, *, changed: tuple[str, str, int] |
     return load_workbook(out / "bare.xlsx", data_only=True)
 
 
+@pytest.mark.parametrize("facts", [busy_month(), corrected_month()], ids=["usage", "corrections"])
 @pytest.mark.parametrize("row_limit", [1_048_576, 60])
-def test_every_cell_reads_back_as_it_is(tmp_path: Path, row_limit: int) -> None:
-    invoice, path = written(busy_month(), tmp_path, row_limit=row_limit)
+def test_every_cell_reads_back_as_it_is(tmp_path: Path, row_limit: int, facts: Facts) -> None:
+    invoice, path = written(facts, tmp_path, row_limit=row_limit)
     pages = sheets(invoice, row_limit=row_limit)
     formulas, results = load_workbook(path), load_workbook(path, data_only=True)
     assert formulas.sheetnames == [page.name for page in pages]
@@ -110,13 +115,20 @@ def test_every_cell_reads_back_as_it_is(tmp_path: Path, row_limit: int) -> None:
 
 
 @needs_libreoffice
+@pytest.mark.parametrize(
+    ("facts", "amounts"), [(busy_month(), 16), (corrected_month(), 17)], ids=["usage", "corrections"]
+)
 @pytest.mark.parametrize("row_limit", [1_048_576, 60])
-def test_the_formulas_recalculate_to_the_results_that_are_stored(tmp_path: Path, row_limit: int) -> None:
-    invoice, path = written(busy_month(), tmp_path, row_limit=row_limit)
+def test_the_formulas_recalculate_to_the_results_that_are_stored(
+    tmp_path: Path, row_limit: int, facts: Facts, amounts: int
+) -> None:
+    """`amounts` is the last column of the front sheet, which corrections move by one."""
+    invoice, path = written(facts, tmp_path, row_limit=row_limit)
     stored, computed = load_workbook(path, data_only=True), recalculated(path, tmp_path)
+    front = computed["Invoice"]
     assert computed["Checks"]["C2"].value == "PASS"
-    assert computed["Invoice"]["P1"].value == "PASS"
-    assert Decimal(str(computed["Invoice"].cell(_row_of(computed["Invoice"], "Total USD"), 16).value)) == invoice.total
+    assert front.cell(1, amounts).value == "PASS"
+    assert Decimal(str(front.cell(_row_of(front, "Total USD"), amounts).value)) == invoice.total
     for frame in stored:
         for row in frame.iter_rows():
             for cell in row:
@@ -126,11 +138,25 @@ def test_the_formulas_recalculate_to_the_results_that_are_stored(tmp_path: Path,
 
 
 @needs_libreoffice
-def test_a_number_that_was_changed_fails_the_checks(tmp_path: Path) -> None:
-    _, path = written(busy_month(), tmp_path)
-    computed = recalculated(path, tmp_path, changed=("5-minute", "F2", 1))
+@pytest.mark.parametrize(
+    ("sheet", "cell"), [("5-minute", "F2"), ("Corrections by window", "G2"), ("Corrections by package", "G2")]
+)
+def test_a_number_that_was_changed_fails_the_checks(tmp_path: Path, sheet: str, cell: str) -> None:
+    _, path = written(corrected_month(), tmp_path)
+    computed = recalculated(path, tmp_path, changed=(sheet, cell, 1))
     assert computed["Checks"]["C2"].value == "FAIL"
-    assert computed["Invoice"]["P1"].value == "FAIL"
+    assert computed["Invoice"]["Q1"].value == "FAIL"
+
+
+@needs_libreoffice
+def test_a_credit_recalculates_to_the_total_that_is_stored(tmp_path: Path) -> None:
+    """Half up: -0.125 is -0.13 for the spreadsheet as well."""
+    credit = replace(CORRECTIONS[1], app=1400000001, minutes=-125, unit_price=Decimal("0.001"))
+    invoice, path = written(corrected(Month(windows=[]).facts(), credit), tmp_path)
+    computed = recalculated(path, tmp_path)
+    assert computed["Checks"]["C2"].value == "PASS"
+    total = computed["Invoice"].cell(_row_of(computed["Invoice"], "Total USD, a credit"), 17).value
+    assert Decimal(str(total)) == invoice.total == Decimal("-0.13")
 
 
 @needs_libreoffice
@@ -157,6 +183,13 @@ def test_text_stays_text(tmp_path: Path, text: str) -> None:
     line = _row_of(front, "Account", 2) + 1
     for cell in (front.cell(line, 1), front.cell(line, 4), book["5-minute"]["A2"], book["Packages"]["D2"]):
         assert (cell.data_type, cell.value, cell.quotePrefix) == ("s", text, True)
+
+
+def test_the_cause_of_a_correction_stays_text(tmp_path: Path) -> None:
+    _, path = written(corrected_month(), tmp_path)
+    causes = [row[15] for row in load_workbook(path)["Corrections"].iter_rows(min_row=2, max_row=8)]
+    assert {(cell.data_type, cell.quotePrefix) for cell in causes} == {("s", True)}
+    assert {cell.value for cell in causes} == {"late events", "=agreed on the telephone"}
 
 
 @pytest.mark.parametrize(

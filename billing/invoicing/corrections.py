@@ -32,7 +32,7 @@ from billing.invoicing.table import Column, Kind, Row, Table
 from billing.money import EXACT
 from billing.periods import local_iso
 
-_RUN = Column(header="Run", width=8, kind=Kind.CODE)
+_RUN = Column(header="Run", width=9, kind=Kind.RUN)
 
 
 class CorrectionTables(NamedTuple):
@@ -81,7 +81,7 @@ def _lines(invoice: Invoice, make: MakeTable) -> Table:
             UNIT_PRICE,
             AMOUNT,
             _RUN,
-            Column(header="Corrects run", width=9, kind=Kind.CODE),
+            Column(header="Corrects run", width=12, kind=Kind.RUN),
             Column(header="Posted on", width=11, kind=Kind.DAY),
             Column(header="Cause", width=50),
         ),

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     MONEY = "money"
     SHARE = "share"
     RESULT = "result"
+    RUN = "run"
 
 
 class Role(StrEnum):

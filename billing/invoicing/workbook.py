@@ -294,6 +294,7 @@ def _number_format(kind: Kind, currency: str) -> str:
         Kind.MONEY: money,
         Kind.SHARE: "0.0%",
         Kind.RESULT: "@",
+        Kind.RUN: "0",
     }[kind]
 
 
@@ -311,6 +312,7 @@ _ALIGNMENTS: dict[Kind, Literal["left", "center"]] = {
     Kind.CODE: "left",
     Kind.DAY: "left",
     Kind.RESULT: "center",
+    Kind.RUN: "center",
 }
 _THIN = Side(style="thin", color=_RULE)
 _BORDERS = {
