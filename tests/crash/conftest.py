@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.site import Launcher, Site, Story
-from tests.crash.steps import unavailable
+from tests.crash.site import Launcher, ServerDatabase, Site, Story
 from tests.integration.conftest import postgresql_server as postgresql_server
 
 
 @pytest.fixture(scope="session")
 def launcher() -> Iterator[Launcher]:
     """What starts the commands."""
-    if reason := unavailable():
-        pytest.skip(reason)
     launcher = Launcher()
+    if launcher.unavailable:
+        launcher.close()
+        pytest.skip(launcher.unavailable)
     yield launcher
     launcher.close()
 
@@ -23,6 +23,13 @@ def launcher() -> Iterator[Launcher]:
 def story(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """A home with SQLite."""
     return Story.told(Site(directory=tmp_path_factory.mktemp("story"), launcher=launcher))
+
+
+@pytest.fixture(scope="session")
+def server_story(launcher: Launcher, postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """A home with PostgreSQL."""
+    database = ServerDatabase(server_url=postgresql_server)
+    return Story.told(Site(directory=tmp_path_factory.mktemp("server"), launcher=launcher, database=database))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

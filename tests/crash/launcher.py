@@ -29,11 +29,12 @@ import billing.nightly
 import billing.storage.catalog_store
 import billing.usage  # noqa: F401
 from cli import main
-from tests.crash.steps import Fate, run
+from tests.crash.steps import Fate, run, unavailable
 
 
 def serve() -> None:
-    """Answers requests until stdin ends."""
+    """Says why it cannot, or null; then answers requests until stdin ends."""
+    print(json.dumps(unavailable()), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         course = run(lambda request=request: _command(**request), Path(request["directory"]), Fate(**request["fate"]))

@@ -6,11 +6,14 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from tests.commands import ROOT
 from tests.crash.night import STAGES, Stage, write_files
@@ -35,14 +38,18 @@ class Launcher:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.unavailable: str | None = self._answer()  # why nothing can be run on this machine
 
     def run(self, **request: Any) -> Course:
         """How a command went."""
         assert self._process.stdin
-        assert self._process.stdout
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return Course(**json.loads(self._process.stdout.readline()))
+        return Course(**self._answer())
+
+    def _answer(self) -> Any:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """Ends it."""
@@ -58,12 +65,35 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerDatabase:
+    """A database of its own on a PostgreSQL server."""
+
+    server_url: str
+    name: str = "story"
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"{self.server_url.rpartition('/')[0]}/{self.name}"
+
+    def create(self, copy_of: str = "template1") -> None:
+        """Makes it, in place of one with its name."""
+        self.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        self.execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{copy_of}"')
+
+    def execute(self, statement: str) -> None:
+        """Runs a statement outside of the database and of any transaction."""
+        with psycopg.connect(self.server_url, autocommit=True) as conn:
+            conn.execute(statement)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A directory with the `home`, files to read in `files`, and copies of earlier states in `states`."""
 
     directory: Path
     launcher: Launcher
-    database_url: str | None = None
+    database: ServerDatabase | None = None  # None: SQLite in the home
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -83,8 +113,8 @@ class Site:
         for name, place in places.items():
             words = [word.replace(f"{name}/", f"{place}/") for word in words]
         environment = {"BILLING_NOW": stage.now, **self.environment}
-        if self.database_url:
-            environment["BILLING_DATABASE_URL"] = self.database_url
+        if self.database:
+            environment["BILLING_DATABASE_URL"] = self.database.url
         course = self.launcher.run(
             arguments=words, directory=str(self.work), environment=environment, fate=asdict(fate)
         )
@@ -94,11 +124,15 @@ class Site:
     def save(self, name: str) -> None:
         """Keeps a copy of what is there now."""
         shutil.copytree(self.work, self.directory / "states" / name)
+        if self.database:
+            ServerDatabase(server_url=self.database.server_url, name=f"before {name}").create(self.database.name)
 
     def restore(self, name: str) -> None:
         """Goes back to a copy."""
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.copytree(self.directory / "states" / name, self.work)
+        if self.database:
+            self.database.create(f"before {name}")
 
     def state(self) -> State:
         """What is there now."""
@@ -117,8 +151,8 @@ class Site:
 
     def _records(self, work: Path) -> dict[str, Any]:
         records: dict[str, Any] = {}
-        if self.database_url or (work / "home" / "billing.db").exists():
-            records |= ledger(work / "home", self.database_url)
+        if self.database or (work / "home" / "billing.db").exists():
+            records |= ledger(work / "home", self.database.url if self.database else None)
         for workbook in sorted(work.glob("*.xlsx")):
             records[workbook.name] = sorted(cells(workbook).items())
         return records
@@ -151,6 +185,8 @@ class Story:
         """Goes through the stages on an empty site."""
         write_files(site.directory / "files")
         site.work.mkdir()
+        if site.database:
+            site.database.create()
         chapters = {}
         state = site.state()
         for stage in STAGES:
@@ -161,13 +197,17 @@ class Story:
             chapters[stage.name] = Chapter(stage=stage, before=before, after=state, course=course)
         return cls(site=site, chapters=chapters)
 
-    def disturbed(self, chapter: Chapter, *fates: Fate) -> list[Course]:
+    def disturbed(self, chapter: Chapter, *fates: Fate, meanwhile: Callable[[], object] = lambda: None) -> list[Course]:
         """Runs the stage with these fates, one after the other, then undisturbed, and compares what there is.
 
-        Whatever happened, nothing is on record that was not there before and is not there at the end.
+        Whatever happened, nothing is on record that was not there before and is not there at the end. `meanwhile`
+        is called at some moment of the first run.
         """
         self.site.restore(chapter.stage.name)
+        timer = threading.Timer(_moment(chapter.course.seconds), meanwhile)
+        timer.start()
         courses = [self.site.run(chapter.stage, fate) for fate in fates]
+        timer.join()
         with self.site.looked_at() as records:
             made_up = _made_up(records, chapter)
         again = self.site.run(chapter.stage)
@@ -179,6 +219,26 @@ class Story:
         assert apart == {}, f"{what}: here and there are only {apart}"
         assert state.files <= chapter.after.files, f"{what}: left behind {state.files - chapter.after.files}"
         return courses
+
+    def killed_at_step(self, chapter: Chapter, step: int) -> int:
+        """Kills the command before a step, or before an earlier one where threads took fewer than the time before."""
+        while step and not self.disturbed(chapter, Fate(dies_at=step))[0].killed:
+            step -= 1
+        assert step
+        return 1
+
+    def killed_at_moments(self, chapter: Chapter) -> int:
+        """Kills the command at some moment, and once more while it repairs what that left behind; says how often."""
+        seconds, kills = chapter.course.seconds, 0
+        while not kills:
+            courses = self.disturbed(chapter, *(Fate(dies_after=_moment(seconds)) for _ in range(2)))
+            kills = sum(course.killed for course in courses)
+            seconds /= 2
+        return kills
+
+
+def _moment(seconds: float) -> float:
+    return random.uniform(0, seconds)  # noqa: S311
 
 
 def _made_up(records: dict[str, Any], chapter: Chapter) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,7 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
 _MACHINES = {"x86_64": (0, 317), "aarch64": (1, 277)}  # column above, number of `seccomp`
 _BY_PATH = {"open": 0, "truncate": 0, "rename": 0, "mkdir": 0, "rmdir": 0, "link": 1, "unlink": 0}
 _BY_PATH_AT = {"openat": 0, "mkdirat": 0, "unlinkat": 0, "renameat": 0, "linkat": 2, "renameat2": 0}
+_SERVER = " server"
 _NOT_KEPT = "-shm"  # SQLite's shared memory, made anew by whoever comes first
 _WRITING = ("write", "pwrite64", "writev", "pwritev", "fallocate")
 _GROWING = (*_WRITING, "open", "openat", "mkdir", "mkdirat")
@@ -69,7 +71,8 @@ class Fate:
     """What happens to a process: it dies before a step (from 1), or after so many seconds, or its disk fails.
 
     From the step `fails_from` on its system calls end with `error`: with `ENOSPC` those that need room on the disk,
-    with another one all. None of these: steps are only counted, and not even that when it is not `watched`.
+    with `ECONNRESET` those that speak to a server, whose connection is cut, with another one all that are about files.
+    None of these: steps are only counted, and not even that when it is not `watched`.
     """
 
     watched: bool = True
@@ -97,6 +100,11 @@ class Course:
     def exit_code(self) -> int:
         """How it ended; negative: the signal that ended it."""
         return os.waitstatus_to_exitcode(self.status)
+
+    @property
+    def failed_clearly(self) -> bool:
+        """It said what failed, in a line for each thing that did."""
+        return self.exit_code == 1 and "\nError: " in f"\n{self.said}" and "Traceback" not in self.said
 
 
 def unavailable() -> str | None:
@@ -173,6 +181,8 @@ def _watch(pid: int, listener: int, directory: str, fate: Fate, course: Course, 
                     return
                 if fate.fails_from and len(course.steps) >= fate.fails_from:
                     error = _error(fate, name, step, directory)
+                    if step.endswith(_SERVER) and fate.error == "ECONNRESET":
+                        _cut(pid, arguments[0])
             fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(number, 0, -error, 0 if error else _GO_ON)))
         except FileNotFoundError:
             continue  # the thread that asked is gone
@@ -188,7 +198,7 @@ def _step(thread: int, name: str, arguments: list[int], directory: str) -> str |
     else:
         path = os.readlink(f"/proc/{thread}/fd/{arguments[0] & 0xFFFFFFFF}")
     if path.startswith("socket:"):
-        return f"{name} server"
+        return name + _SERVER
     if not path.startswith(f"{directory}/") or path.endswith(_NOT_KEPT):
         return None
     return f"{name} {path[len(directory) + 1 :]}"
@@ -196,12 +206,25 @@ def _step(thread: int, name: str, arguments: list[int], directory: str) -> str |
 
 def _error(fate: Fate, name: str, step: str, directory: str) -> int:
     """The error with which a call ends on a disk that has failed; 0: it goes on."""
+    if step.endswith(_SERVER) or fate.error == "ECONNRESET":
+        return 0
     if fate.error == "ENOSPC":
         # What is there already can be opened, and need not be made, on a full disk too.
         is_there = name not in _WRITING and os.path.exists(os.path.join(directory, step.partition(" ")[2]))
         if name not in _GROWING or is_there:
             return 0
     return int(getattr(errno, fate.error))
+
+
+def _cut(pid: int, descriptor: int) -> None:
+    """Cuts a connection of the process, for both ends."""
+    process = os.pidfd_open(pid)
+    connection = ctypes.CDLL(None, use_errno=True).syscall(438, process, descriptor & 0xFFFFFFFF, 0)  # pidfd_getfd
+    os.close(process)
+    if connection < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    with socket.socket(fileno=connection) as cut, suppress(OSError):  # it was cut before
+        cut.shutdown(socket.SHUT_RDWR)
 
 
 def _path(thread: int, beside: int, address: int) -> str:

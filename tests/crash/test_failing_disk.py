@@ -6,7 +6,7 @@ import pytest
 
 from tests.crash.night import NAMES
 from tests.crash.site import PARTS, Story
-from tests.crash.steps import Course, Fate
+from tests.crash.steps import Fate
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -16,16 +16,11 @@ def test_a_disk_that_is_full_or_fails_on_the_way(name: str, part: int, story: St
     for step in chapter.some_steps(part, 1):
         (course,) = story.disturbed(chapter, Fate(fails_from=step, error=random.choice(["ENOSPC", "EIO"])))  # noqa: S311
         # What is left to do when all is done, such as removing what is no longer needed, may fail.
-        assert course.exit_code == 0 or _fails_clearly(course), f"at step {step}: {course}"
+        assert course.exit_code == 0 or course.failed_clearly, f"at step {step}: {course}"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_cannot_be_written(name: str, story: Story) -> None:
     error = random.choice(["EROFS", "EACCES"])  # noqa: S311
     (course,) = story.disturbed(story.chapters[name], Fate(fails_from=1, error=error))
-    assert _fails_clearly(course), course
-
-
-def _fails_clearly(course: Course) -> bool:
-    """With a line for each thing that failed."""
-    return course.exit_code == 1 and "\nError: " in f"\n{course.said}" and "Traceback" not in course.said
+    assert course.failed_clearly, course
