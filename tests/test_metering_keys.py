@@ -4,14 +4,18 @@ In the first attempt the hashes are so short that there are fewer of them than u
 whole.
 """
 
+from functools import cache
 from itertools import count
 from unittest.mock import patch
 
+import numpy as np
+import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from billing.metering.meter import meter
 from billing.metering.rows import Hashing, keyed_rows
-from tests.metering_facts import RULES, START, Row, frame, metered, nobody, seen
+from tests.metering_facts import EVENT_TYPES, RULES, START, Row, frame, metered, nobody, seen
 
 END = START + 300
 
@@ -41,6 +45,44 @@ def colliding(rows: list[Row], rooms: int, users: int) -> Hashing:
         if (keyed.texts["room_key"].n_unique(), keyed.keyed["user_key"].n_unique()) == (rooms, users):
             return hashing
     raise AssertionError
+
+
+@cache
+def nearly_alike() -> dict[str, list[tuple[str, str]]]:
+    """Of a quarter of a million names as users, as streams and as rooms: pairs whose checks, of 32 bits, differ in the
+    lowest bit alone, and in the highest alone."""
+    names = [f"{number}/camera" for number in range(2**18)]
+    enter = {"event_id": "0", "app_id": 1, "at": START * 1000, "seq": 0, "type": "enter", "width": None, "height": None}
+    rows = pl.LazyFrame({"name": names}).select(
+        **{name: pl.lit(value, EVENT_TYPES[name]) for name, value in enter.items()}, user_id="name", stream="name"
+    )
+    by_user = keyed_rows(rows.with_columns(room_id=pl.lit("r")), nobody(), START, END, Hashing())
+    by_room = keyed_rows(rows.with_columns(room_id=pl.col("stream")), nobody(), START, END, Hashing())
+    checks = {
+        "user": by_user.keyed["checks"].to_numpy() >> np.uint64(32),
+        "stream": by_user.keyed["checks"].to_numpy() & np.uint64(2**32 - 1),
+        "room": by_room.texts["room_check"].to_numpy().astype(np.uint64),
+    }
+    return {what: [_differing(names, check, bit) for bit in (0, 31)] for what, check in checks.items()}
+
+
+def _differing(names: list[str], checks: NDArray[np.uint64], bit: int) -> tuple[str, str]:
+    with_bit = np.flatnonzero(checks >> np.uint64(bit) & np.uint64(1))
+    _, one, other = np.intersect1d(checks[with_bit] ^ np.uint64(1 << bit), checks, return_indices=True)
+    return names[with_bit[one[0]]], names[other[0]]
+
+
+@pytest.mark.parametrize("pair", [0, 1], ids=["lowest bit", "highest bit"])
+def test_two_of_one_hash_are_noticed_by_every_bit_of_their_checks(pair: int) -> None:
+    """Two users, two streams of one user, and the dismissal of another room, where all have one hash."""
+    one, other = nearly_alike()["user"][pair]
+    assert noticed(seen(f"0 r {one} enter", f"1 r {other} enter"), Hashing(mask=0))
+    one, other = nearly_alike()["stream"][pair]
+    video = "ann video_on"
+    rows = seen("0 r ann enter", f"1 r {video} {one} 64x48", f"2 r {video} {other} 64x48")
+    assert noticed(rows, Hashing(mask=0))
+    one, other = nearly_alike()["room"][pair]
+    assert noticed(seen(f"0 {one} ann enter", f"1 {other} - dismiss"), Hashing(mask=0))
 
 
 @pytest.mark.parametrize("app", [1, 2])

@@ -1,17 +1,16 @@
-"""Stays: small rooms, one at a time, in every order that users can take.
+"""Stays: small rooms in every order that users can take.
 
 Users of a room are linked with each other (who is there, who waits, who is silent), and a link that is lost shows only
 in certain orders. Expected is what the obvious meter says.
 """
 
-from functools import partial
 from itertools import pairwise, permutations, product
 from unittest.mock import patch
 
 import pytest
 
+from billing.metering import parts
 from billing.metering.meter import meter
-from billing.metering.rows import Hashing
 from tests import oracle
 from tests.metering_facts import (
     DAY,
@@ -31,16 +30,16 @@ from tests.metering_facts import (
 )
 
 USERS = ("ann", "bob", "cid", "dan")
-ENTERED = [f"{second} r {user} enter" for second, user in enumerate(USERS)]
+THREE = USERS[:3]
 
 
-def as_obvious(rows: list[Row], seconds: int = DAY, cut: int | None = None) -> None:
-    """Seconds, findings and state of the first seconds of the day are those of the obvious meter; with a cut, of the
-    two spans before and after it."""
+def as_obvious(rows: list[Row], seconds: int = DAY, cuts: tuple[int, ...] = ()) -> None:
+    """Seconds, findings and state of the first seconds of the day are those of the obvious meter, span by span between
+    the cuts. Nearly every room is a part of its own, so that each of its users comes to be the first of a part."""
     state, carried = nobody(), {}
-    bounds = [0, seconds] if cut is None else [0, cut, seconds]
-    for start, end in pairwise(bounds):
-        fast = meter(frame(rows), state, START + start, START + end, RULES)
+    for start, end in pairwise([0, *cuts, seconds]):
+        with patch.object(parts, "ROWS_PER_PART", 3):
+            fast = meter(frame(rows), state, START + start, START + end, RULES)
         slow = oracle.meter(rows, carried, START + start, START + end, POLICIES)
         assert usage_of(fast) == windows_of(slow)
         assert findings_of(fast) == slow.findings
@@ -48,55 +47,72 @@ def as_obvious(rows: list[Row], seconds: int = DAY, cut: int | None = None) -> N
         state, carried = fast.state, slow.state
 
 
-@pytest.mark.parametrize("leaving", list(permutations(USERS)), ids="-".join)
-def test_whoever_leaves_first_the_others_stay_and_the_last_is_alone(leaving: tuple[str, ...]) -> None:
-    rows = seen(*ENTERED, *(f"{100 * turn} r {user} exit" for turn, user in enumerate(leaving, 1)))
+def rooms(*cases: list[str], users: tuple[str, ...] = USERS) -> list[Row]:
+    """A room for each case: its users enter one second after the other, then follow the lines of the case."""
+    entered = [f"{second} {user} enter" for second, user in enumerate(users)]
+    lines = [(f"r{number:02}", line) for number, case in enumerate(cases) for line in [*entered, *case]]
+    return seen(*(f"{second} {room} {rest}" for room, line in lines for second, rest in [line.split(maxsplit=1)]))
+
+
+def test_whoever_leaves_first_the_others_stay_and_the_last_is_alone() -> None:
+    """Four users, 24 orders: alone for one second at the beginning and for 100 at the end."""
+    rows = rooms(*([f"{100 * turn} {user} exit" for turn, user in enumerate(who, 1)] for who in permutations(USERS)))
     as_obvious(rows, 600)
-    alone = usage_of(metered(rows, 600))
-    assert sum(n for (_, _, _, reason), n in alone.items() if reason == "alone_in_room") == 1 + 100
+    usage = usage_of(metered(rows, 600))
+    assert sum(seconds for (*_, reason), seconds in usage.items() if reason == "alone_in_room") == 24 * (1 + 100)
 
 
-@pytest.mark.parametrize("leaving", list(permutations(USERS[:3])), ids="-".join)
-def test_the_one_who_is_left_alone_by_a_dismissal_of_nobody_stays(leaving: tuple[str, ...]) -> None:
-    """Two leave, the third is alone until somebody enters again, and all are dismissed."""
-    first, second, third = leaving
-    rows = seen(
-        *ENTERED[:3],
-        f"10 r {first} exit",
-        f"20 r {second} exit",
-        f"30 r {first} enter",
-        f"40 r {second} enter",
-        "50 r - dismiss",
-        f"60 r {third} enter",
+def test_whoever_is_left_a_dismissal_ends_every_stay() -> None:
+    """Two leave, both return, and all are dismissed; the third enters again."""
+    as_obvious(
+        rooms(
+            *(
+                [
+                    f"10 {first} exit",
+                    f"20 {second} exit",
+                    f"30 {first} enter",
+                    f"40 {second} enter",
+                    "50 - dismiss",
+                    f"60 {third} enter",
+                ]
+                for first, second, third in permutations(THREE)
+            ),
+            users=THREE,
+        ),
+        300,
+    )
+
+
+def test_every_wait_ends_after_90_seconds_whoever_returns_from_his() -> None:
+    """Three lose the connection in some order, one of them is back, a fourth loses it."""
+    rows = rooms(
+        *(
+            [
+                *(f"{10 * turn} {user} disconnect" for turn, user in enumerate(waiting, 1)),
+                f"40 {returns} reconnect",
+                "50 dan disconnect",
+            ]
+            for waiting, returns in product(permutations(THREE), THREE)
+        )
     )
     as_obvious(rows, 300)
+    as_obvious(rows, 300, cuts=(15, 45, 110))
 
 
-@pytest.mark.parametrize(("waiting", "returns"), list(product(permutations(USERS[:3]), USERS[:3])), ids=str)
-def test_every_wait_ends_after_90_seconds_whoever_returns_from_his(waiting: tuple[str, ...], returns: str) -> None:
-    """Three lose the connection, one is back, a fourth loses it."""
-    rows = seen(
-        *ENTERED,
-        *(f"{10 * turn} r {user} disconnect" for turn, user in enumerate(waiting, 1)),
-        f"40 r {returns} reconnect",
-        "50 r dan disconnect",
-    )
-    as_obvious(rows, 300)
-    as_obvious(rows, 300, cut=45)
-
-
-@pytest.mark.parametrize(("signs", "leaves"), list(product(permutations(USERS[:3]), USERS[:3])), ids=str)
-def test_every_silent_stay_ends_after_24_hours_whoever_leaves(signs: tuple[str, ...], leaves: str) -> None:
-    """The last sign of three in some order; one leaves, a fourth gives a last sign."""
-    rows = seen(
-        *ENTERED,
-        *(f"{10 * turn} r {user} video_on x/camera 640x480" for turn, user in enumerate(signs, 1)),
-        f"40 r {leaves} exit",
-        "50 r dan video_off x/camera",
+def test_every_silent_stay_ends_after_24_hours_whoever_leaves() -> None:
+    """Three give their last sign in some order, one of them leaves, a fourth gives a last sign."""
+    rows = rooms(
+        *(
+            [
+                *(f"{10 * turn} {user} video_on x/camera 640x480" for turn, user in enumerate(signs, 1)),
+                f"40 {leaves} exit",
+                "50 dan video_off x/camera",
+            ]
+            for signs, leaves in product(permutations(THREE), THREE)
+        )
     )
     as_obvious(rows, 2 * DAY)
-    as_obvious(rows, 2 * DAY, cut=45)
-    as_obvious(rows, 2 * DAY, cut=DAY + 15)
+    as_obvious(rows, 2 * DAY, cuts=(45, DAY + 15))
 
 
 @pytest.mark.parametrize("end", [DAY + 9, DAY + 10, DAY + 11])
@@ -115,10 +131,9 @@ def test_whoever_returns_in_the_second_in_which_his_wait_ends_has_left_before(ba
     assert usage[1, START, "audio", "disconnect_grace"] == min(back - 10, 90)
 
 
-@pytest.mark.parametrize("app", [1, 2])
-def test_a_size_that_changes_moves_the_seconds_and_a_stream_that_ends_takes_its_area_along(app: int) -> None:
+def test_a_size_that_changes_moves_the_seconds_and_a_stream_that_ends_takes_its_area_along() -> None:
     """Two cameras and a share come, change their size, are repeated, and go; one goes that never came."""
-    rows = seen(
+    lines = [
         "0 r ann enter",
         "0 r bob enter",
         "10 r ann video_on a/camera 640x480",
@@ -139,53 +154,76 @@ def test_a_size_that_changes_moves_the_seconds_and_a_stream_that_ends_takes_its_
         "160 r ann enter",
         "170 r ann video_off a/camera",
         "180 r ann video_on b/camera 320x180",
-        app=app,
-    )
+    ]
+    rows = [*seen(*lines, app=1), *seen(*lines, app=2)]
     as_obvious(rows, 300)
-    for cut in (15, 30, 40, 65, 70, 75, 110, 115, 130, 140, 150, 155, 160, 170, 180):
-        as_obvious(rows, 300, cut=cut)
+    as_obvious(rows, 300, cuts=(15, 35, 65, 75, 115, 135, 155, 165, 185))
 
 
-@pytest.mark.parametrize("event", ["exit", "disconnect", "enter", "reconnect", "video_off x/camera"])
-@pytest.mark.parametrize("before", ["video_on x/camera 640x480", "disconnect"])
-def test_what_was_carried_in_stands_before_the_first_event_of_the_span(before: str, event: str) -> None:
+def test_what_was_carried_in_stands_before_the_first_event_of_the_span() -> None:
     """An event in the very millisecond in which the span begins, of somebody who receives video or waits."""
-    rows = seen("0 r ann enter", "0 r bob enter", f"10 r ann {before}", f"40 r ann {event}", "50 r bob exit")
-    as_obvious(rows, 300, cut=40)
-
-
-def test_a_stay_that_is_carried_into_many_spans_ends_90_seconds_after_the_disconnect() -> None:
-    """Spans of 30 s for the wait; of two hours and a quarter for the silence that ends a stay after 24 hours."""
-    rows = seen("0 r ann enter", "0 r bob enter", "10 r ann disconnect", "20 r bob video_off x/camera")
-    state, carried = nobody(), {}
-    for start, end in pairwise([*range(START, START + 120, 30), *range(START + 120, START + DAY + 8_220, 8_100)]):
-        fast = meter(frame(rows), state, start, end, RULES)
-        slow = oracle.meter(rows, carried, start, end, POLICIES)
-        assert usage_of(fast) == windows_of(slow)
-        assert findings_of(fast) == slow.findings
-        state, carried = fast.state, slow.state
-    assert state.is_empty()
-
-
-def test_streams_whose_keys_collide_are_hashed_anew() -> None:
-    """Sixty streams of one user in 1,024 keys; only the seed changes."""
-    rows = seen(
-        "0 r ann enter", "0 r bob enter", *(f"{second} r ann video_on {second}/camera 64x48" for second in range(1, 61))
+    rows = rooms(
+        *(
+            [f"10 ann {before}", f"40 ann {event}", "50 bob exit"]
+            for before in ("video_on x/camera 640x480", "disconnect")
+            for event in ("exit", "disconnect", "enter", "reconnect", "video_off x/camera")
+        ),
+        users=("ann", "bob"),
     )
-    with patch("billing.metering.meter.Hashing", partial(Hashing, mask=2**10 - 1)):
-        as_obvious(rows, 300)
+    as_obvious(rows, 300, cuts=(40,))
+
+
+def test_a_stay_that_is_carried_into_many_spans_ends_when_it_would_in_one() -> None:
+    """Spans of 30 s for the wait of 90; of some hours for the silence that ends a stay after 24."""
+    rows = seen("0 r ann enter", "0 r bob enter", "10 r ann disconnect", "20 r bob video_off x/camera")
+    as_obvious(rows, DAY + 8_000, cuts=(30, 60, 90, 120, 20_000, 50_000, DAY))
 
 
 def test_of_two_sizes_in_one_millisecond_the_later_event_id_counts_in_every_order_of_the_input() -> None:
-    events = seen(
-        "0 r ann enter",
-        "0 r bob enter",
+    entered = seen("0 r ann enter", "0 r bob enter")
+    videos = seen(
         "10 r ann video_on x/camera 640x480",
         "10 r ann video_on x/camera 1920x1080",
         "10 r ann video_on y/camera 320x180",
         "10 r bob video_on x/camera 640x480",
     )
-    entered, videos = events[:2], events[2:]
-    usages = [usage_of(metered([*entered, *rows], 300)) for rows in permutations(videos)]
-    as_obvious(events, 300)
-    assert all(usage == usages[0] for usage in usages)
+    rows = [
+        row | {"room_id": f"r{number}"}
+        for number, order in enumerate(permutations(videos))
+        for row in [*entered, *order]
+    ]
+    as_obvious(rows, 300)
+
+
+@pytest.mark.parametrize("others", [1, 62, 63, 64])
+def test_the_later_event_id_counts_however_many_events_share_its_millisecond(others: int) -> None:
+    """Two sizes of one stream, the later id first and last among streams that have one size."""
+    first, last = seen("10 r ann video_on x/camera 1920x1080", "10 r ann video_on x/camera 640x480")
+    between = seen(*(f"10 r ann video_on {number}/camera 1x1" for number in range(others)))
+    entered = seen("0 r ann enter", "0 r bob enter")
+    for one, other in (("a", "z"), ("z", "a")):
+        as_obvious([*entered, first | {"event_id": one}, *between, last | {"event_id": other}], 300)
+
+
+@pytest.mark.parametrize("low", [-7, 0])
+@pytest.mark.parametrize("spread", [1, 2**20 - 1, 2**20, 2**40])
+def test_events_of_one_millisecond_take_effect_in_the_order_of_their_seq(spread: int, low: int) -> None:
+    """However far apart they are; the millisecond comes first, and the event id has no say."""
+    lines = [
+        "0 {} ann enter",
+        "0 {} bob enter",
+        "10.001 {} ann video_on x/camera 320x180",
+        "10.000 {} ann video_on x/camera 1920x1080",
+        "10.000 {} ann video_on x/camera 640x480",
+        "20.000 {} ann exit",
+        "20.000 {} ann enter",
+        "30.000 {} ann video_off x/camera",
+        "30.000 {} ann video_on x/camera 1280x720",
+    ]
+    rows = []
+    for room, chosen in (("r", [0, 1, 2, 3]), ("s", [0, 1, 3, 4]), ("t", range(9))):
+        in_room = seen(*(lines[number].format(room) for number in chosen))
+        rows += [
+            row | {"seq": low + spread * (number in (3, 5, 7))} for row, number in zip(in_room, chosen, strict=True)
+        ]
+    as_obvious(rows, 300)

@@ -1,0 +1,59 @@
+"""What the meter promises of its results besides their seconds."""
+
+from collections.abc import Sequence
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+
+from billing.metering.meter import USER_USAGE_SCHEMA, meter, meter_by_user
+from billing.metering.tables import Sums
+from billing.metering.windows import USAGE_SCHEMA, window_seconds
+from tests.metering_facts import RULES, START, frame, metered, nobody, seen
+
+# Later rooms, users and apps first, and every item before a smaller one.
+CLASSES = [
+    f"{second} {room} {user} {kind}"
+    for room in ("s", "r")
+    for user in ("cid", "bob", "ann")
+    for second, kind in ((0, "enter"), (10, "video_on x/screen 3840x2160"), (20, "video_on x/screen 640x480"))
+]
+
+
+def test_results_are_sorted_by_their_columns() -> None:
+    """From the left, seconds last."""
+    rows = [*seen(*CLASSES, app=2), *seen(*CLASSES, *CLASSES, app=1)]
+    result = meter(frame(rows), nobody(), START, START + 700, RULES)
+    assert result.usage.schema == USAGE_SCHEMA
+    for table in (result.usage, result.state.drop("streams"), result.findings):
+        assert table.rows() == sorted(table.rows())
+        assert table.height > 5
+    by_user = meter_by_user(frame(rows), nobody(), START, START + 700, RULES)
+    assert by_user.schema == USER_USAGE_SCHEMA
+    assert by_user.rows() == sorted(by_user.rows())
+    assert by_user.height > 5
+
+
+@pytest.mark.parametrize("app", [1, 2])
+def test_a_second_that_is_lost_stops_the_meter(app: int) -> None:
+    """Here the only row of the only app: 300 s alone in a room."""
+
+    def lossy(shares: Sequence[Sums], start: int) -> pl.DataFrame:
+        return window_seconds(shares, start)[:0]
+
+    with (
+        patch("billing.metering.meter.window_seconds", lossy),
+        pytest.raises(AssertionError, match=r"^0 seconds were classified, but the stays have 300$"),
+    ):
+        metered(seen("0 r ann enter", app=app), 300)
+
+
+def test_a_second_that_is_made_up_stops_the_meter() -> None:
+    def generous(shares: Sequence[Sums], start: int) -> pl.DataFrame:
+        return window_seconds(shares, start).with_columns(pl.col("seconds") + 1)
+
+    with (
+        patch("billing.metering.meter.window_seconds", generous),
+        pytest.raises(AssertionError, match=r"^301 seconds were classified, but the stays have 300$"),
+    ):
+        metered(seen("0 r ann enter"), 300)
