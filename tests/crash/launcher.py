@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +30,27 @@ import billing.nightly
 import billing.storage.catalog_store
 import billing.usage  # noqa: F401
 from cli import main
-from tests.crash.steps import Fate, run, unavailable
+from tests.crash.steps import Course, Fate, run, run_together, unavailable
 
 
 def serve() -> None:
     """Says why it cannot, or null; then answers requests until stdin ends."""
     print(json.dumps(unavailable()), flush=True)
     for line in sys.stdin:
-        request = json.loads(line)
-        course = run(lambda request=request: _command(**request), Path(request["directory"]), Fate(**request["fate"]))
-        print(json.dumps(asdict(course)), flush=True)
+        print(json.dumps([asdict(course) for course in _courses(**json.loads(line))]), flush=True)
 
 
-def _command(*, arguments: list[str], directory: str, environment: dict[str, str], **_: Any) -> None:
-    """One command; what it prints goes to files beside the home."""
+def _courses(*, commands: list[dict[str, Any]], directory: str, fate: dict[str, Any]) -> list[Course]:
+    """One command that meets its fate, or several at the same time."""
+    works = [partial(_command, **command) for command in commands]
+    return run_together(works) if len(works) > 1 else [run(works[0], Path(directory), Fate(**fate))]
+
+
+def _command(*, arguments: list[str], environment: dict[str, str], output: str) -> None:
+    """One command; what it prints goes to files whose names begin with `output`."""
     os.environ.update(environment)
     for number, name in ((1, "stdout"), (2, "stderr")):
-        file = os.open(os.path.join(os.path.dirname(directory), name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        file = os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
         os.close(file)
     try:

@@ -40,12 +40,12 @@ class Launcher:
         )
         self.unavailable: str | None = self._answer()  # why nothing can be run on this machine
 
-    def run(self, **request: Any) -> Course:
-        """How a command went."""
+    def run(self, **request: Any) -> list[Course]:
+        """How commands went."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return Course(**self._answer())
+        return [Course(**course) for course in self._answer()]
 
     def _answer(self) -> Any:
         assert self._process.stdout
@@ -108,18 +108,34 @@ class Site:
 
     def run(self, stage: Stage, fate: Fate = _UNWATCHED) -> Course:
         """Runs the command of a stage."""
-        places = {"FILES": str(self.directory / "files"), "OUT": str(self.work)}
+        return self._run([stage], fate)[0]
+
+    def run_together(self, stages: Sequence[Stage]) -> list[Course]:
+        """Runs the commands of stages at the same time."""
+        return self._run(stages, _UNWATCHED)
+
+    def _run(self, stages: Sequence[Stage], fate: Fate) -> list[Course]:
+        outputs = [self.directory / f"output-{number}" for number in range(len(stages))]
+        commands = [
+            {"arguments": self.words(stage), "environment": self._environment(stage), "output": str(output)}
+            for stage, output in zip(stages, outputs, strict=True)
+        ]
+        courses = self.launcher.run(commands=commands, directory=str(self.work), fate=asdict(fate))
+        for course, output in zip(courses, outputs, strict=True):
+            course.printed = output.with_suffix(".stdout").read_text(encoding="utf-8")
+            course.said = output.with_suffix(".stderr").read_text(encoding="utf-8")
+        return courses
+
+    def words(self, stage: Stage) -> list[str]:
+        """The command line of a stage, without its first word."""
         words = ["--home", str(self.home), *stage.arguments]
-        for name, place in places.items():
+        for name, place in (("FILES", self.directory / "files"), ("OUT", self.work)):
             words = [word.replace(f"{name}/", f"{place}/") for word in words]
-        environment = {"BILLING_NOW": stage.now, **self.environment}
-        if self.database:
-            environment["BILLING_DATABASE_URL"] = self.database.url
-        course = self.launcher.run(
-            arguments=words, directory=str(self.work), environment=environment, fate=asdict(fate)
-        )
-        course.said = (self.directory / "stderr").read_text(encoding="utf-8")
-        return course
+        return words
+
+    def _environment(self, stage: Stage) -> dict[str, str]:
+        database = {"BILLING_DATABASE_URL": self.database.url} if self.database else {}
+        return {"BILLING_NOW": stage.now, **database, **self.environment}
 
     def save(self, name: str) -> None:
         """Keeps a copy of what is there now."""
@@ -167,10 +183,16 @@ class Chapter:
     after: State
     course: Course
 
-    def some_steps(self, part: int, number: int) -> Sequence[int]:
-        """This part of all steps (from 1), or so many of them."""
-        steps = range(1, len(self.course.steps) + 1)
-        return steps[part :: len(PARTS)] if EVERYWHERE else random.sample(steps, min(number, len(steps)))
+    def some_steps(self, part: int, number: int, *, every: int = 1) -> Sequence[int]:
+        """So many steps (from 1); or this part of every one, or of every second, third … one.
+
+        Of a row of equal steps, such as the pages of one transaction, only the first and the last count.
+        """
+        names = ["", *self.course.steps, ""]
+        steps = [at for at in range(1, len(names) - 1) if not names[at - 1] == names[at] == names[at + 1]]
+        if not EVERYWHERE:
+            return random.sample(steps, min(number, len(steps)))
+        return steps[random.randrange(every) :: every][part :: len(PARTS)]  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -16,7 +16,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -89,6 +89,7 @@ class Course:
     status: int = 0
     seconds: float = 0.0
     steps: list[str] = field(default_factory=list)
+    printed: str = ""  # on stdout
     said: str = ""  # on stderr
 
     @property
@@ -119,23 +120,35 @@ def unavailable() -> str | None:
 
 def run(work: Callable[[], object], directory: Path, fate: Fate) -> Course:
     """Runs `work` in a child process, which meets its `fate`; steps are those on files below `directory`."""
-    here, there = socket.socketpair()
     started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        here.close()
-        _be_watched(there, work, fate)
-    there.close()
-    os.setpgid(pid, pid)
+    pid, listeners = _started(work, fate)
     course = Course()
-    with here:
-        _, listeners, _, _ = socket.recv_fds(here, 1, 1)
     for listener in listeners:
         _watch(pid, listener, str(directory), fate, course, started)
         os.close(listener)
     _, course.status = os.waitpid(pid, 0)
     course.seconds = time.monotonic() - started
     return course
+
+
+def run_together(works: Sequence[Callable[[], object]]) -> list[Course]:
+    """Runs each in a child process of its own, all at the same time."""
+    pids = [_started(work, Fate(watched=False))[0] for work in works]
+    return [Course(status=os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+def _started(work: Callable[[], object], fate: Fate) -> tuple[int, list[int]]:
+    """The id of a child process, and what tells of its steps if it is watched."""
+    here, there = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        _be_watched(there, work, fate)
+    there.close()
+    os.setpgid(pid, pid)
+    with here:
+        _, listeners, _, _ = socket.recv_fds(here, 1, 1)
+    return pid, listeners
 
 
 def _be_watched(parent: socket.socket, work: Callable[[], object], fate: Fate) -> None:
