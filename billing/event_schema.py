@@ -24,6 +24,18 @@ EVENT_SCHEMA = pl.Schema(
     }
 )
 
+# What metering goes by, in the event log: see `billing.event_keys`.
+KEYS_SCHEMA = pl.Schema(
+    {
+        "room_key": pl.Int64,
+        "room_check": pl.Int32,
+        "user_key": pl.Int64,
+        "stream_key": pl.Int64,
+        "checks": pl.Int64,  # of the user in the high half, of the stream in the low
+        "what": pl.Int64,  # the size of a `video_on` (its area, more for a share; else 0), then the code of the type
+    }
+)
+
 # In their order at one instant of a room.
 EVENT_TYPES = ("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on")
 

@@ -8,8 +8,10 @@
 | `concurrent_rooms` | a stay began while the user was in another room of the app; both are billed |
 """
 
+import numpy as np
 import polars as pl
 
+from billing.event_keys import text_hashes
 from billing.metering.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
 
 FINDING_SCHEMA = pl.Schema(
@@ -55,8 +57,9 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
     the one in the room with the later id is the finding.
     """
     all_stays = all_stays.filter(pl.col("stay_end") > pl.col("second"))
-    who = texts.select(user="person")[all_stays["source"]]
-    several = pl.concat([all_stays, who], how="horizontal").sort("user", "second")
+    who = texts.select("app_id", "user_id")[all_stays["source"]]
+    persons, _ = text_hashes(who["user_id"], who["app_id"].to_numpy().astype(np.uint64))
+    several = all_stays.with_columns(user=pl.Series(persons)).sort("user", "second")
     # The user's number in the high bits makes the running maximum begin anew with each user.
     number = pl.col("user").rle_id().cast(pl.Int64) * 2**32
     ended_before = (number + pl.col("stay_end")).cum_max().shift(1) - number

@@ -4,20 +4,20 @@ A part is small enough for the processor's cache, which is worth more than anyth
 streams are looked up once for every event.
 """
 
-import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.metering.compiled import compiled, inlined
-from billing.metering.rows import VIDEO_ON, HashCollisionError, Rows
+from billing.compiled import compiled, inlined
+from billing.event_keys import VIDEO_ON
+from billing.metering.rows import HashCollisionError, Rows
 from billing.metering.stays import ABSENT, COLLISION, CONNECTED, UNKNOWN_APP, WAITING, run
 from billing.metering.tables import (
     FINDINGS,
@@ -37,15 +37,6 @@ from billing.metering.tables import (
 
 ROWS_PER_PART = 150_000
 MOST_COMPARED = 64
-
-_EVENT_TYPES = {
-    "user_key": np.uint64,
-    "stream_key": np.uint64,
-    "checks": np.uint64,
-    "order": np.int64,
-    "what": np.int64,
-    "source": np.uint32,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +58,11 @@ class Share:
 
 def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
     """Runs every part through to its last second, on all processors."""
-    looked_up = rows.texts.select("app_id", "room_key", "room_check").rechunk()
+    keyed = rows.keyed.select("room_key", "room_check").rechunk()
     sources = Sources(
-        app_id=_read_only(looked_up["app_id"]),
-        room_key=_read_only(looked_up["room_key"]),
-        room_check=_read_only(looked_up["room_check"]),
+        app_id=_read_only(rows.texts["app_id"]),
+        room_key=_unsigned(_read_only(keyed["room_key"])),
+        room_check=_unsigned(_read_only(keyed["room_check"])),
         last_event=_read_only(rows.carried["last_event"]),
         wait_ends=_read_only(rows.carried["wait_ends"]),
         first_carried=rows.texts.height - rows.carried.height,
@@ -86,9 +77,9 @@ def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: b
 
     workers = os.cpu_count() or 1
     tied: list[tuple[Events, NDArray[np.bool_]]] = []
+    parts = list(_parts(rows))
     with ThreadPoolExecutor(workers) as pool:
-        parts = _parts(rows, pool)
-        shares = list(pool.map(share, [_in_order(parts[worker::workers], tied) for worker in range(workers)]))
+        shares = list(pool.map(share, [_untied(parts[worker::workers], tied) for worker in range(workers)]))
         untied = list(_without_ties(tied, rows)) if tied else []
         shares += pool.map(share, [untied[worker::workers] for worker in range(workers)])
     return [each for each in shares if each]
@@ -102,6 +93,11 @@ def _read_only(column: pl.Series) -> NDArray[Any]:
     return array
 
 
+def _unsigned(array: NDArray[Any]) -> NDArray[Any]:
+    """The same bits, as hashes are meant."""
+    return array.view(np.dtype(f"u{array.itemsize}"))
+
+
 def _run(events: Events, sources: Sources, rules: Rules, sums: Sums, *, by_user: bool) -> World:
     """The world of a part after its last second; `sums` has grown by it."""
     world = make_world(events, rules, sums, by_user=by_user)
@@ -113,60 +109,77 @@ def _run(events: Events, sources: Sources, rules: Rules, sums: Sums, *, by_user:
     return world
 
 
-def _parts(rows: Rows, pool: ThreadPoolExecutor) -> list[Events]:
-    """The events of each part, cut by room, in the order in which they came."""
-    frame = rows.keyed.with_columns(rows.texts["room_key"])
-    count = max(1, frame.height // ROWS_PER_PART)
-    sizes = np.zeros(count, np.int64)
-    chunks = list(_chunks(frame))
-    for chunk in chunks:
-        count_rows(chunk["room_key"], sizes)
-    begins = np.concatenate([[0], np.cumsum(sizes)])
+class _Run(NamedTuple):
+    """Rows that follow each other in the log, in the order of their rooms; `first` is the number of the first row, and
+    `bounds` say where each part begins and ends."""
 
-    def column(name: str, dtype: type[Any]) -> NDArray[Any]:
-        cut_column = _space(frame.height, dtype)
-        ends = begins[:-1].copy()
-        first = 0
-        for chunk in chunks:
-            room_key = chunk["room_key"]
-            if name == "source":
-                cut_rows(first, room_key, ends, cut_column)
-            else:
-                cut(chunk[name], room_key, ends, cut_column)
-            first += len(room_key)
-        return cut_column
-
-    columns = dict(zip(_EVENT_TYPES, pool.map(column, _EVENT_TYPES, _EVENT_TYPES.values()), strict=True))
-    return [Events(**{name: column[begin:end] for name, column in columns.items()}) for begin, end in pairwise(begins)]
+    columns: dict[str, NDArray[Any]]
+    first: int
+    bounds: NDArray[np.intp]
 
 
-def _space(size: int, dtype: type[Any]) -> NDArray[Any]:
-    """An array on pages of the usual size, all mapped at once: numpy asks for huge pages, and where memory is in use by
-    file caches, making room for those takes longer than metering."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
-    return np.frombuffer(mmap.mmap(-1, max(1, size * np.dtype(dtype).itemsize), flags=flags), dtype, count=size)
+def _parts(rows: Rows) -> Iterator[list[_Run]]:
+    """The runs that have rows of a part. A part is a range of room keys."""
+    count = max(1, rows.keyed.height // ROWS_PER_PART)
+    width = 2**64 // count
+    limits = np.array([-(2**63) + part * width for part in range(1, count)], np.int64)
+    runs = []
+    for columns, first in _runs(rows.keyed):
+        room_key = columns["room_key"]
+        inner = np.searchsorted(room_key, limits)
+        runs.append(_Run(columns, first, np.concatenate([[0], inner, [len(room_key)]])))
+    for part in range(count):
+        found = [run for run in runs if run.bounds[part] < run.bounds[part + 1]]
+        if count == 1 and not found:
+            found = runs[:1]
+        if found:
+            yield [_Run(run.columns, run.first, run.bounds[part : part + 2]) for run in found]
 
 
-def _chunks(frame: pl.DataFrame) -> Iterator[dict[str, NDArray[Any]]]:
-    """The columns piece by piece as they lie in memory, without making one piece of them."""
+def _runs(frame: pl.DataFrame) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
+    """The columns run by run, as they lie in memory, each with the number of its first row."""
     if len({column.n_chunks() for column in frame.iter_columns()}) > 1:
         frame = frame.rechunk()
+    first = 0
     for chunks in zip(*(column.get_chunks() for column in frame.iter_columns()), strict=True):
-        yield {chunk.name: _read_only(chunk) for chunk in chunks}
+        columns = {chunk.name: _read_only(chunk) for chunk in chunks}
+        room_key = columns["room_key"]
+        begins = [0, *(np.flatnonzero(room_key[1:] < room_key[:-1]) + 1).tolist(), len(room_key)]
+        for begin, end in pairwise(begins):
+            yield {name: column[begin:end] for name, column in columns.items()}, first + begin
+        first += len(room_key)
 
 
-def _in_order(parts: Sequence[Events], tied: list[tuple[Events, NDArray[np.bool_]]]) -> Iterator[Events]:
+def _untied(parts: Sequence[list[_Run]], tied: list[tuple[Events, NDArray[np.bool_]]]) -> Iterator[Events]:
     """The events of each part in order; a part in which some are tied is put aside, with where they are."""
     for part in parts:
-        is_sorted = bool((part.order[1:] >= part.order[:-1]).all())
-        turn = np.arange(len(part.order)) if is_sorted else np.argsort(part.order, kind="stable")
-        events = Events(**{name: column[turn] for name, column in part._asdict().items()})
-        ties = np.zeros(len(turn), np.bool_)
+        events = _in_order(part)
+        ties = np.zeros(len(events.order), np.bool_)
         mark_ties(events, ties)
         if ties.any():
             tied.append((events, ties))
         else:
             yield events
+
+
+def _in_order(part: Sequence[_Run]) -> Events:
+    """The events of a part, room by room, each room's in order."""
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([run.columns[name][slice(*run.bounds)] for run in part])
+
+    room_key, order = column("room_key"), column("order")
+    turn = np.argsort(room_key, kind="stable") if len(part) > 1 else np.arange(len(room_key))
+    sort_rooms(room_key, order, turn, np.empty_like(turn))
+    source = np.concatenate([np.arange(*(run.first + run.bounds), dtype=np.uint32) for run in part])
+    return Events(
+        user_key=_unsigned(column("user_key"))[turn],
+        stream_key=_unsigned(column("stream_key"))[turn],
+        checks=_unsigned(column("checks"))[turn],
+        order=order[turn],
+        what=column("what")[turn],
+        source=source[turn],
+    )
 
 
 def _without_ties(parts: Sequence[tuple[Events, NDArray[np.bool_]]], rows: Rows) -> Iterator[Events]:
@@ -217,32 +230,46 @@ def _frame(records: Records) -> pl.DataFrame:
 
 
 @compiled
-def count_rows(room_key: NDArray[np.uint64], sizes: NDArray[np.int64]) -> None:
-    """Adds to `sizes` how many rows are in each part. A room is in the part that its key says."""
-    count = np.uint64(len(sizes))
-    for row in range(len(room_key)):
-        sizes[room_key[row] % count] += 1
+def sort_rooms(
+    room_key: NDArray[np.int64], order: NDArray[np.int64], turn: NDArray[np.int64], spare: NDArray[np.int64]
+) -> None:
+    """Sorts each room's rows by their order; those of one order stay as they come. `turn`, the rows room by room, is
+    put in order; `spare` is as long. Most rooms are in order already."""
+    first = 0
+    while first < len(turn):
+        end = first + 1
+        in_order = True
+        while end < len(turn) and room_key[turn[end]] == room_key[turn[first]]:
+            in_order = in_order and order[turn[end]] >= order[turn[end - 1]]
+            end += 1
+        if not in_order:
+            sort_room(order, turn, spare, first, end)
+        first = end
 
 
-@compiled
-def cut(column: NDArray[Any], room_key: NDArray[np.uint64], ends: NDArray[np.int64], parts: NDArray[Any]) -> None:
-    """Appends the values of a column to their parts, which so far end at `ends`. (Writing to all parts at once takes a
-    sixth of the time of gathering one part after the other.)"""
-    count = np.uint64(len(ends))
-    for row in range(len(room_key)):
-        part = room_key[row] % count
-        parts[ends[part]] = column[row]
-        ends[part] += 1
-
-
-@compiled
-def cut_rows(first: int, room_key: NDArray[np.uint64], ends: NDArray[np.int64], parts: NDArray[np.uint32]) -> None:
-    """The same for the numbers of the rows, from `first` on."""
-    count = np.uint64(len(ends))
-    for row in range(len(room_key)):
-        part = room_key[row] % count
-        parts[ends[part]] = first + row
-        ends[part] += 1
+@inlined
+def sort_room(
+    order: NDArray[np.int64], turn: NDArray[np.int64], spare: NDArray[np.int64], first: int, end: int
+) -> None:
+    """Merges ever longer sorted pieces."""
+    length = 1
+    while length < end - first:
+        begin = first
+        while begin + length < end:
+            middle, last = begin + length, min(begin + 2 * length, end)
+            if order[turn[middle]] < order[turn[middle - 1]]:
+                for at in range(begin, last):
+                    spare[at] = turn[at]
+                one, other = begin, middle
+                for at in range(begin, last):
+                    if other == last or (one < middle and order[spare[one]] <= order[spare[other]]):
+                        turn[at] = spare[one]
+                        one += 1
+                    else:
+                        turn[at] = spare[other]
+                        other += 1
+            begin = last
+        length *= 2
 
 
 @compiled

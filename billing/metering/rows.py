@@ -1,8 +1,7 @@
 """Rows: the events of a span, keyed by user in a room, in the order in which they count.
 
-A user in a room, and a stream of a user, are identified by a 64-bit hash, because sorting by three texts takes longer
-than all the rest. A second, independent hash of the same texts travels along as a check: two neighbours with one key
-and different checks are a collision, and the whole pass is repeated with another seed.
+Events come from the log with their keys (`billing.event_keys`); others get them here. Two neighbours with one key and
+different checks are a collision, and the whole pass is repeated with another seed.
 
 Order: by `at`, then `seq`, then type (exit, disconnect, dismiss, enter, reconnect, video_off, video_on), then
 `event_id`. The event id only ever matters between two sizes of one stream in one millisecond, so it is read only
@@ -16,17 +15,13 @@ Seconds are Int32 and count from the start of the span.
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-from billing.event_schema import EVENT_TYPES
+from billing.event_keys import CODE_BITS, DISCONNECT, SIZE_BITS, VIDEO_ON, event_keys, name_keys, what
+from billing.event_schema import EVENT_TYPES, KEYS_SCHEMA
 
-# Types as codes; their order is the order of events of one millisecond.
-EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(EVENT_TYPES))
-CARRIED = len(EVENT_TYPES)  # a stay that was open when the span began
-
-SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
-SIZE_BITS = 30
-CODE_BITS = 4
+CARRIED = len(EVENT_TYPES)  # the code of a stay that was open when the span began
 
 STATE_SCHEMA = pl.Schema(
     {
@@ -39,9 +34,11 @@ STATE_SCHEMA = pl.Schema(
     }
 )
 
+MOST_RUNS = 4096  # pieces of the log that are each in the order of rooms; where there are more, all rows are sorted
+
 _SEQ_BITS = 20
-_TEXTS = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height", "room_key", "room_check", "person"]
-_KEYED = ["user_key", "stream_key", "checks", "order", "what"]
+_TEXTS = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height"]
+_KEYED = ["room_key", "room_check", "user_key", "stream_key", "checks", "order", "what"]
 
 
 class HashCollisionError(Exception):
@@ -50,32 +47,25 @@ class HashCollisionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hashing:
-    """How texts become keys. `mask` exists so that a test can make collisions likely."""
+    """How texts become keys; the log's are of seed 0. `mask` exists so that a test can make collisions likely."""
 
     seed: int = 0
     mask: int = 2**64 - 1
 
-    def text(self, column: str, purpose: int) -> pl.Expr:
-        """The hash of a text column; hashes of different purposes (0 to 63) are independent of each other."""
-        return pl.col(column).hash(self.seed * 64 + purpose)
-
-    def mix(self, first: pl.Expr, second: pl.Expr) -> pl.Expr:
-        """One hash of two numbers."""
-        return (first.hash(self.seed * 64 + 62) + second).hash(self.seed * 64 + 63)
-
-    def key(self, hashed: pl.Expr) -> pl.Expr:
-        """The hash as a key to sort by."""
-        return hashed if self.mask == 2**64 - 1 else hashed & pl.lit(self.mask, pl.UInt64)
+    @property
+    def is_stored(self) -> bool:
+        """Whether the keys of the log are of this kind."""
+        return self == Hashing()
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a span, in input order.
+    """The rows of a span, room by room in each of at most `MOST_RUNS` pieces that follow each other.
 
     - `texts`: `app_id, room_id, user_id, at, seq, stream, width, height` as they came (`at` is null in carried rows,
-      which come last), `room_key` (UInt64), `room_check` (UInt32), `person` (UInt64: the user in the app).
-    - `keyed`: `user_key, stream_key` (UInt64), `checks` (UInt64: of the user in the high half, of the stream in the
-      low), `order` (Int64), `what` (Int64: second, size and code, see `_what`).
+      which come last).
+    - `keyed`: the columns of `KEYS_SCHEMA`, with the second from the start of the span above the size in `what`, and
+      `order` (Int64).
     - `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
     """
 
@@ -88,19 +78,12 @@ class Rows:
 def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, hashing: Hashing) -> Rows:
     """The events of the span `[start, end)` (epoch seconds), and the stays carried into it as rows of their own."""
     timely = events.filter(pl.col("at") >= start * 1000, pl.col("at") < end * 1000)
-    loaded = (
-        timely.select("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height")
-        .with_columns(
-            code=pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical(), second=(pl.col("at") - start * 1000) // 1000
-        )
-        .with_columns(**_keys(hashing), what=_what())
-        .drop("type", "second")
-        .collect()
-    )
-    loaded = loaded.with_columns(order=_order(loaded, start)).drop("code")
-    before = _carried_rows(carried, start).with_columns(**_keys(hashing), what=_what())
+    loaded = _in_rooms(_with_keys(timely, hashing))
+    second = (pl.col("at") - start * 1000) // 1000
+    loaded = loaded.with_columns(_order(loaded, start), what=second * 2 ** (SIZE_BITS + CODE_BITS) + pl.col("what"))
+    before = _carried_rows(carried, start, hashing)
     if before.height:
-        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends", "code", "second")], how="diagonal")
+        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends", "code")], how="diagonal")
     return Rows(
         texts=loaded.select(_TEXTS),
         keyed=loaded.select(_KEYED),
@@ -109,7 +92,27 @@ def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int
     )
 
 
-def _carried_rows(carried: pl.DataFrame, start: int) -> pl.DataFrame:
+def _with_keys(events: pl.LazyFrame, hashing: Hashing) -> pl.DataFrame:
+    """The events with their keys: those of the log, or new ones."""
+    if hashing.is_stored and set(KEYS_SCHEMA) <= set(events.collect_schema()):
+        loaded = events.select(*_TEXTS, *KEYS_SCHEMA).collect()
+        # Files of an older log have none.
+        if not loaded["room_key"].null_count():
+            return loaded
+    loaded = events.select(*_TEXTS, "type").collect()
+    keys = event_keys(loaded, seed=hashing.seed, mask=hashing.mask)
+    return pl.concat([loaded.drop("type"), keys], how="horizontal")
+
+
+def _in_rooms(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so."""
+    key = rows["room_key"].to_numpy()
+    if np.count_nonzero(key[1:] < key[:-1]) < MOST_RUNS:
+        return rows
+    return rows.sort("room_key", maintain_order=True)
+
+
+def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:
     """Rows that bring back the state of the carried stays; `at` and `seq` are null."""
     stays = carried.select(
         "app_id",
@@ -118,51 +121,31 @@ def _carried_rows(carried: pl.DataFrame, start: int) -> pl.DataFrame:
         "streams",
         last_event=(pl.col("last_event") - start).cast(pl.Int32),
         wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
-        second=pl.lit(0, pl.Int64),
     )
     # In the order in which they would end by themselves.
     entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, -3))
     received = stays.explode("streams").drop_nulls("streams").unnest("streams").with_columns(_coded(VIDEO_ON, -2))
     waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, -1))
-    return pl.concat([entered, received, waiting], how="diagonal")
+    rows = pl.concat([entered, received, waiting], how="diagonal")
+    keys = name_keys(rows, seed=hashing.seed, mask=hashing.mask)
+    return pl.concat([rows.with_columns(what=what(pl.col("code"))), keys], how="horizontal").sort(
+        "room_key", maintain_order=True
+    )
 
 
 def _coded(code: int, order: int) -> list[pl.Expr]:
     return [pl.lit(code, pl.UInt8).alias("code"), pl.lit(order, pl.Int64).alias("order")]
 
 
-def _keys(hashing: Hashing) -> dict[str, pl.Expr]:
-    app = pl.col("app_id").cast(pl.UInt64)
-    room = hashing.mix(app, hashing.text("room_id", 1))
-    room_check = hashing.mix(app, hashing.text("room_id", 2))
-    user_check = hashing.mix(room_check, hashing.text("user_id", 4))
-    return {
-        "room_key": hashing.key(room),
-        "room_check": (room_check // 2**32).cast(pl.UInt32),
-        "person": hashing.mix(app, hashing.text("user_id", 3)),
-        "user_key": hashing.key(hashing.mix(room, hashing.text("user_id", 3))),
-        "stream_key": hashing.key(hashing.text("stream", 5)),
-        "checks": user_check // 2**32 * 2**32 + hashing.text("stream", 6) // 2**32,
-    }
-
-
-def _what() -> pl.Expr:
-    """What an event says, in one number: its second, its size, its code. The size is the area of a `video_on`, plus
-    `SCREEN_BIT` for a screen share; 0 in other rows."""
-    screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
-    area = pl.col("width") * pl.col("height") + screen
-    size: pl.Expr = pl.when(pl.col("code") == VIDEO_ON).then(area).otherwise(0).cast(pl.Int64)
-    what: pl.Expr = (pl.col("second") * 2**SIZE_BITS + size) * 2**CODE_BITS + pl.col("code")
-    return what
-
-
 def _order(events: pl.DataFrame, start: int) -> pl.Series:
-    """One ascending number for (at, seq, type), from 0 on.
+    """One ascending number for (at, seq, type), from 0 on: `order`.
 
     It is packed where all `seq` lie close together, as they nearly always do (all are 0), and else a rank.
     """
     low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
+    code = pl.col("what") % 2**CODE_BITS
     if low is not None and high - low >= 2**_SEQ_BITS:
-        return events.select(pl.struct("at", "seq", "code").rank("dense").cast(pl.Int64)).to_series()
+        ranks = events.select(pl.struct("at", "seq", code=code).rank("dense").cast(pl.Int64).alias("order"))
+        return ranks.to_series()
     moment = (pl.col("at") - start * 1000) * 2**_SEQ_BITS + (pl.col("seq") - (low or 0))
-    return events.select(moment * len(EVENT_TYPES) + pl.col("code")).to_series()
+    return events.select((moment * len(EVENT_TYPES) + code).alias("order")).to_series()

@@ -26,8 +26,9 @@ The functions are compiled. They take the events of whole rooms in order and wor
 
 import numpy as np
 
-from billing.metering.compiled import compiled, inlined
-from billing.metering.rows import CARRIED, CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT, SIZE_BITS
+from billing.compiled import compiled, inlined
+from billing.event_keys import CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT, SIZE_BITS
+from billing.metering.rows import CARRIED
 from billing.metering.tables import (
     ALONE,
     ANY_VIDEO,

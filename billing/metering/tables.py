@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.metering.compiled import inlined
-from billing.metering.rows import CARRIED, CODE_BITS, ENTER, RECONNECT, VIDEO_ON
+from billing.compiled import inlined
+from billing.event_keys import CODE_BITS, ENTER, RECONNECT, VIDEO_ON
+from billing.metering.rows import CARRIED
 from billing.periods import WINDOW_SECONDS
 
 # Classes of seconds. ANY_VIDEO is a second with video under a policy per stream, once; it is not billed itself. From

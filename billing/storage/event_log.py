@@ -1,7 +1,8 @@
 """The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
 
-Rows have the event columns and `ingest_id`, the number of the ingest that brought them: 1, 2, 3 … in the order of
-commits. One ingest of one file is one Delta commit, whose metadata says which file it was and what was counted. The
+Rows have the event columns, the keys that metering goes by (`billing.event_keys`) and `ingest_id`, the number of the
+ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, which is how they are
+metered. One ingest of one file is one Delta commit, whose metadata says which file it was and what was counted. The
 log holds every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers
 see whole commits only.
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import DeltaError as DeltaError
@@ -23,11 +25,12 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
 from billing.errors import BillingError
-from billing.event_schema import EVENT_SCHEMA
+from billing.event_schema import EVENT_SCHEMA, KEYS_SCHEMA
 from billing.storage.disk import sync
 
-LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64()})
+LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
 DAY_MS = 86_400_000
+ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out
 
 _PARTITION = "day"
 _TRANSACTION = "billing-ingest"
@@ -142,8 +145,12 @@ class EventLog:
         path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
         target = self.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        rows = events.select(*EVENT_SCHEMA, ingest_id=pl.lit(ingest_id, pl.Int64))
-        rows.write_parquet(target, compression="lz4")
+        # Machine code, which takes a while to load, is needed for writing only.
+        from billing.event_keys import event_keys
+
+        keyed = events.select(*EVENT_SCHEMA, ingest_id=pl.lit(ingest_id, pl.Int64)).hstack(event_keys(events))
+        rows = keyed[np.argsort(keyed["room_key"].to_numpy(), kind="stable")]
+        rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
         bounds = rows.select(
             pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
         ).row(0, named=True)
@@ -161,6 +168,7 @@ class EventLog:
         table = self._table() or DeltaTable.create(
             self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
         )
+        _widen(table)
         table.create_write_transaction(
             [_added(file) for file in files],
             mode="append",
@@ -205,7 +213,16 @@ class EventLog:
         if not addresses:
             return pl.LazyFrame(schema=LOG_SCHEMA)
         files = [self.directory.joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
-        return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False)
+        # (Files of an older version have no keys.)
+        return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert")
+
+
+def _widen(table: DeltaTable) -> None:
+    """Gives the table of an older version the columns that it lacks."""
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
+    if missing:
+        table.alter.add_columns(missing)
 
 
 def day_of(at_ms: int) -> date:
