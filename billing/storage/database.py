@@ -30,6 +30,16 @@ BUSY_TIMEOUT_SECONDS = 30
 # Any constant: whoever writes to this database asks for the same one.
 _WRITER_LOCK = 0x62696C6C696E67
 
+_NOT_WRITABLE = (
+    "see that the file is there and that you may write to it and to its directory, and run the command again"
+)
+_ADVICE = {
+    "database is locked": "another program is writing to it; run the command again when that has finished",
+    "database or disk is full": "make room on the disk and run the command again",
+    "unable to open database file": _NOT_WRITABLE,
+    "attempt to write a readonly database": _NOT_WRITABLE,
+}
+
 
 def open_database(url: str) -> Engine:
     """The database at `url`, checked to be there and of this version; a `BillingError` says what to run otherwise."""
@@ -37,6 +47,8 @@ def open_database(url: str) -> Engine:
     file = _sqlite_file(engine)
     if file and not file.is_file():
         raise BillingError(f"there is no database at {_shown(engine.url)}: run `billing init` first")
+    if file:
+        event.listen(engine, "do_connect", _refuse_to_create)
     with _failing_clearly(engine), engine.connect() as conn:
         found = _revision(conn)
     if found is None:
@@ -120,7 +132,8 @@ def _engine(url: str) -> Engine:
 def _sqlite(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise UsageError("the database must be a file: give sqlite:///FILE")
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    timeout = {} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT_SECONDS}
+    engine = create_engine(url, poolclass=NullPool, connect_args=timeout)
 
     # Python's driver would begin a transaction at the first write only, and one that has read before it writes
     # fails at once when another one wrote in between; so it begins none, and `begin` names the kind.
@@ -137,6 +150,12 @@ def _sqlite(url: URL) -> Engine:
         conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _refuse_to_create(_dialect: object, _record: object, arguments: list[str], options: dict[str, object]) -> None:
+    """SQLite would make an empty file in place of one that was removed while the program runs."""
+    arguments[0] = f"{Path(arguments[0]).absolute().as_uri()}?mode=rw"
+    options["uri"] = True
 
 
 def _postgresql(url: URL) -> Engine:
@@ -181,9 +200,8 @@ def _failing_clearly(engine: Engine) -> Iterator[None]:
         if not isinstance(cause, driver.OperationalError) and type(cause) is not driver.DatabaseError:
             raise
         reason = str(cause).strip().splitlines()[0]
-        raise BillingError(
-            f"the database at {_shown(engine.url)} failed ({reason}): put that right and run the command again"
-        ) from error
+        advice = _ADVICE.get(reason, "put that right and run the command again")
+        raise BillingError(f"the database at {_shown(engine.url)} failed ({reason}): {advice}") from error
 
 
 def _shown(url: URL) -> str:

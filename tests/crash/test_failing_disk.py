@@ -13,7 +13,7 @@ from tests.crash.steps import Fate
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_is_full_or_fails_on_the_way(name: str, part: int, story: Story) -> None:
     chapter = story.chapters[name]
-    for step in chapter.some_steps(part, 1, every=3):
+    for step in chapter.some_steps(part, 1, every=6):
         (course,) = story.disturbed(chapter, Fate(fails_from=step, error=random.choice(["ENOSPC", "EIO"])))  # noqa: S311
         # What is left to do when all is done, such as removing what is no longer needed, may fail.
         assert course.exit_code == 0 or course.failed_clearly, f"at step {step}: {course}"

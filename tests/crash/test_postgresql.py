@@ -21,7 +21,7 @@ INTERRUPTIONS = 10 if EVERYWHERE else 1
 def test_killed_at_a_step(name: str, part: int, server_story: Story, record_property: Kills) -> None:
     chapter = server_story.chapters[name]
     record_property(
-        "kills", sum(server_story.killed_at_step(chapter, step) for step in chapter.some_steps(part, 1, every=3))
+        "kills", sum(server_story.killed_at_step(chapter, step) for step in chapter.some_steps(part, 1, every=6))
     )
 
 
@@ -35,7 +35,7 @@ def test_killed_at_any_moment_twice(name: str, server_story: Story, record_prope
 def test_connections_that_break(name: str, part: int, server_story: Story) -> None:
     """From a step on, every connection breaks when it is used."""
     chapter = server_story.chapters[name]
-    for step in chapter.some_steps(part, 1, every=6):
+    for step in chapter.some_steps(part, 1, every=12):
         (course,) = server_story.disturbed(chapter, Fate(fails_from=step, error="ECONNRESET"))
         # Nothing is said to the server after the last commit but good-bye.
         assert course.exit_code == 0 or course.failed_clearly, f"at step {step}: {course}"
