@@ -5,12 +5,13 @@ rest of metering. The keys are worked out once, when an event enters the log, an
 room. So they are a named hash with a fixed meaning, XXH64, not that of a dataframe library, which may change:
 
     room_key   = XXH64(room_id, seed = app_id)
-    user_key   = XXH64(user_id, seed = room_key)
+    user_key   = XXH64(user_id, seed = room_key)        a user in a room
+    person_key = XXH64(user_id, seed = app_id)          the same user in any room
     stream_key = XXH64(stream, seed = 0)
 
 A hash is only safe where a collision is noticed: each has a check, the same hash with the seed changed by `CHECK`. Two
-keys that are equal and whose checks are not are a collision, and then all keys are worked out again with another
-`seed`, which is added to each of the seeds.
+keys that are equal and whose checks are not are a collision; then all keys are worked out again with another `seed`,
+which is added to each of the seeds. (The person's key has none: it only raises suspicions.)
 """
 
 import numpy as np
@@ -51,12 +52,14 @@ def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> 
     apps = events["app_id"].to_numpy().astype(np.uint64)
     room_key, room_check = text_hashes(events["room_id"], apps, seed)
     user_key, user_check = text_hashes(events["user_id"], room_key, seed)
+    person_key, _ = text_hashes(events["user_id"], apps, seed)
     stream_key, stream_check = text_hashes(events["stream"], np.zeros(len(apps), np.uint64), seed)
     high, low = np.uint64(2**64 - 2**32), np.uint64(32)
     columns = {
         "room_key": (room_key & np.uint64(mask)).view(np.int64),
         "room_check": (room_check >> low).astype(np.uint32).view(np.int32),
         "user_key": (user_key & np.uint64(mask)).view(np.int64),
+        "person_key": person_key.view(np.int64),
         "stream_key": (stream_key & np.uint64(mask)).view(np.int64),
         "checks": ((user_check & high) | (stream_check >> low)).view(np.int64),
     }

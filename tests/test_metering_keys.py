@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from billing.event_keys import event_keys
 from billing.metering.meter import meter
-from billing.metering.rows import Hashing, keyed_rows
+from billing.metering.rows import Hashing
 from tests.metering_facts import EVENT_TYPES, RULES, START, Row, frame, metered, nobody, seen
 
 END = START + 300
@@ -37,12 +38,17 @@ def noticed(rows: list[Row], first: Hashing) -> bool:
     return len(tried) > 1
 
 
+def keys(events: pl.LazyFrame, hashing: Hashing) -> pl.DataFrame:
+    """The keys and checks of these events."""
+    return event_keys(events.collect(), seed=hashing.seed, mask=hashing.mask)
+
+
 def colliding(rows: list[Row], rooms: int, users: int) -> Hashing:
     """A hashing of one bit under which these rows have so many keys of rooms and of users."""
     for seed in count():
         hashing = Hashing(seed=seed, mask=1)
-        keyed = keyed_rows(frame(rows), nobody(), START, END, hashing)
-        if (keyed.texts["room_key"].n_unique(), keyed.keyed["user_key"].n_unique()) == (rooms, users):
+        keyed = keys(frame(rows), hashing)
+        if (keyed["room_key"].n_unique(), keyed["user_key"].n_unique()) == (rooms, users):
             return hashing
     raise AssertionError
 
@@ -56,12 +62,12 @@ def nearly_alike() -> dict[str, list[tuple[str, str]]]:
     rows = pl.LazyFrame({"name": names}).select(
         **{name: pl.lit(value, EVENT_TYPES[name]) for name, value in enter.items()}, user_id="name", stream="name"
     )
-    by_user = keyed_rows(rows.with_columns(room_id=pl.lit("r")), nobody(), START, END, Hashing())
-    by_room = keyed_rows(rows.with_columns(room_id=pl.col("stream")), nobody(), START, END, Hashing())
+    by_user = keys(rows.with_columns(room_id=pl.lit("r")), Hashing())["checks"].to_numpy().view(np.uint64)
+    by_room = keys(rows.with_columns(room_id=pl.col("stream")), Hashing())["room_check"].to_numpy().view(np.uint32)
     checks = {
-        "user": by_user.keyed["checks"].to_numpy() >> np.uint64(32),
-        "stream": by_user.keyed["checks"].to_numpy() & np.uint64(2**32 - 1),
-        "room": by_room.texts["room_check"].to_numpy().astype(np.uint64),
+        "user": by_user >> np.uint64(32),
+        "stream": by_user & np.uint64(2**32 - 1),
+        "room": by_room.astype(np.uint64),
     }
     return {what: [_differing(names, check, bit) for bit in (0, 31)] for what, check in checks.items()}
 

@@ -8,10 +8,13 @@
 | `concurrent_rooms` | a stay began while the user was in another room of the app; both are billed |
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
-from billing.event_keys import text_hashes
+from billing.event_keys import name_keys
+from billing.metering.rows import Words
 from billing.metering.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
 
 FINDING_SCHEMA = pl.Schema(
@@ -25,6 +28,18 @@ FINDING_SCHEMA = pl.Schema(
     }
 )
 
+# A stay in words. Seconds count from the start of the span; `begins`: in it.
+STAY_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64,
+        "room_id": pl.String,
+        "user_id": pl.String,
+        "second": pl.Int32,
+        "stay_end": pl.Int32,
+        "begins": pl.Boolean,
+    }
+)
+
 _NAMES = {OUTSIDE_STAY: "outside_stay", REENTERED: "reentered", STALE_STAY: "stale_stay"}
 _DETAILS = {
     OUTSIDE_STAY: "ignored: the user was not in the room, or in the wait after a disconnect",
@@ -33,11 +48,9 @@ _DETAILS = {
 }
 
 
-def findings(found: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
+def findings(found: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
     """Findings of the pass over the events (`kind, source, second`), in `FINDING_SCHEMA`."""
-    named = pl.concat(
-        [found, texts.select("app_id", "room_id", "user_id", "at", "stream")[found["source"]]], how="horizontal"
-    )
+    named = pl.concat([found, words.of(found["source"], "app_id", "room_id", "user_id", "at")], how="horizontal")
     at_the_end = (pl.col("second").cast(pl.Int64) + start) * 1000
     return named.select(
         "app_id",
@@ -49,35 +62,32 @@ def findings(found: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFra
     )
 
 
-def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -> pl.DataFrame:
-    """Finds the stays that began while another of the user's stays in the app went on, in `FINDING_SCHEMA`.
+def named_stays(stays: pl.DataFrame, words: Words) -> pl.DataFrame:
+    """The stays of a pass in `STAY_SCHEMA`."""
+    who = words.of(stays["source"], "app_id", "room_id", "user_id")
+    return pl.concat([stays, who], how="horizontal").select(*STAY_SCHEMA)
 
-    A pass over the stays of all rooms (`source, second, stay_end, begins`). It goes by a hash of the user and so may
-    suspect too many, never too few; the suspects are then compared as texts. Of two stays that begin in one second,
-    the one in the room with the later id is the finding.
+
+def concurrent_stays(stays: pl.DataFrame, start: int) -> pl.DataFrame:
+    """The same as `concurrent_rooms`, from stays in words (`STAY_SCHEMA`), all of those of a user of an app among
+    them."""
+    keys = name_keys(stays.with_columns(stream=pl.lit(None, pl.String))).select("person_key", "room_key")
+    numbered = pl.concat([stays.with_row_index("source"), keys], how="horizontal")
+    return concurrent_rooms(suspected_pairs([numbered]), [Words(np.arange(stays.height), stays)], start)
+
+
+def concurrent_rooms(pairs: pl.DataFrame, words: Sequence[Words], start: int) -> pl.DataFrame:
+    """Of the pairs that are suspected (`suspected_pairs`), those that are of one user in two rooms of an app, in
+    `FINDING_SCHEMA`; `words` are those of each pass.
+
+    Of two stays that begin in one second, the one in the room with the later id is the finding.
     """
-    all_stays = all_stays.filter(pl.col("stay_end") > pl.col("second"))
-    who = texts.select("app_id", "user_id")[all_stays["source"]]
-    persons, _ = text_hashes(who["user_id"], who["app_id"].to_numpy().astype(np.uint64))
-    several = all_stays.with_columns(user=pl.Series(persons)).sort("user", "second")
-    # The user's number in the high bits makes the running maximum begin anew with each user.
-    number = pl.col("user").rle_id().cast(pl.Int64) * 2**32
-    ended_before = (number + pl.col("stay_end")).cum_max().shift(1) - number
-    together = (pl.col("user") == pl.col("user").shift(-1)) & (pl.col("second") == pl.col("second").shift(-1))
-    suspects = several.filter((ended_before > pl.col("second")) | together, pl.col("begins"))
-    room = ("second", "stay_end", "begins", "source", "user")
-    theirs = several.select(room).join(suspects.select("user").unique(), on="user", how="semi")
-    pairs = suspects.select(room).join(theirs, on="user", suffix="_other")
-    overlapping = pairs.filter(
-        pl.col("source") != pl.col("source_other"),
-        pl.col("second_other") <= pl.col("second"),
-        pl.col("stay_end_other") > pl.col("second"),
+    one, other = (
+        _names(pairs.select(part=f"part{suffix}", source=f"source{suffix}"), words) for suffix in ("", "_other")
     )
-    names = texts.select("app_id", "room_id", "user_id")
-    one, other = names[overlapping["source"]], names[overlapping["source_other"]].select(pl.all().name.suffix("_other"))
     earlier = (pl.col("second_other") < pl.col("second")) | ~pl.col("begins_other")
     return (
-        pl.concat([overlapping, one, other], how="horizontal")
+        pl.concat([pairs, one, other.select(pl.all().name.suffix("_other"))], how="horizontal")
         .filter(
             pl.col("app_id") == pl.col("app_id_other"),
             pl.col("user_id") == pl.col("user_id_other"),
@@ -95,3 +105,53 @@ def concurrent_rooms(all_stays: pl.DataFrame, texts: pl.DataFrame, start: int) -
             detail=pl.lit("also in room ") + pl.col("room"),
         )
     )
+
+
+def suspected_pairs(passes: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Pairs of stays that seem to be of one person: one began while the `…_other` went on.
+
+    It goes through the stays of all rooms (`source, person_key, room_key, second, stay_end, begins`; `part`: of which
+    pass) by hashes, and so may suspect too many, never too few.
+    """
+    stays = pl.concat([each.with_columns(part=pl.lit(part, pl.Int32)) for part, each in enumerate(passes)])
+    # One number to sort by, whose high bits are the person's: for suspicions they are enough. The low bits have room
+    # for the seconds of a span of days, and of stays that began before it.
+    bits = 20
+    person = stays["person_key"].to_numpy() >> bits
+    second, stay_end = stays["second"].to_numpy(), stays["stay_end"].to_numpy()
+    turn = np.argsort((person << bits) + (second.astype(np.int64) + 2 ** (bits - 1)))
+    person, second, stay_end = person[turn], second[turn], stay_end[turn]
+    changes = person[1:] != person[:-1]
+    number = np.zeros(len(turn), np.int64)
+    number[1:] = np.cumsum(changes)
+    # The person's number in the high bits makes the running maximum begin anew with each.
+    ended_before = np.maximum.accumulate(number * 2**32 + stay_end)[:-1] - number[1:] * 2**32
+    suspected = np.zeros(len(turn), np.bool_)
+    suspected[1:] = ended_before > second[1:]
+    suspected[:-1] |= ~changes & (second[1:] == second[:-1])
+    persons = np.zeros(len(turn), np.bool_)
+    persons[number[suspected]] = True
+    several = (
+        stays[turn[persons[number]]]
+        .with_columns(person=pl.Series(number[persons[number]]), suspected=pl.Series(suspected[persons[number]]))
+        .filter(pl.col("stay_end") > pl.col("second"))
+    )
+    pairs: pl.DataFrame = several.filter("suspected", "begins").join(several, on="person", suffix="_other")
+    return pairs.filter(
+        pl.col("room_key") != pl.col("room_key_other"),
+        pl.col("second_other") <= pl.col("second"),
+        pl.col("stay_end_other") > pl.col("second"),
+    )
+
+
+def _names(rows: pl.DataFrame, words: Sequence[Words]) -> pl.DataFrame:
+    """`app_id, room_id, user_id` of rows (`part, source`) of several passes."""
+    numbered = rows.with_row_index("number")
+    found = [
+        pl.concat([each, words[part].of(each["source"], "app_id", "room_id", "user_id")], how="horizontal")
+        for (part,), each in numbered.group_by("part")
+    ]
+    if not found:
+        return pl.DataFrame(schema={name: FINDING_SCHEMA[name] for name in ("app_id", "room_id", "user_id")})
+    names: pl.DataFrame = pl.concat(found).sort("number").select("app_id", "room_id", "user_id")
+    return names

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from billing.compiled import compiled, inlined
-from billing.event_keys import VIDEO_ON
+from billing.event_keys import CODE_BITS, SIZE_BITS, VIDEO_ON
 from billing.metering.rows import HashCollisionError, Rows
 from billing.metering.stays import ABSENT, COLLISION, CONNECTED, UNKNOWN_APP, WAITING, run
 from billing.metering.tables import (
@@ -43,9 +43,9 @@ MOST_COMPARED = 64
 class Share:
     """What one worker found out about its parts; `source` is a row of the texts, seconds count from the span's start.
 
-    `findings`: `kind, source, second`. `stays`: `source` (of its first event), `second, stay_end, begins` (in this
-    span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`: `stay, source` (of its last
-    event). `users`: `source` (of the user's first event), `class, seconds`, if asked for.
+    `findings`: `kind, source, second`. `stays`: `source` (of its first event), `person_key`, `room_key`, `second,
+    stay_end, begins` (in this span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`:
+    `stay, source` (of its last event). `users`: `source` (of the user's first event), `class, seconds`, if asked for.
     """
 
     sums: Sums
@@ -58,19 +58,20 @@ class Share:
 
 def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
     """Runs every part through to its last second, on all processors."""
-    keyed = rows.keyed.select("room_key", "room_check").rechunk()
+    keyed = rows.keyed.select("app_id", "room_key", "room_check", "person_key").rechunk()
     sources = Sources(
-        app_id=_read_only(rows.texts["app_id"]),
+        app_id=_read_only(keyed["app_id"]),
         room_key=_unsigned(_read_only(keyed["room_key"])),
         room_check=_unsigned(_read_only(keyed["room_check"])),
+        person_key=_read_only(keyed["person_key"]),
         last_event=_read_only(rows.carried["last_event"]),
         wait_ends=_read_only(rows.carried["wait_ends"]),
-        first_carried=rows.texts.height - rows.carried.height,
+        first_carried=rows.texts.count,
     )
 
     def share(parts: Iterable[Events]) -> Share | None:
         sums = make_sums(len(rules.app_id), rules.tops.shape[1], start, end)
-        worlds = [_found(_run(part, sources, rules, sums, by_user=by_user)) for part in parts]
+        worlds = [_found(_run(part, sources, rules, sums, by_user=by_user), sources) for part in parts]
         if not worlds:
             return None
         return Share(sums=sums, **{name: pl.concat([world[name] for world in worlds]) for name in worlds[0]})
@@ -80,7 +81,7 @@ def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: b
     parts = list(_parts(rows))
     with ThreadPoolExecutor(workers) as pool:
         shares = list(pool.map(share, [_untied(parts[worker::workers], tied) for worker in range(workers)]))
-        untied = list(_without_ties(tied, rows)) if tied else []
+        untied = list(_without_ties(tied, rows, start)) if tied else []
         shares += pool.map(share, [untied[worker::workers] for worker in range(workers)])
     return [each for each in shares if each]
 
@@ -121,8 +122,8 @@ class _Run(NamedTuple):
 def _parts(rows: Rows) -> Iterator[list[_Run]]:
     """The runs that have rows of a part. A part is a range of room keys."""
     count = max(1, rows.keyed.height // ROWS_PER_PART)
-    width = 2**64 // count
-    limits = np.array([-(2**63) + part * width for part in range(1, count)], np.int64)
+    low, high = rows.keyed.select(low=pl.col("room_key").min(), high=pl.col("room_key").max()).fill_null(0).row(0)
+    limits = np.array([low + (high - low) * part // count for part in range(1, count)], np.int64)
     runs = []
     for columns, first in _runs(rows.keyed):
         room_key = columns["room_key"]
@@ -182,25 +183,21 @@ def _in_order(part: Sequence[_Run]) -> Events:
     )
 
 
-def _without_ties(parts: Sequence[tuple[Events, NDArray[np.bool_]]], rows: Rows) -> Iterator[Events]:
-    """The parts with their tied events in the order of their ids, which are read for these alone."""
-    sources = np.concatenate([events.source[ties] for events, ties in parts])
-    same = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height"]
-    texts = rows.texts[sources].select(*same, source=sources)
-    moments = rows.events.filter(pl.col("at").is_in(texts["at"].unique().implode()), pl.col("type") == "video_on")
-    named = moments.select(*same, "event_id").sort("event_id").collect()
-    # Events that agree in all but their ids are told apart by a number.
-    number = pl.int_range(pl.len()).over(same)
-    ids = named.with_columns(number=number).join(texts.with_columns(number=number), on=[*same, "number"])
+def _without_ties(parts: Sequence[tuple[Events, NDArray[np.bool_]]], rows: Rows, start: int) -> Iterator[Events]:
+    """The parts with their tied events in the order of their ids, which are read for the seconds of these alone."""
+    seconds = np.unique(np.concatenate([events.what[ties] >> (SIZE_BITS + CODE_BITS) for events, ties in parts]))
+    ids = rows.texts.event_ids(rows.keyed["what"].to_numpy() >> (SIZE_BITS + CODE_BITS), seconds, start)
     for events, ties in parts:
         found = pl.DataFrame({name: column[ties] for name, column in events._asdict().items()})
-        in_order = found.join(ids.select("source", "event_id"), on="source").sort("order", "event_id")
+        room_key = rows.keyed["room_key"].gather(found["source"])
+        named = found.with_columns(room_key=room_key).join(ids, on="source")
+        in_order = named.sort("room_key", "order", "event_id")
         for name, column in events._asdict().items():
             column[ties] = in_order[name].to_numpy()
         yield events
 
 
-def _found(world: World) -> dict[str, pl.DataFrame]:
+def _found(world: World, sources: Sources) -> dict[str, pl.DataFrame]:
     users, streams = world.users[: world.made[USERS]], world.streams[: world.made[STREAMS]]
     present = users[users["state"] != ABSENT]
     streams = streams[streams["size"] > 0]
@@ -210,7 +207,7 @@ def _found(world: World) -> dict[str, pl.DataFrame]:
     waits = pl.Series(present["state"] == WAITING, dtype=pl.Boolean)
     return {
         "findings": _frame(world.findings[: world.made[FINDINGS]]),
-        "stays": _frame(world.stays[: world.made[STAYS]]),
+        "stays": _with_person(_frame(world.stays[: world.made[STAYS]]), sources),
         "open_stays": pl.DataFrame(
             {"stay": present["source"], "last_event": present["last_event"], "wait_ends": present["wait_ends"]}
         ).with_columns(pl.when(waits).then("wait_ends")),
@@ -223,6 +220,13 @@ def _found(world: World) -> dict[str, pl.DataFrame]:
             }
         ),
     }
+
+
+def _with_person(stays: pl.DataFrame, sources: Sources) -> pl.DataFrame:
+    source = stays["source"].to_numpy()
+    return stays.with_columns(
+        person_key=pl.Series(sources.person_key[source]), room_key=pl.Series(sources.room_key[source])
+    )
 
 
 def _frame(records: Records) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Rows: the events of a span, keyed by user in a room, in the order in which they count.
+"""Rows: the events of a span, keyed by user in a room, and what says in which order they count.
 
 Events come from the log with their keys (`billing.event_keys`); others get them here. Two neighbours with one key and
 different checks are a collision, and the whole pass is repeated with another seed.
@@ -13,10 +13,13 @@ streams again, and, if it was waiting, is disconnected with the wait that it has
 Seconds are Int32 and count from the start of the span.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from billing.event_keys import CODE_BITS, DISCONNECT, SIZE_BITS, VIDEO_ON, event_keys, name_keys, what
 from billing.event_schema import EVENT_TYPES, KEYS_SCHEMA
@@ -37,8 +40,11 @@ STATE_SCHEMA = pl.Schema(
 MOST_RUNS = 4096  # pieces of the log that are each in the order of rooms; where there are more, all rows are sorted
 
 _SEQ_BITS = 20
-_TEXTS = ["app_id", "room_id", "user_id", "at", "seq", "stream", "width", "height"]
-_KEYED = ["room_key", "room_check", "user_key", "stream_key", "checks", "order", "what"]
+# A span with more rows is metered room range by room range, so that memory does not grow with it.
+ROWS_PER_PASS = 12_000_000
+
+TEXT_COLUMNS = ("app_id", "room_id", "user_id", "at", "stream", "width", "height")
+_KEYED = [*KEYS_SCHEMA, "app_id", "order"]
 
 
 class HashCollisionError(Exception):
@@ -59,57 +65,131 @@ class Hashing:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a span, room by room in each of at most `MOST_RUNS` pieces that follow each other.
+class Words:
+    """What some rows of a pass say in words: `frame` holds those whose numbers are in `sources`, which rise."""
 
-    - `texts`: `app_id, room_id, user_id, at, seq, stream, width, height` as they came (`at` is null in carried rows,
-      which come last).
-    - `keyed`: the columns of `KEYS_SCHEMA`, with the second from the start of the span above the size in `what`, and
-      `order` (Int64).
+    sources: NDArray[np.integer]
+    frame: pl.DataFrame
+
+    def of(self, sources: pl.Series, *columns: str) -> pl.DataFrame:
+        """These columns of the rows `sources`, in their order."""
+        return self.frame.select(*columns)[np.searchsorted(self.sources, sources.to_numpy())]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Where the words of a pass are: few are needed, and those are read when they are.
+
+    `places`: where each row is among `events`; None: in the same place. `carried` rows come after all `count` events.
+    """
+
+    events: pl.LazyFrame
+    places: NDArray[np.intp] | None
+    count: int
+    carried: pl.DataFrame
+
+    def event_ids(self, second_of: NDArray[np.int64], seconds: NDArray[np.int64], start: int) -> pl.DataFrame:
+        """The ids of the events of some seconds: `source, event_id`. `second_of` is the second of every row."""
+        wanted = pl.Series(seconds + start).implode()
+        found = self.events.filter((pl.col("at") // 1000).is_in(wanted)).select("event_id").collect()
+        # They come in the order in which the events lie; so do these.
+        sources = np.flatnonzero(np.isin(second_of[: self.count], seconds))
+        if self.places is not None:
+            sources = sources[np.argsort(self.places[sources])]
+        return found.select(source=pl.Series(sources.astype(np.uint32)), event_id="event_id")
+
+    def read(self, *sources: pl.Series) -> Words:
+        """The rows of all `sources`, in one reading; `at` is null in carried rows."""
+        wanted = np.unique(np.concatenate([each.to_numpy() for each in sources]))
+        places = wanted[wanted < self.count]
+        if self.places is not None:
+            places = self.places[places]
+        number = pl.Series("number", places.astype(np.uint32))
+        numbered = self.events.select(*TEXT_COLUMNS).with_row_index("number")
+        found = numbered.filter(pl.col("number").is_in(number.implode())).drop("number").collect()
+        # Events are found in their own order.
+        rank = np.argsort(np.argsort(places, kind="stable"), kind="stable")
+        events = found[rank]
+        carried = self.carried[wanted[wanted >= self.count] - self.count]
+        return Words(wanted, pl.concat([events, carried.select(pl.col(events.columns))], how="vertical_relaxed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a pass, room by room in each of at most `MOST_RUNS` pieces that follow each other.
+
+    - `keyed`: `app_id`, the columns of `KEYS_SCHEMA`, with the second from the start of the span above the size in
+      `what`, and `order` (Int64). Carried rows come last.
     - `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
     """
 
-    texts: pl.DataFrame
     keyed: pl.DataFrame
     carried: pl.DataFrame
-    events: pl.LazyFrame  # where the texts came from
+    texts: Texts
 
 
-def keyed_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, hashing: Hashing) -> Rows:
-    """The events of the span `[start, end)` (epoch seconds), and the stays carried into it as rows of their own."""
+def passes(
+    events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, hashing: Hashing
+) -> Iterator[tuple[pl.LazyFrame, pl.DataFrame]]:
+    """The events of the span `[start, end)` (epoch seconds) and the stays carried into it, in pieces of whole rooms."""
     timely = events.filter(pl.col("at") >= start * 1000, pl.col("at") < end * 1000)
-    loaded = _in_rooms(_with_keys(timely, hashing))
+    count = 1
+    if _has_keys(timely, hashing):
+        count += timely.select(pl.len()).collect().item() // ROWS_PER_PASS
+    if count == 1:
+        yield timely, carried
+        return
+    carried_key = name_keys(carried.with_columns(stream=pl.lit(None, pl.String)))["room_key"]
+    limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
+    for first, after in pairwise(limits):
+        yield (
+            timely.filter(pl.col("room_key").is_between(first, after - 1)),
+            carried.filter(carried_key.is_between(first, after - 1)),
+        )
+
+
+def keyed_rows(timely: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: Hashing) -> Rows:
+    """The events of a pass, and the stays carried into it as rows of their own."""
+    loaded, places = _in_rooms(_with_keys(timely, hashing))
     second = (pl.col("at") - start * 1000) // 1000
-    loaded = loaded.with_columns(_order(loaded, start), what=second * 2 ** (SIZE_BITS + CODE_BITS) + pl.col("what"))
+    keyed = loaded.with_columns(
+        _order(loaded, start), what=second * 2 ** (SIZE_BITS + CODE_BITS) + pl.col("what")
+    ).select(_KEYED)
     before = _carried_rows(carried, start, hashing)
     if before.height:
-        loaded = pl.concat([loaded, before.drop("last_event", "wait_ends", "code")], how="diagonal")
+        keyed = pl.concat([keyed, before.select(_KEYED)])
     return Rows(
-        texts=loaded.select(_TEXTS),
-        keyed=loaded.select(_KEYED),
+        keyed=keyed,
         carried=before.select(pl.col("last_event", "wait_ends").fill_null(0)),
-        events=timely,
+        texts=Texts(timely, places, loaded.height, before.with_columns(at=pl.lit(None, pl.Int64))),
     )
 
 
+def _has_keys(events: pl.LazyFrame, hashing: Hashing) -> bool:
+    """Whether the events come with keys that can be used."""
+    return hashing.is_stored and set(KEYS_SCHEMA) <= set(events.collect_schema())
+
+
 def _with_keys(events: pl.LazyFrame, hashing: Hashing) -> pl.DataFrame:
-    """The events with their keys: those of the log, or new ones."""
-    if hashing.is_stored and set(KEYS_SCHEMA) <= set(events.collect_schema()):
-        loaded = events.select(*_TEXTS, *KEYS_SCHEMA).collect()
+    """`app_id, at, seq` and the keys of the events: those of the log, or new ones."""
+    if _has_keys(events, hashing):
+        loaded = events.select("app_id", "at", "seq", *KEYS_SCHEMA).collect()
         # Files of an older log have none.
-        if not loaded["room_key"].null_count():
+        if not any(loaded[name].null_count() for name in KEYS_SCHEMA):
             return loaded
-    loaded = events.select(*_TEXTS, "type").collect()
+    loaded = events.select(*TEXT_COLUMNS, "seq", "type").collect()
     keys = event_keys(loaded, seed=hashing.seed, mask=hashing.mask)
-    return pl.concat([loaded.drop("type"), keys], how="horizontal")
+    return pl.concat([loaded.select("app_id", "at", "seq"), keys], how="horizontal")
 
 
-def _in_rooms(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so."""
+def _in_rooms(rows: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.intp] | None]:
+    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so, and where
+    each was."""
     key = rows["room_key"].to_numpy()
     if np.count_nonzero(key[1:] < key[:-1]) < MOST_RUNS:
-        return rows
-    return rows.sort("room_key", maintain_order=True)
+        return rows, None
+    places = np.argsort(key, kind="stable")
+    return rows[places], places
 
 
 def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:

@@ -2,16 +2,14 @@
 
 import polars as pl
 
-from billing.metering.rows import STATE_SCHEMA
+from billing.metering.rows import STATE_SCHEMA, Words
 
 
-def carried_state(
-    open_stays: pl.DataFrame, open_streams: pl.DataFrame, texts: pl.DataFrame, start: int
-) -> pl.DataFrame:
+def carried_state(open_stays: pl.DataFrame, open_streams: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
     """The open stays of a span that began at epoch second `start`, in `STATE_SCHEMA`, by app, room and user."""
-    who = texts.select("app_id", "room_id", "user_id")[open_stays["stay"]]
+    who = words.of(open_stays["stay"], "app_id", "room_id", "user_id")
     streams = (
-        pl.concat([open_streams, texts.select("stream", "width", "height")[open_streams["source"]]], how="horizontal")
+        pl.concat([open_streams, words.of(open_streams["source"], "stream", "width", "height")], how="horizontal")
         .sort("stay", "stream")
         .group_by("stay")
         .agg(streams=pl.struct("stream", "width", "height"))

@@ -95,6 +95,7 @@ class Sources(NamedTuple):
     app_id: NDArray[np.int64]
     room_key: NDArray[np.uint64]
     room_check: NDArray[np.uint32]
+    person_key: NDArray[np.int64]
     last_event: NDArray[np.int32]
     wait_ends: NDArray[np.int32]
     first_carried: int
