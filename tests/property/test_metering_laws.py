@@ -7,11 +7,14 @@ from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.event_keys import event_keys
 from billing.metering import parts
+from billing.metering import rows as rows_module
 from billing.metering.meter import meter, meter_by_user
 from billing.metering.rows import Hashing
 from tests import oracle
@@ -82,6 +85,28 @@ def test_the_size_of_the_parts_changes_nothing(rows: list[dict[str, Any]]) -> No
     assert many.usage.equals(one.usage)
     assert many.state.equals(one.state)
     assert many.findings.equals(one.findings)
+
+
+@given(rows=drawn_rooms(start=START), cut=st.integers(1, DAY), most_runs=st.sampled_from([1, 4096]))
+def test_keys_from_the_log_and_passes_room_by_room_change_nothing(
+    rows: list[dict[str, Any]], cut: int, most_runs: int
+) -> None:
+    """Two days, the second from carried stays: as the log holds the events, with few rows a pass, in pieces sorted by
+    room or not."""
+    keyed = frame(rows).collect()
+    keyed = keyed.hstack(event_keys(keyed))
+    halves = [keyed[: len(rows) // 2].sort("room_key"), keyed[len(rows) // 2 :].sort("room_key")]
+    log, state, plain_state = pl.concat(halves).lazy(), nobody(), nobody()
+    for start, end in pairwise([START, START + cut, START + 2 * DAY]):
+        with patch.object(rows_module, "ROWS_PER_PASS", 5), patch.object(rows_module, "MOST_RUNS", most_runs):
+            passed = meter(log, state, start, end, RULES)
+            by_user = meter_by_user(log, state, start, end, RULES)
+        plain = meter(frame(rows), plain_state, start, end, RULES)
+        assert passed.usage.equals(plain.usage)
+        assert passed.state.equals(plain.state)
+        assert passed.findings.equals(plain.findings)
+        assert by_user.equals(meter_by_user(frame(rows), plain_state, start, end, RULES))
+        state, plain_state = passed.state, plain.state
 
 
 @given(rows=drawn_rooms(start=START))

@@ -1,0 +1,61 @@
+"""The keys of events: a named hash of fixed meaning, the same for every version of the program."""
+
+import numpy as np
+import polars as pl
+import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.event_keys import CHECK, SCREEN_BIT, event_keys, text_hashes
+from billing.event_schema import EVENT_SCHEMA, KEYS_SCHEMA
+from tests.event_facts import event
+
+
+@given(
+    rows=st.lists(st.tuples(st.text(max_size=80), st.integers(0, 2**64 - 1)), max_size=20), skipped=st.integers(0, 5)
+)
+def test_a_hash_is_xxh64_of_the_text_in_utf_8(rows: list[tuple[str, int]], skipped: int) -> None:
+    """Also of a column that does not begin at the beginning of its memory."""
+    texts = pl.Series([text for text, _ in rows], dtype=pl.String)[skipped:]
+    seeds = np.array([seed for _, seed in rows], np.uint64)[skipped:]
+    hashes, checks = text_hashes(texts, seeds)
+    for text, seed, found, check in zip(texts, seeds, hashes, checks, strict=True):
+        assert found == xxhash.xxh64_intdigest(text.encode(), int(seed))
+        assert check == xxhash.xxh64_intdigest(text.encode(), int(seed) ^ CHECK)
+
+
+def test_an_absent_text_is_hashed_like_an_empty_one() -> None:
+    hashes, _ = text_hashes(pl.Series(["", None], dtype=pl.String), np.zeros(2, np.uint64))
+    assert hashes[0] == hashes[1]
+
+
+def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
+    rows = [
+        event(app_id=7, room_id="r", user_id="u", type="video_on", stream="a/screen", width=640, height=360, seq=0),
+        event(app_id=7, room_id="r", user_id="u", type="enter", stream=None, width=None, height=None, seq=0),
+    ]
+    keys = event_keys(pl.DataFrame(rows, schema=EVENT_SCHEMA))
+    assert keys.schema == KEYS_SCHEMA
+    room = xxhash.xxh64_intdigest(b"r", 7)
+    unsigned = {
+        "room_key": room,
+        "user_key": xxhash.xxh64_intdigest(b"u", room),
+        "person_key": xxhash.xxh64_intdigest(b"u", 7),
+        "stream_key": xxhash.xxh64_intdigest(b"a/screen", 0),
+    }
+    assert {name: keys[name][0] % 2**64 for name in unsigned} == unsigned
+    assert keys["room_check"][0] % 2**32 == xxhash.xxh64_intdigest(b"r", 7 ^ CHECK) >> 32
+    assert keys["checks"][0] % 2**64 == (xxhash.xxh64_intdigest(b"u", room ^ CHECK) >> 32 << 32) + (
+        xxhash.xxh64_intdigest(b"a/screen", CHECK) >> 32
+    )
+    assert keys["what"].to_list() == [(640 * 360 + SCREEN_BIT) * 16 + 6, 3]
+
+
+@pytest.mark.parametrize("seed", [1, 2**63])
+def test_another_seed_gives_other_keys(seed: int) -> None:
+    rows = pl.DataFrame([event(seq=0)], schema=EVENT_SCHEMA)
+    one, other = event_keys(rows), event_keys(rows, seed=seed)
+    for name in ("room_key", "room_check", "user_key", "person_key", "stream_key", "checks"):
+        assert one[name][0] != other[name][0]
+    assert one["what"][0] == other["what"][0]
