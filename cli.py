@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from billing.catalog import Catalog
     from billing.estimate import Room
+    from billing.metered_day import Metering
     from billing.nightly import Outcome
     from billing.storage.database import Engine
     from billing.storage.home import Home
@@ -388,9 +389,19 @@ def findings(
 @click.option(
     "--date", "day", type=parse_day, metavar="DAY", help="Bill up to this day, not up to the last finished one."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="What counts the seconds: this process, or Spark.",
+)
+@click.option(
+    "--master", metavar="URL", help="With --engine spark: its master, if not that of spark-submit or this machine."
+)
 @_format_option
 @click.pass_obj
-def nightly(home: "Home", day: date | None, output_format: str) -> None:
+def nightly(home: "Home", day: date | None, engine: str, master: str | None, output_format: str) -> None:
     """Bill every account up to its last finished day. Days are local to the account; earlier unbilled days come first,
     and days that are billed stay as they are: what late events change of them is posted as corrections. If one account
     fails, the others are billed all the same.
@@ -399,14 +410,15 @@ def nightly(home: "Home", day: date | None, output_format: str) -> None:
     Example:
       billing nightly
       billing nightly --date 2026-03-31
+      billing nightly --engine spark --master spark://spark.example.com:7077
     """
     from billing.nightly import run_nightly
     from billing.storage.runs import FAILED
 
     outcomes: list[Outcome] = []
     try:
-        with _counting("days") as progress:
-            for outcome in run_nightly(home, _engine(home), day=day):
+        with _counting("days") as progress, _metering(engine, master) as metering:
+            for outcome in run_nightly(home, _engine(home), day=day, metering=metering):
                 outcomes.append(outcome)
                 progress(1)
     except BillingError:
@@ -843,6 +855,23 @@ def _counting(unit: str) -> Iterator[Callable[[int], object]]:
 
     with tqdm(unit=f" {unit}", unit_scale=True, disable=None, leave=False) as bar:
         yield bar.update
+
+
+@contextmanager
+def _metering(engine: str, master: str | None) -> Iterator["Metering"]:
+    from billing.metered_day import meter_log
+
+    if engine == "local":
+        if master is not None:
+            raise UsageError("--master is for --engine spark")
+        yield meter_log
+        return
+    try:
+        from billing.spark import spark_metering
+    except ModuleNotFoundError as error:
+        raise BillingError(f"--engine spark needs {error.name}: pip install 'billing[spark]'") from None
+    with spark_metering(master) as metering:
+        yield metering
 
 
 def _engine(home: "Home") -> "Engine":

@@ -4,7 +4,7 @@ Every run begins by saying what it knows (`Cutoff`): the catalog, and how far in
 arrives later is for the next run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -16,6 +16,7 @@ from billing.catalog import Account, Catalog, known_policies
 from billing.errors import BillingError
 from billing.metering.meter import Metered, meter
 from billing.metering.rows import STATE_SCHEMA
+from billing.metering.tiers import TierRule
 from billing.rating.deductions import WindowUsage
 from billing.rating.policies import Policy
 from billing.storage import bills
@@ -24,6 +25,9 @@ from billing.storage.database import Connection
 from billing.storage.event_log import EventLog
 from billing.storage.home import Home
 from billing.storage.runs import Run, read_through
+
+# What meters a span, from the log up to an ingest: see `meter_log`.
+Metering = Callable[[EventLog, int, pl.DataFrame, int, int, Mapping[int, TierRule]], Metered]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,14 +159,22 @@ def carried_into(conn: Connection, each: AccountDay) -> pl.DataFrame:
     return pl.DataFrame(schema=STATE_SCHEMA) if state is None else state
 
 
-def meter_days(tasks: Sequence[Task], cutoff: Cutoff) -> Iterator[tuple[Task, Metered]]:
+def meter_log(
+    log: EventLog, ingest_id: int, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]
+) -> Metered:
+    """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`, as the first `ingest_id` ingests have it
+    and from the stays that were open at `start`, on this machine."""
+    return meter(log.scan(start, end, ingest_id=ingest_id, apps=rules.keys()), carried, start, end, rules)
+
+
+def meter_days(tasks: Sequence[Task], cutoff: Cutoff, metering: Metering = meter_log) -> Iterator[tuple[Task, Metered]]:
     """Meters days of one pair of bounds in one pass, and gives each its share."""
     if not tasks:
         return
     rules = {app: tier_rule(task.terms.version) for task in tasks for app in task.each.apps}
     start, end = tasks[0].each.start, tasks[0].each.end
-    events = cutoff.log.scan(start, end, ingest_id=cutoff.ingest_id, apps=rules.keys())
-    metered = meter(events, pl.concat([task.carried for task in tasks]), start, end, rules)
+    carried = pl.concat([task.carried for task in tasks])
+    metered = metering(cutoff.log, cutoff.ingest_id, carried, start, end, rules)
     for task in tasks:
         yield task, of_apps(metered, task.each.apps)
 

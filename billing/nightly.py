@@ -22,11 +22,13 @@ from billing.errors import BillingError, UsageError
 from billing.metered_day import (
     AccountDay,
     Cutoff,
+    Metering,
     Task,
     account_days,
     carried_into,
     cutoff_now,
     meter_days,
+    meter_log,
     terms_of,
     window_usage,
 )
@@ -55,7 +57,9 @@ class Outcome:
     detail: str = ""
 
 
-def run_nightly(home: Home, engine: Engine, *, day: date | None = None) -> Iterator[Outcome]:
+def run_nightly(
+    home: Home, engine: Engine, *, day: date | None = None, metering: Metering = meter_log
+) -> Iterator[Outcome]:
     """Bills what is due, one outcome at a time; `day` stands for the last finished day and must be finished itself.
 
     Raises `UsageError` if `day` is not over in the time zone of some account, before anything is billed.
@@ -73,7 +77,7 @@ def run_nightly(home: Home, engine: Engine, *, day: date | None = None) -> Itera
         failed: set[str] = set()
         for _, same_bounds in groupby(sorted(due, key=_turn), key=lambda each: (each.start, each.end)):
             group = [each for each in same_bounds if each.account.id not in failed]
-            for outcome in _bill_group(group, engine, cutoff, replays):
+            for outcome in _bill_group(group, engine, cutoff, replays, metering):
                 if outcome.result == FAILED:
                     failed.add(outcome.account)
                 yield outcome
@@ -137,7 +141,7 @@ def _unbilled_days(cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping
 
 
 def _bill_group(
-    group: Sequence[AccountDay], engine: Engine, cutoff: Cutoff, replays: Mapping[str, Replay]
+    group: Sequence[AccountDay], engine: Engine, cutoff: Cutoff, replays: Mapping[str, Replay], metering: Metering
 ) -> Iterator[Outcome]:
     """Meters the days of one pair of bounds together, then bills or corrects account by account."""
     tasks, refused = [], []
@@ -151,7 +155,7 @@ def _bill_group(
                 refused.append((each, str(error)))
     for each, reason in refused:
         yield _failed(engine, cutoff, each, None, reason)
-    for task, metered in meter_days(tasks, cutoff):
+    for task, metered in meter_days(tasks, cutoff, metering):
         outcome = _bill_account(task, metered, engine, cutoff, _replay_of(task.each, replays))
         if outcome:
             yield outcome

@@ -72,7 +72,9 @@ def concurrent_stays(stays: pl.DataFrame, start: int) -> pl.DataFrame:
     """The same as `concurrent_rooms`, from stays in words (`STAY_SCHEMA`), all of those of a user of an app among
     them."""
     keys = name_keys(stays.with_columns(stream=pl.lit(None, pl.String))).select("person_key", "room_key")
-    numbered = pl.concat([stays.with_row_index("source"), keys], how="horizontal")
+    numbered = pl.concat(
+        [stays.select("second", "stay_end", "begins").with_row_index("source"), keys], how="horizontal"
+    )
     return concurrent_rooms(suspected_pairs([numbered]), [Words(np.arange(stays.height), stays)], start)
 
 

@@ -4,7 +4,6 @@ A part is small enough for the processor's cache, which is worth more than anyth
 streams are looked up once for every event.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: b
             return None
         return Share(sums=sums, **{name: pl.concat([world[name] for world in worlds]) for name in worlds[0]})
 
-    workers = os.cpu_count() or 1
+    workers = pl.thread_pool_size()  # one for each processor, unless POLARS_MAX_THREADS says how many
     tied: list[tuple[Events, NDArray[np.bool_]]] = []
     parts = list(_parts(rows))
     with ThreadPoolExecutor(workers) as pool:

@@ -81,6 +81,15 @@ class EventLog:
         Only those of the first `ingest_id` ingests, and of `apps`, when these are given. Only files of these days
         are read.
         """
+        rows = pl.col("at").is_between(start * 1000, end * 1000, closed="left")
+        if ingest_id is not None:
+            rows &= pl.col("ingest_id") <= ingest_id
+        if apps is not None:
+            rows &= pl.col("app_id").is_in(sorted(apps))
+        return _scan(self.files(start, end, ingest_id=ingest_id)).filter(rows)
+
+    def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
+        """The Parquet files that may hold what `scan` gives, and other events as well."""
         start_ms, end_ms = start * 1000, end * 1000
         wanted: list[tuple[str, str, object]] = [
             (_PARTITION, ">=", day_of(start_ms)),
@@ -88,13 +97,9 @@ class EventLog:
             ("at", ">=", start_ms),
             ("at", "<", end_ms),
         ]
-        rows = pl.col("at").is_between(start_ms, end_ms, closed="left")
         if ingest_id is not None:
             wanted.append(("ingest_id", "<=", ingest_id))
-            rows &= pl.col("ingest_id") <= ingest_id
-        if apps is not None:
-            rows &= pl.col("app_id").is_in(sorted(apps))
-        return self._read(wanted).filter(rows)
+        return self._files(wanted)
 
     def scan_day(self, day: date) -> pl.LazyFrame:
         """All events of a UTC day."""
@@ -208,13 +213,19 @@ class EventLog:
 
     def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
         """The rows of the files that may hold what is wanted."""
+        return _scan(self._files(wanted))
+
+    def _files(self, wanted: list[tuple[str, str, object]]) -> list[Path]:
         table = self._table()
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
-        if not addresses:
-            return pl.LazyFrame(schema=LOG_SCHEMA)
-        files = [self.directory.joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
-        # (Files of an older version have no keys.)
-        return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert")
+        return [self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
+
+
+def _scan(files: list[Path]) -> pl.LazyFrame:
+    if not files:
+        return pl.LazyFrame(schema=LOG_SCHEMA)
+    # (Files of an older version have no keys.)
+    return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert")
 
 
 def _widen(table: DeltaTable) -> None:
