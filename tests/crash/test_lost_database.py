@@ -11,7 +11,7 @@ import pytest
 from tests.crash.site import Story
 from tests.ledger import differences
 
-STAGES = ["catalog", "refresh", "nightly", "nightly after late events", "rebill"]
+STAGES = ["catalog", "refresh", "nightly", "rebill"]
 
 
 @pytest.mark.parametrize("name", STAGES)
