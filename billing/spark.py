@@ -11,6 +11,7 @@ Workers need this program in the same version, and must see the event log under 
 """
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -163,15 +164,18 @@ def _events(
 ) -> DataFrame:
     if not files:
         return _uploaded(session, _LOG_ARROW.empty_table()).drop("ingest_id")
-    # A name of a directory may have brackets, which Spark would take for a pattern.
-    reader = session.read.schema(from_arrow_schema(_LOG_ARROW)).option("__globPaths__", "false")
-    events = reader.parquet(*(f"file://{file}" for file in files))
+    events = session.read.schema(from_arrow_schema(_LOG_ARROW)).parquet(*map(_address, files))
     return events.where(
         (f.col("at") >= start * 1000)
         & (f.col("at") < end * 1000)
         & (f.col("ingest_id") <= ingest_id)
         & f.col("app_id").isin(sorted(rules))
     ).select(*_EVENTS)
+
+
+def _address(file: Path) -> str:
+    """The file as Spark reads it, which takes some letters for those of a pattern."""
+    return "file://" + re.sub(r"([\[\]{}*?\\])", r"\\\1", str(file))
 
 
 def _uploaded(session: SparkSession, table: pa.Table) -> DataFrame:
