@@ -283,6 +283,23 @@ def test_a_damaged_parquet_file_is_refused() -> None:
         judged(whole[:100] + b"\xff" * 500 + whole[600:], ".parquet")
 
 
+def test_a_row_group_that_would_become_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a megabyte of one letter takes a hundred bytes on disk."""
+    monkeypatch.setattr("billing.sources.parquet.ROW_GROUP_LIMIT_BYTES", 500_000)
+    content = parquet([event(room_id="x" * 500_000)])
+    assert len(content) < 20_000
+    with pytest.raises(BillingError, match=r"row group 0 has 500,\d+ bytes when it is uncompressed"):
+        judged(content, ".parquet")
+
+
+def test_a_parquet_text_of_more_than_a_mebibyte_rejects_its_row_only() -> None:
+    content = parquet([event(user_id="x" * (2**20 + 1)), event()])
+    accepted, rejected = judged(content, ".parquet")
+    assert len(accepted) == 1
+    assert [reason for _, reason, _ in rejected] == ["bad_value"]
+    assert len(raws(content, ".parquet")[0]) < 10_000
+
+
 # All
 
 

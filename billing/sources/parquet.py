@@ -12,17 +12,30 @@ from typing import IO, NamedTuple
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from billing.errors import BillingError
 from billing.event_schema import EVENT_SCHEMA
 from billing.sources.delimited import check_columns
-from billing.sources.rows import INTEGER_COLUMNS, ROW_SCHEMA, TEXT_COLUMNS, Batch, Problem, RawRow, first_problem
+from billing.sources.rows import (
+    INTEGER_COLUMNS,
+    LINE_LIMIT_BYTES,
+    ROW_SCHEMA,
+    TEXT_COLUMNS,
+    Batch,
+    Problem,
+    RawRow,
+    first_problem,
+)
 
 BATCH_ROWS = 250_000
 BATCH_BYTES = 64 << 20
 MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
 FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
+ROW_GROUP_LIMIT_BYTES = (
+    512 << 20
+)  # uncompressed, of the columns that are read: a few bytes on disk may become all memory
 _MAGIC = b"PAR1"
 _TICKS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
 
@@ -34,6 +47,7 @@ def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
         file = pq.ParquetFile(content)
         check_columns(name, file.schema_arrow.names)
         columns = [column for column in file.schema_arrow.names if column in EVENT_SCHEMA]
+        _check_row_groups(name, file.metadata, columns)
         first = 1
         for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=columns):
             yield _batch(batch, first)
@@ -52,6 +66,18 @@ def _check_footer(name: str, content: IO[bytes]) -> None:
     if int.from_bytes(end[:4], "little") > FOOTER_LIMIT_BYTES:
         raise BillingError(f"{name}: the description of its columns is too large: keep the columns of an event only")
     content.seek(0)
+
+
+def _check_row_groups(name: str, metadata: pq.FileMetaData, columns: Sequence[str]) -> None:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        chunks = (row_group.column(number) for number in range(row_group.num_columns))
+        size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
+        if size > ROW_GROUP_LIMIT_BYTES:
+            raise BillingError(
+                f"{name}: row group {group} has {size:,} bytes when it is uncompressed, and at most "
+                f"{ROW_GROUP_LIMIT_BYTES:,} are read at once: write the file with smaller row groups"
+            )
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
@@ -110,7 +136,12 @@ def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
     """What could be read of a column, and the reason and detail of what could not."""
     kind = column.type
     if _is_text(kind) and (name in TEXT_COLUMNS or name == "at"):
-        return _texts(column), "bad_value", f"{name} is not valid UTF-8"
+        too_long = pc.greater(pc.binary_length(column), LINE_LIMIT_BYTES)
+        detail = f"{name} is not valid UTF-8"
+        if pc.any(too_long).as_py():
+            column = pc.if_else(too_long, pa.scalar(None, column.type), column)
+            detail = f"{name} has more than {LINE_LIMIT_BYTES:,} bytes, or is not valid UTF-8"
+        return _texts(column), "bad_value", detail
     if pa.types.is_integer(kind) and name in INTEGER_COLUMNS:
         return _series(column).cast(pl.Int64, strict=False), "bad_value", f"{name} is beyond 64 bits"
     if pa.types.is_integer(kind) and name == "room_id":
@@ -168,6 +199,11 @@ def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, _Colum
 
 
 def _misfit(value: pa.Scalar) -> object:
+    if _is_text(value.type) or pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
+        # A gigabyte is not made a text of Python's for the sake of its beginning.
+        content = value.as_buffer()
+        head = content.slice(0, min(content.size, MISFIT_CHARACTERS)).to_pybytes()
+        return {str(value.type): head.decode(errors="backslashreplace")}
     if pa.types.is_timestamp(value.type) and value.type.tz is None:
         return value.cast(pa.string()).as_py()  # read again, it still has no offset
     try:

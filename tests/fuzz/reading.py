@@ -1,0 +1,102 @@
+"""What must hold for any bytes whatever: they are read to the end, or refused with one clear error.
+
+Every row is accepted or rejected, has a line number that does not fall, and a text to be kept.
+"""
+
+import gzip
+from collections.abc import Iterator
+
+import zstandard
+
+from billing.catalog import parse_catalog
+from billing.errors import BillingError
+from billing.sources import janus
+from billing.sources.events import validate
+from billing.sources.rows import ROW_SCHEMA, RejectedRow
+from tests.event_facts import APPS, AT, csv, event, event_file, ndjson, parquet
+
+ENDINGS = (".ndjson", ".csv", ".parquet", ".ndjson.gz", ".csv.zst", ".janus", ".toml")
+
+_EVENTS = [
+    event(type="enter", stream=None, width=None, height=None),
+    event(event_id="e-2", user_id='ü "quoted", with\ncomma', seq=3),
+    event(event_id="e-3", type="dismiss", user_id=None, stream=None, width=None, height=None),
+]
+_TRACE = (
+    b'{"emitter":"a","type":1,"timestamp":1773136800000000,"session_id":1,"event":{"name":"created"}}\n'
+    b'{"type":64,"timestamp":1773136801000000,"session_id":1,"handle_id":2,"opaque_id":"x",'
+    b'"event":{"plugin":"janus.plugin.videoroom","data":{"event":"joined","room":1234,"id":5,"display":"u"}}}\n'
+)
+_CATALOG = b"""
+[[account]]
+id = "a"
+name = "A"
+currency = "USD"
+timezone = "Asia/Tokyo"
+policy = "trtc-intl"
+[[app]]
+id = 1
+account = "a"
+name = "One"
+[[package]]
+id = "p"
+account = "a"
+minutes = 100
+purchased_at = "2026-03-01T00:00:00+09:00"
+[[contract]]
+account = "a"
+valid_from = "2026-03-01"
+discount = "0.85"
+"""
+
+
+def good(ending: str) -> bytes:
+    """A file of this kind with nothing wrong in it."""
+    rows = [{**each, "seq": each.get("seq", 0)} for each in _EVENTS]
+    match ending:
+        case ".csv":
+            return csv(rows)
+        case ".csv.zst":
+            return zstandard.ZstdCompressor().compress(csv(rows))
+        case ".ndjson.gz":
+            return gzip.compress(ndjson(rows))
+        case ".parquet":
+            return parquet(rows)
+        case ".janus":
+            return _TRACE
+        case ".toml":
+            return _CATALOG
+    return ndjson(rows)
+
+
+def read(content: bytes, ending: str) -> None:
+    """Reads a file of this kind, and crashes where something does not hold."""
+    try:
+        if ending == ".toml":
+            parse_catalog(content.decode(errors="replace"), "catalog.toml")
+        elif ending == ".janus":
+            rejected: list[RejectedRow] = []
+            janus.derive(event_file(content).trace_lines(rejected), app_id=1, camera_size=None, screen_size=None)
+        else:
+            _check(content, ending)
+    except BillingError:
+        pass
+
+
+def _check(content: bytes, ending: str) -> None:
+    last = 0
+    for batch in event_file(content, ending).batches():
+        assert batch.frame.schema == ROW_SCHEMA
+        accepted, rejected = validate(batch.frame, apps=APPS, now_ms=AT + 60_000)
+        assert accepted.height + rejected.height == batch.frame.height
+        for line in batch.frame["line"]:
+            assert line >= last
+            last = line
+        texts = batch.raw(range(batch.frame.height))
+        assert all(isinstance(raw.text, str) for raw in texts)
+
+
+def corpus() -> Iterator[tuple[str, bytes]]:
+    """A good file of each kind."""
+    for ending in ENDINGS:
+        yield ending, good(ending)
