@@ -1,7 +1,7 @@
 """Runs the migrations inside the transaction that `billing.storage.database` hands over.
 
-`billing init` is the way to upgrade. For whoever changes the tables, `alembic check`, `alembic upgrade` and the like work
-in a checkout too, on the database of BILLING_DATABASE_URL or of the home (BILLING_HOME).
+`billing init` is the way to upgrade. For whoever changes the tables, `alembic check`, `alembic upgrade` and the like
+work in a checkout too, on the database of BILLING_DATABASE_URL or of the home (BILLING_HOME).
 """
 
 import os

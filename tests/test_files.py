@@ -283,6 +283,13 @@ def test_a_damaged_parquet_file_is_refused() -> None:
         judged(whole[:100] + b"\xff" * 500 + whole[600:], ".parquet")
 
 
+def test_a_parquet_column_whose_name_is_not_utf_8_makes_the_file_unreadable() -> None:
+    """Found by fuzzing."""
+    content = parquet([event(zzzz=1)]).replace(b"zzzz", b"z\xd0zz")
+    with pytest.raises(BillingError, match=r"events\.parquet: not a readable Parquet file"):
+        judged(content, ".parquet")
+
+
 def test_a_row_group_that_would_become_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a megabyte of one letter takes a hundred bytes on disk."""
     monkeypatch.setattr("billing.sources.parquet.ROW_GROUP_LIMIT_BYTES", 500_000)

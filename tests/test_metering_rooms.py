@@ -37,7 +37,7 @@ ROOMS = 60
 
 def made(seed: int, *, start: int = START) -> list[Row]:
     """The events of sixty rooms of two apps."""
-    draw = random.Random(seed)  # noqa: S311 - not a secret
+    draw = random.Random(seed)
     choices = (GAPS, MILLISECONDS, KINDS, range(1, 5), [0, 0, 0, 1], STREAMS, SIZES, range(10))
     return [
         event
@@ -93,7 +93,7 @@ def test_cuts_change_nothing() -> None:
 def test_order_and_parts_change_nothing() -> None:
     """The rows in another order, cut into parts of about fifty."""
     rows = made(5)
-    shuffled_rows = random.Random(0).sample(rows, len(rows))  # noqa: S311 - not a secret
+    shuffled_rows = random.Random(0).sample(rows, len(rows))
     whole = meter(frame(rows), nobody(), START, START + DAY, RULES)
     with patch.object(parts, "ROWS_PER_PART", 50):
         shuffled = meter(frame(shuffled_rows), nobody(), START, START + DAY, RULES)

@@ -30,7 +30,7 @@ needs_libreoffice = pytest.mark.skipif(
 
 def busy_month(**other: object) -> Facts:
     """Two apps with windows all over the month, free minutes and a package that run out."""
-    draw = random.Random(11)  # noqa: S311
+    draw = random.Random(11)
     windows = [
         (app, date(2026, 3, day), 300 * draw.randrange(276), item, draw.randrange(1, 20_000))
         for app in (1, 2)

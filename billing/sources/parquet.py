@@ -52,7 +52,7 @@ def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
         for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=columns):
             yield _batch(batch, first)
             first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BillingError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
 
 

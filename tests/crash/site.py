@@ -194,7 +194,7 @@ class Chapter:
         steps = [at for at in range(1, len(names) - 1) if not names[at - 1] == names[at] == names[at + 1]]
         if not EVERYWHERE:
             return random.sample(steps, min(number, len(steps)))
-        return steps[random.randrange(every) :: every][part :: len(PARTS)]  # noqa: S311
+        return steps[random.randrange(every) :: every][part :: len(PARTS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -262,7 +262,7 @@ class Story:
 
 
 def _moment(seconds: float) -> float:
-    return random.uniform(0, seconds)  # noqa: S311
+    return random.uniform(0, seconds)
 
 
 def _made_up(records: dict[str, Any], chapter: Chapter) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_a_database_that_is_removed(name: str, story: Story) -> None:
     chapter, site = story.chapters[name], story.site
     site.restore(name)
     file = site.home / "billing.db"
-    timer = threading.Timer(uniform(0, chapter.course.seconds / 2), file.unlink)  # noqa: S311
+    timer = threading.Timer(uniform(0, chapter.course.seconds / 2), file.unlink)
     timer.start()
     course = site.run(chapter.stage)
     timer.join()
