@@ -153,6 +153,45 @@ def test_an_account_that_fails_is_named_and_the_others_are_billed(billing: Comma
     assert {row["account"]: row["result"] for row in json.loads(done.stdout)} == {"academy": "billed", "poor": "failed"}
     assert "Error: poor, 2026-03-10: " in done.stderr
     assert "no room" in done.stderr
+    failed = [row for row in rows(billing, "runs") if row["result"] == "failed"]
+    assert [(row["account"], row["day"], row["policy"]) for row in failed] == [("poor", "2026-03-10", "trtc-intl")]
+    assert "no room" in failed[0]["detail"]
+
+
+def test_a_run_says_what_it_did_with_what(billed: Commands) -> None:
+    (run,) = rows(billed, "runs 1")
+    assert (run["command"], run["account"], run["day"], run["result"]) == ("nightly", "academy", "2026-03-10", "billed")
+    assert (run["ingest_id"], run["log_version"], run["policy"]) == (1, 1, "trtc-intl")
+    assert len(run["policy_hash"]) == len(run["price_hash"]) == 64
+    assert run["counts"]["seconds"] == 4225
+    assert run["started_at"] == run["finished_at"] == "2026-03-11T00:00:00.000+00:00"
+    assert "4225" in billed("runs 1").stdout
+    done = billed("runs 99")
+    assert (done.exit_code, done.stderr) == (2, "Error: there is no run 99: see `billing runs`\n")
+
+
+def test_messages_may_be_json_one_object_a_line(billed: Commands) -> None:
+    done = billed("--log-format json nightly --format json")
+    assert json.loads(done.stdout)[0]["result"] == "already_billed"
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["message"], line["account"]) for line in lines] == [("info", "nightly", "academy")]
+    failed = billed("--log-format json charges nobody --month 2026-03")
+    assert failed.exit_code == 2
+    (line,) = map(json.loads, failed.stderr.splitlines())
+    assert line["level"] == "error"
+    assert "nobody" in line["message"]
+
+
+def test_a_watch_goes_on_until_it_is_stopped(billed: Commands) -> None:
+    environment = {**os.environ, "BILLING_HOME": str(billed.home), "PYTHONUNBUFFERED": "1"}
+    program = [sys.executable, "-m", "cli", "refresh", "--watch", "--format", "csv"]
+    watch = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert watch.stdout is not None
+    assert watch.stdout.readline().startswith(b"account,day,through")
+    assert watch.poll() is None
+    watch.send_signal(signal.SIGINT)
+    watch.communicate()
+    assert watch.returncode == 130
 
 
 def test_a_file_that_fails_is_named_and_the_others_are_read(billing: Commands, tmp_path: Path) -> None:
