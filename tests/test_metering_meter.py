@@ -16,7 +16,15 @@ CLASSES = [
     f"{second} {room} {user} {kind}"
     for room in ("s", "r")
     for user in ("cid", "bob", "ann")
-    for second, kind in ((0, "enter"), (10, "video_on x/screen 3840x2160"), (20, "video_on x/screen 640x480"))
+    for second, kind in (
+        (0, "enter"),
+        (10, "video_on x/screen 3840x2160"),
+        (20, "video_on x/screen 640x480"),
+        (30, "video_on x/camera 640x480"),
+        (40, "video_off x/screen"),
+        (50, "video_off x/camera"),
+        (650, "disconnect"),
+    )
 ]
 
 
@@ -32,6 +40,20 @@ def test_results_are_sorted_by_their_columns() -> None:
     assert by_user.schema == USER_USAGE_SCHEMA
     assert by_user.rows() == sorted(by_user.rows())
     assert by_user.height > 5
+
+
+def test_the_seconds_of_the_only_user_are_those_of_the_app() -> None:
+    by_user = meter_by_user(frame(seen("0 r ann enter")), nobody(), START, START + 300, RULES)
+    assert by_user.rows() == [(1, "r", "ann", "audio", "alone_in_room", 300)]
+
+
+def test_nothing_is_metered_where_nothing_happened() -> None:
+    for rules in (RULES, {}):
+        result = meter(frame([]), nobody(), START, START + 300, rules)
+        assert (result.usage.schema, result.usage.height) == (USAGE_SCHEMA, 0)
+        assert result.state.is_empty()
+        assert result.findings.is_empty()
+        assert meter_by_user(frame([]), nobody(), START, START + 300, rules).is_empty()
 
 
 @pytest.mark.parametrize("app", [1, 2])

@@ -9,10 +9,15 @@ from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
+import polars as pl
 import pytest
 
+from billing.event_keys import event_keys
+from billing.event_schema import KEYS_SCHEMA
 from billing.metering import parts
-from billing.metering.meter import meter, meter_by_user
+from billing.metering import rows as rows_module
+from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_stays
+from billing.metering.meter import meter, meter_by_user, meter_rooms
 from billing.metering.rows import Hashing
 from tests import oracle
 from tests.metering_facts import (
@@ -100,6 +105,53 @@ def test_order_and_parts_change_nothing() -> None:
     assert shuffled.usage.equals(whole.usage)
     assert shuffled.state.equals(whole.state)
     assert shuffled.findings.equals(whole.findings)
+
+
+@pytest.mark.parametrize("stored", ["in the order of rooms", "in two files", "in files without keys", "in any order"])
+def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_changes(stored: str) -> None:
+    """Two days, the second from carried stays, in passes of some forty rows (where there are keys) and small parts."""
+    keyed = frame(made(7)).collect()
+    keyed = keyed.hstack(event_keys(keyed))
+    if stored == "in the order of rooms":
+        keyed = keyed.sort("room_key")
+    elif stored == "in files without keys":
+        keyed = keyed.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("room_key", "user_key"))
+    elif stored == "in two files":
+        keyed = pl.concat([half.sort("room_key") for half in (keyed[:400], keyed[400:])], rechunk=False)
+    most_runs = 4096 if stored == "in two files" else 2
+    rows_per_pass = rows_module.ROWS_PER_PASS if stored == "in files without keys" else 40
+    log, state, plain_state = keyed.lazy(), nobody(), nobody()
+    for start, end in pairwise([START, START + DAY, START + 2 * DAY]):
+        with (
+            patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass),
+            patch.object(rows_module, "MOST_RUNS", most_runs),
+            patch.object(parts, "ROWS_PER_PART", 5),
+        ):
+            passed = meter(log, state, start, end, RULES)
+            by_user = meter_by_user(log, state, start, end, RULES)
+        bare = keyed.drop(KEYS_SCHEMA).lazy()
+        plainly = meter(bare, plain_state, start, end, RULES)
+        assert passed.usage.equals(plainly.usage)
+        assert passed.state.equals(plainly.state)
+        assert passed.findings.equals(plainly.findings)
+        assert by_user.equals(meter_by_user(bare, plain_state, start, end, RULES))
+        state, plain_state = passed.state, plainly.state
+
+
+def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
+    """Usage, state and findings of three groups of rooms; findings across rooms from the stays of all of them."""
+    whole = meter(frame(made(8)), nobody(), START, START + DAY, RULES)
+    groups = [[row for row in made(8) if int(row["room_id"][1:]) % 3 == group] for group in range(3)]
+    apart = [meter_rooms(frame(rows), nobody(), START, START + DAY, RULES) for rows in groups]
+    stays = pl.concat([stays for _, stays in apart])
+    assert stays.schema == STAY_SCHEMA
+    usage: Counter[tuple[Any, ...]] = Counter()
+    for metered, _ in apart:
+        usage += usage_of(metered)
+    assert usage == usage_of(whole)
+    assert pl.concat([metered.state for metered, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
+    found = [metered.findings for metered, _ in apart]
+    assert pl.concat([*found, concurrent_stays(stays, START)]).sort(list(FINDING_SCHEMA)).equals(whole.findings)
 
 
 @pytest.mark.parametrize("bits", [6, 9])

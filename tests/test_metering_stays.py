@@ -115,6 +115,30 @@ def test_every_silent_stay_ends_after_24_hours_whoever_leaves() -> None:
     as_obvious(rows, 2 * DAY, cuts=(45, DAY + 15))
 
 
+def test_whoever_is_alone_leaves_an_empty_room() -> None:
+    """Nobody is left to be dismissed; whoever enters next is alone, whoever returns is dismissed with the others."""
+    as_obvious(
+        [
+            *rooms(["10 ann exit", "20 - dismiss", "30 ann enter"], users=("ann",)),
+            *seen("0 s ann enter", "10 s ann exit", "20 s - dismiss"),
+            *seen("0 t ann enter", "10 t ann exit", "20 t bob enter", "30 t bob exit", "40 t - dismiss"),
+            *seen(
+                "0 u ann enter", "1 u bob enter", "10 u ann exit", "20 u ann enter", "30 u bob exit", "40 u - dismiss"
+            ),
+        ],
+        300,
+    )
+    as_obvious(seen("0 s ann enter", "10 s ann exit", "20 s - dismiss"), 300)
+
+
+def test_a_picture_of_one_pixel_is_a_picture() -> None:
+    for app in (1, 2):
+        video = ["10 r ann video_on x/camera 1x1", "20 r ann video_on x/camera 2x1", "30 r ann video_off x/camera"]
+        rows = seen("0 r ann enter", "0 r bob enter", *video, app=app)
+        as_obvious(rows, 300)
+        as_obvious(rows, 300, cuts=(15, 25))
+
+
 @pytest.mark.parametrize("end", [DAY + 9, DAY + 10, DAY + 11])
 def test_a_stay_becomes_stale_with_the_second_that_is_24_hours_after_the_last_sign(end: int) -> None:
     """A span that ends before that second carries the stay on."""

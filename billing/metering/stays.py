@@ -221,7 +221,7 @@ def receive(world: World, user: int, key: np.uint64, check: np.uint32, size: int
         world.made[STREAMS] += 1
         world.stream_places[place] = number
         stream = world.streams[number]
-        stream.key, stream.user, stream.check, stream.epoch = key, user, check, -1
+        stream.key, stream.user, stream.check = key, user, check
     stream = world.streams[number]
     if stream.check != check:
         return False
