@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check property crash bench lock clean
+.PHONY: install demo test check property crash mutants fuzz bench spark-test lock clean
 
 install: .venv/installed
 
@@ -33,9 +33,30 @@ check: install
 property: install
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/property
 
+# Small faults in metering and rating, one at a time, each of which some test must notice; see tests/mutants/README.md.
+mutants: install
+	$(BIN)/python -m tests.mutants
+
 # Every command killed before each of its steps, and at random moments; every disk that fails. Takes a while.
 crash: install
 	BILLING_KILLS=all $(BIN)/pytest -n 2 tests/crash
+
+# Ten minutes (FUZZ_SECONDS) of made-up bytes for everything that reads files. Linux on x86_64, Python up to 3.13.
+.venv/fuzz: .venv/installed requirements-fuzz.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	touch $@
+
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz
+
+# Spark is large and comes as source only, so it has a lock file of its own, and is installed for these tests alone. Java
+# must be there.
+.venv/spark: .venv/installed requirements-spark.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
+	touch $@
+
+spark-test: .venv/spark
+	BILLING_REQUIRE_SPARK=1 $(BIN)/pytest tests/spark
 
 bench: install
 	$(BIN)/python -m benchmarks
@@ -43,7 +64,11 @@ bench: install
 # Needs uv; writes the versions and hashes of pyproject.toml's ranges for every supported Python.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--extra postgresql --group dev pyproject.toml -o requirements.lock
+		--extra postgresql --group dev --group mutants pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--group spark -o requirements-spark.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--group fuzz -o requirements-fuzz.lock
 
 clean:
 	rm -rf .venv demo-output

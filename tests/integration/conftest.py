@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -47,9 +48,21 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of the database of a server that is started for these tests."""
+    with started_postgresql("-c fsync=off") as url:
+        if url is None:
+            pytest.skip(
+                "install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too"
+            )
+        yield url
+
+
+@contextmanager
+def started_postgresql(more_settings: str = "") -> Iterator[str | None]:
+    """Starts a server with an empty cluster and gives the URL of its database; None where there is no PostgreSQL."""
     programs = _postgresql_programs()
     if programs is None:
-        pytest.skip("install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too")
+        yield None
+        return
     # Not in tmp_path: a server refuses to run as root, and another user may not enter there.
     with tempfile.TemporaryDirectory(prefix="billing-postgresql-") as directory:
         user = _server_user()
@@ -64,10 +77,12 @@ def postgresql_server() -> Iterator[str]:
                 subprocess.run(command, user=user, cwd=directory, check=True, stdout=log, stderr=log)
 
         run("initdb", "--username=billing", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' {more_settings}"
         run("pg_ctl", "start", "--wait", "-l", f"{directory}/server.log", "-o", settings)
-        yield f"postgresql://billing@127.0.0.1:{port}/postgres"
-        run("pg_ctl", "stop", "--wait", "-m", "immediate")
+        try:
+            yield f"postgresql://billing@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "stop", "--wait", "-m", "immediate")
 
 
 def _postgresql_programs() -> Path | None:

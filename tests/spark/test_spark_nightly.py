@@ -108,7 +108,7 @@ def home(tmp_path: Path) -> Path:
 
 @needs_spark
 def test_worker_processes_bill_and_correct_row_by_row_what_this_machine_does(tmp_path: Path) -> None:
-    rng = random.Random(20_260_301)  # noqa: S311 - the same events each time
+    rng = random.Random(20_260_301)
     events = [event for event in rows(rng, START, "r") if event["at"] < (START + 3 * DAY) * 1000]
     late = rng.sample(events, len(events) // 20)
     on_time = [event for event in events if event not in late]
