@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check property crash mutants fuzz bench spark-test lock clean
+.PHONY: install demo test check property crash mutants fuzz bench growth spark-test lock clean
 
 install: .venv/installed
 
@@ -58,8 +58,16 @@ fuzz: .venv/fuzz
 spark-test: .venv/spark
 	BILLING_REQUIRE_SPARK=1 $(BIN)/pytest tests/spark
 
-bench: install
+# The engine's rivals and the picture of the growth; see benchmarks/README.md. `growth` takes half an hour and 20 GB of disk.
+.venv/bench: .venv/installed requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	touch $@
+
+bench: .venv/bench
 	$(BIN)/python -m benchmarks
+
+growth: .venv/bench
+	$(BIN)/python -m benchmarks.growth
 
 # Needs uv; writes the versions and hashes of pyproject.toml's ranges for every supported Python.
 lock:
@@ -69,6 +77,8 @@ lock:
 		--group spark -o requirements-spark.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		--group fuzz -o requirements-fuzz.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--constraint requirements.lock --group bench pyproject.toml -o requirements-bench.lock
 
 clean:
 	rm -rf .venv demo-output

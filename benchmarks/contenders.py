@@ -12,50 +12,65 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from deltalake import DeltaTable
 
-Contender = Callable[[Path, int, int], pl.DataFrame | None]
+from billing.storage.event_log import EventLog
+
+Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
 
 
-def engine(log: Path) -> Contender:
+def engine(log: EventLog) -> Contender:
     """What `billing nightly` calls."""
-    from billing.event_schema import EVENT_SCHEMA
-    from billing.metering.meter import meter
+    from billing.metered_day import meter_log
     from billing.metering.rows import STATE_SCHEMA
     from billing.metering.tiers import TierRule
-    from billing.storage.event_log import EventLog
 
     rule = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))
-
     nobody = pl.DataFrame(schema=STATE_SCHEMA)
-    # The nightly knows the apps from the catalog. A first, empty call loads the compiled code, as an import DuckDB.
-    apps = pl.scan_parquet(log / "**/*.parquet", hive_partitioning=False).select(pl.col("app_id").unique()).collect()
-    rules = dict.fromkeys(apps.to_series(), rule)
-    meter(pl.LazyFrame(schema=EVENT_SCHEMA), nobody, 0, 300, rules)
+    # The nightly knows the apps from the catalog, and the last ingest. A first, empty call loads the compiled code, as
+    # an import loads that of the others.
+    all_files = pl.scan_parquet(log.directory / "**/*.parquet", hive_partitioning=False)
+    rules = dict.fromkeys(all_files.select(pl.col("app_id").unique()).collect().to_series(), rule)
+    last = log.last_ingest_id()
+    with TemporaryDirectory() as empty:
+        meter_log(EventLog(directory=Path(empty)), last, nobody, 0, 300, rules)
 
-    def run(log: Path, start: int, end: int) -> pl.DataFrame:
-        return meter(EventLog(directory=log).scan(start, end), nobody, start, end, rules).usage
+    def run(log: EventLog, start: int, end: int) -> pl.DataFrame:
+        return meter_log(log, last, nobody, start, end, rules).usage
 
     return run
 
 
-def duckdb(_: Path) -> Contender:
-    """The same rows in SQL."""
+def duckdb(_: EventLog) -> Contender:
+    """The same rows in DuckDB SQL."""
     from benchmarks.duckdb_metering import usage
 
-    def run(log: Path, start: int, end: int) -> pl.DataFrame:
+    def run(log: EventLog, start: int, end: int) -> pl.DataFrame:
         with TemporaryDirectory() as scratch:
-            return usage(_files(log, start, end), start, end, scratch=scratch)
+            return usage(log.files(start, end), start, end, scratch=scratch)
 
     return run
 
 
-def floor(_: Path) -> Contender:
-    """What no engine can be faster than: the columns decoded and the keys hashed, nothing metered."""
+def clickhouse(_: EventLog) -> Contender:
+    """The same rows in ClickHouse SQL."""
+    from benchmarks.clickhouse_metering import usage
 
-    def run(log: Path, start: int, end: int) -> None:
-        events = pl.scan_parquet(_files(log, start, end), glob=False, hive_partitioning=False)
-        events.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left")).select(
+    return lambda log, start, end: usage(log.files(start, end), start, end)
+
+
+def pandas(_: EventLog) -> Contender:
+    """The same rows in pandas."""
+    from benchmarks.pandas_metering import usage
+
+    return lambda log, start, end: usage(log.files(start, end), start, end)
+
+
+def floor(_: EventLog) -> Contender:
+    """What an engine that reads events can hardly be faster than: the columns decoded and the keys hashed, and nothing
+    metered."""
+
+    def run(log: EventLog, start: int, end: int) -> None:
+        log.scan(start, end).select(
             pl.col("app_id", "at", "seq", "width", "height"),
             pl.col("type").hash(),
             user=pl.col("room_id").hash(1) ^ pl.col("user_id").hash(2) ^ pl.col("app_id").hash(3),
@@ -65,20 +80,15 @@ def floor(_: Path) -> Contender:
     return run
 
 
-CONTENDERS = {"engine": engine, "duckdb": duckdb, "floor": floor}
-
-
-def _files(log: Path, start: int, end: int) -> list[str]:
-    """The log's current files that may hold events of the span."""
-    wanted = [("at", ">=", start * 1000), ("at", "<", end * 1000)]
-    return DeltaTable(str(log)).file_uris(file_pruning_predicate=wanted)
+CONTENDERS = {"engine": engine, "duckdb": duckdb, "clickhouse": clickhouse, "pandas": pandas, "floor": floor}
 
 
 def main() -> None:
-    name, log, start, end, out = sys.argv[1:]
-    contender = CONTENDERS[name](Path(log))
+    name, directory, start, end, out = sys.argv[1:]
+    log = EventLog(directory=Path(directory))
+    contender = CONTENDERS[name](log)
     began, used = time.perf_counter(), time.process_time()
-    usage = contender(Path(log), int(start), int(end))
+    usage = contender(log, int(start), int(end))
     print(time.perf_counter() - began, time.process_time() - used)
     if usage is not None:
         usage.write_parquet(out)

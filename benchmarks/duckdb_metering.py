@@ -2,16 +2,20 @@
 
 The same rows as the engine gives, for policy `trtc-intl` and no state carried from the day before. What makes it fast:
 
-- A user in a room is one 64-bit hash `k`, a room `r`, a user's stream `ks`. Collisions are not looked for.
+- A user in a room is one 64-bit key `k`, a room `r`, both as the event log stores them; a user's stream `ks` is made of
+  the stored keys of both. Collisions are not looked for.
 - The order of a user's events is one integer `o`: milliseconds, `seq` and the rank of the type, packed.
 - Enter, reconnect, exit and dismiss decide whether a user is there whatever came before them, and whatever is not video
   ends what was being received. So presence comes from a quarter of the events alone, and a stretch of video ends at the
-  next event of its stream or at the user's next event that is not video, which an as-of join finds.
+  next event of its stream or at the user's next event that is not video. A user has few connections, so a hash join
+  that tries them all finds it in half the time of an as-of join.
 - The stale rule and a dismissed room become exits among the user's own events.
 - Over a room's comings and goings a running count and a running sum of `k` tell who is alone.
 - Only what is not plain audio gets a timeline: stretches of video, waits and solitude as steps up and down of one
   packed running sum. A step at second t changes the class of k's seconds from that of the sum before it to that of the
   sum after it; steps of the same second cancel by themselves. `no_video_received` is the rest of the stay.
+- Where neighbours are enough, and where a running sum comes to zero with each user, rows are sorted and run through in
+  one stream, which takes less than window functions over a million small partitions.
 - A change at t adds 300 - t % 300 to its window and 300 to every later one: a running sum over the few windows, however
   long the stay.
 
@@ -19,82 +23,57 @@ Seconds `s`, `e`, `t` and windows `w` count from the window in which the day beg
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
-WINDOW_SECONDS = 300
-STALE_SECONDS = 86_400
-WAIT_SECONDS = 90
-TYPES = ("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on")  # in the order of their ranks
-EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(TYPES))
-
-# The packed sum of a timeline: area in the low bits, then the number of screens, then "alone", then "in the wait".
-SCREEN, ALONE, WAITING = 2**40, 2**56, 2**59
-ITEM_TOPS = (921_600, 2_073_600, 3_686_400)  # hd, fhd, 2k; 4k above
-CLASSES = (
-    (0, "audio", "no_video_received"),
-    (1, "audio", "disconnect_grace"),
-    (2, "audio", "alone_in_room"),
-    *(
-        (4 + 2 * tier + screen, item, reason)
-        for tier, item in enumerate(("hd", "fhd", "2k", "4k"))
-        for screen, reason in enumerate(("camera", "screen_share"))
-    ),
+from benchmarks.rules import (
+    ALONE,
+    ALONE_CLASS,
+    CLASSES,
+    DISCONNECT,
+    DISMISS,
+    ENTER,
+    FIRST_VIDEO_CLASS,
+    GRACE_CLASS,
+    ITEM_TOPS,
+    NO_VIDEO_CLASS,
+    RECONNECT,
+    SCREEN,
+    STALE_SECONDS,
+    VIDEO_OFF,
+    VIDEO_ON,
+    WAIT_SECONDS,
+    WAITING,
+    WINDOW_SECONDS,
+    Order,
+    order_of,
 )
 
-USER = "hash(app_id, room_id, user_id)"
-ROOM = "hash(app_id, room_id)"
-STREAM = "hash(app_id, room_id, user_id, stream)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """How `at`, `seq` and the rank are packed into one integer, for the events of one span."""
-
-    base: int  # epoch second
-    first_seq: int
-    seqs: int  # a power of two: room for so many values of `seq`
-    integer: str  # BIGINT, or HUGEINT if 62 bits are too few
-
-    @property
-    def expression(self) -> str:
-        rank = " ".join(f"WHEN '{name}' THEN {TYPES.index(name)}" for name in reversed(TYPES))
-        seq = f" + (seq::{self.integer} - {self.first_seq}) * 8" if self.seqs > 1 else ""
-        return f'((("at" - {self.base * 1000})::{self.integer} * {self.per_ms}{seq}) + CASE type {rank} END)'
-
-    @property
-    def per_ms(self) -> int:
-        return self.seqs * 8
-
-    @property
-    def per_second(self) -> int:
-        return self.per_ms * 1000
-
-    @property
-    def never(self) -> int:
-        return 2**62 if self.integer == "BIGINT" else 2**126
-
-    def second(self, o: str) -> str:
-        return f"({o} // {self.per_second})"
+# Of each event: its room `r`, the user in the room `k`, that user's stream `ks`, the rank of the type, and what is
+# received.
+KEYS = f"""app_id, room_key AS r, user_key AS k, xor(user_key, stream_key) AS ks, what & 15 AS rank,
+    (what >> 4) & {2**29 - 1} | (what >> 33) * {SCREEN} AS pixels"""
 
 
 def usage(
-    files: Sequence[str], start: int, end: int, *, threads: int = 2, memory: str = "4GB", scratch: str = ".tmp"
+    files: Sequence[str | Path], start: int, end: int, *, threads: int = 2, memory: str = "4GB", scratch: str = ".tmp"
 ) -> pl.DataFrame:
-    """Usage `app_id, window_start, item, reason, seconds`, sorted, of the events of Parquet files in [start, end)."""
+    """Usage `app_id, window_start, item, reason, seconds`, sorted, of the events in [start, end) of the event log."""
     with duckdb.connect() as connection:
         connection.execute(f"SET threads = {threads}")
         connection.execute(f"SET memory_limit = '{memory}'")
         connection.execute(f"SET temp_directory = '{scratch}'")
         connection.execute("SET preserve_insertion_order = false")
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in files)
-        connection.execute(
-            f"""CREATE TEMP VIEW event AS FROM read_parquet([{names}], hive_partitioning = false)
+        names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+        source = f"""read_parquet([{names}], hive_partitioning = false)
             WHERE "at" >= {start * 1000} AND "at" < {end * 1000}"""
+        seqs = connection.sql(f"SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM {source}").fetchall()[0]
+        order = order_of(start, end, *seqs)
+        connection.execute(
+            f"""CREATE TEMP VIEW event AS SELECT {KEYS}, {_packed(order)} AS o, "at", event_id FROM {source}"""
         )
-        order = _order(connection, start, end)
         span = end - order.base
         _presence(connection, order, span, with_stale=end - start > STALE_SECONDS)
         _pieces(connection, order, span)
@@ -104,25 +83,25 @@ def usage(
         return _windows(connection, order.base, span)
 
 
-def _order(connection: duckdb.DuckDBPyConnection, start: int, end: int) -> _Order:
-    """Mostly `seq` is 0 everywhere and needs no bits."""
-    first_seq, last_seq = connection.sql("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM event").fetchall()[0]
-    seq_bits = (last_seq - first_seq).bit_length()
-    base = start - start % WINDOW_SECONDS
-    bits = 3 + seq_bits + (1000 * (end - base + STALE_SECONDS)).bit_length()
-    integer = "BIGINT" if bits <= 62 else "HUGEINT"
-    return _Order(base=base, first_seq=first_seq, seqs=2**seq_bits, integer=integer)
+def _packed(order: Order) -> str:
+    """The order of an event as one integer: BIGINT, or HUGEINT if 62 bits are too few."""
+    integer = "BIGINT" if order.fits else "HUGEINT"
+    seq = f" + (seq::{integer} - {order.first_seq}) * 8" if order.seqs > 1 else ""
+    return f'((("at" - {order.base * 1000})::{integer} * {order.per_ms}{seq}) + (what & 15))'
 
 
-def _presence(connection: duckdb.DuckDBPyConnection, order: _Order, span: int, *, with_stale: bool) -> None:
+def _second(order: Order, o: str) -> str:
+    return f"({o} // {order.per_second})"
+
+
+def _presence(connection: duckdb.DuckDBPyConnection, order: Order, span: int, *, with_stale: bool) -> None:
     """`presence`: a user's events that are not video (without vain disconnects), each with the `next` one.
 
     In a day of 86,400 s to which nothing was carried no stay can become stale.
     """
     connection.execute(
         f"""CREATE TEMP TABLE coming AS
-        SELECT {USER} AS k, {ROOM} AS r, app_id, {order.expression} AS o FROM event
-        WHERE type NOT IN ('video_on', 'video_off')"""
+        SELECT k, r, app_id, o FROM event WHERE rank < {VIDEO_OFF}"""
     )
     connection.execute(
         f"""CREATE TEMP TABLE presence AS
@@ -144,38 +123,34 @@ def _presence(connection: duckdb.DuckDBPyConnection, order: _Order, span: int, *
     )
 
 
-def _stale_exits(order: _Order, span: int) -> str:
+def _stale_exits(order: Order, span: int) -> str:
     """An exit 86,400 s after every event of a user which is not followed by another at an earlier second."""
-    stale_second = f"({order.second('o')} + {STALE_SECONDS})"
+    stale_second = f"({_second(order, 'o')} + {STALE_SECONDS})"
     return f"""SELECT k, r, app_id, {stale_second} * {order.per_second} FROM (
             SELECT *, lead(o) OVER (PARTITION BY k ORDER BY o) AS next FROM (
-                SELECT {USER} AS k, {ROOM} AS r, app_id, {order.expression} AS o FROM event WHERE type <> 'dismiss'
+                SELECT k, r, app_id, o FROM event WHERE rank <> {DISMISS}
             )
-        ) WHERE {stale_second} < {span} AND (next IS NULL OR {order.second("next")} >= {stale_second})"""
+        ) WHERE {stale_second} < {span} AND (next IS NULL OR {_second(order, "next")} >= {stale_second})"""
 
 
-def _pieces(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) -> None:
+def _pieces(connection: duckdb.DuckDBPyConnection, order: Order, span: int) -> None:
     """`piece`: k is in room r in the seconds [s, e), connected or in the wait; pieces never overlap."""
-    until = f"least({order.second('next')}, {span})"
+    until = f"least({_second(order, 'next')}, {span})"
     connection.execute(
         f"""CREATE TEMP TABLE piece AS SELECT * FROM (
-            SELECT k, r, app_id, o & 7 = {DISCONNECT} AS waiting, {order.second("o")} AS s,
+            SELECT k, r, app_id, o & 7 = {DISCONNECT} AS waiting, {_second(order, "o")} AS s,
                 CASE WHEN waiting THEN least({until}, s + {WAIT_SECONDS}) ELSE {until} END AS e
             FROM presence WHERE o & 7 IN ({DISCONNECT}, {ENTER}, {RECONNECT})
         ) WHERE s < e"""
     )
 
 
-def _stretches(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) -> None:
+def _stretches(connection: duckdb.DuckDBPyConnection, order: Order, span: int) -> None:
     """`stretch`: k received a stream's `pixels` (plus SCREEN for a screen) in the seconds [s, e)."""
-    stream_event = f"""
-        SELECT {USER} AS k, {STREAM} AS ks, {order.expression} AS o, event_id,
-            coalesce(width::BIGINT * height, 0) + suffix(stream, '/screen')::BIGINT * {SCREEN} AS pixels
-        FROM event WHERE type IN ('video_on', 'video_off')"""
     connection.execute(
         f"""CREATE TEMP TABLE video_on AS SELECT * FROM (
-            SELECT k, ks, o, pixels, coalesce(lead(o) OVER (PARTITION BY ks ORDER BY o), {order.never}) AS next
-            FROM ({stream_event})
+            SELECT k, ks, o, pixels, CASE WHEN lead(ks) OVER () = ks THEN lead(o) OVER () ELSE {order.never} END AS next
+            FROM (SELECT k, ks, o, pixels FROM event WHERE rank >= {VIDEO_OFF} ORDER BY ks, o)
         ) WHERE o & 7 = {VIDEO_ON}"""
     )
     # Of two sizes of one stream at one instant the greater event id has the last word. There are few, so event ids are
@@ -187,17 +162,16 @@ def _stretches(connection: duckdb.DuckDBPyConnection, order: _Order, span: int) 
         instants = ", ".join(str(at) for (at,) in ties)
         connection.execute(
             f"""UPDATE video_on SET pixels = winner.pixels FROM (
-                SELECT ks, o, arg_max(pixels, event_id) AS pixels
-                FROM ({stream_event} AND "at" IN ({instants})) GROUP BY ALL HAVING count(*) > 1
+                SELECT ks, o, arg_max(pixels, event_id) AS pixels FROM event
+                WHERE rank >= {VIDEO_OFF} AND "at" IN ({instants}) GROUP BY ALL HAVING count(*) > 1
             ) AS winner WHERE video_on.ks = winner.ks AND video_on.o = winner.o"""
         )
     connection.execute(
         f"""CREATE TEMP TABLE stretch AS SELECT * FROM (
-            SELECT video_on.k, app_id, pixels, {order.second("video_on.o")} AS s,
-                least({order.second("least(video_on.next, run.next)")}, {span}) AS e
-            FROM video_on ASOF JOIN (FROM presence WHERE o & 7 IN ({ENTER}, {RECONNECT})) AS run
-            ON video_on.k = run.k AND video_on.o > run.o
-            WHERE video_on.o < run.next
+            SELECT video_on.k, app_id, pixels, {_second(order, "video_on.o")} AS s,
+                least({_second(order, "least(video_on.next, run.next)")}, {span}) AS e
+            FROM video_on JOIN (FROM presence WHERE o & 7 IN ({ENTER}, {RECONNECT})) AS run
+            ON video_on.k = run.k AND video_on.o > run.o AND video_on.o < run.next
         ) WHERE s < e"""
     )
 
@@ -213,8 +187,8 @@ def _solitude(connection: duckdb.DuckDBPyConnection) -> None:
             SELECT app_id, k, t, sign, sum(sign) OVER running AS users, sum(k) OVER running AS who FROM step
             WINDOW running AS (PARTITION BY r ORDER BY t ROWS UNBOUNDED PRECEDING)
         )
-        SELECT app_id, t, (who - k)::UBIGINT AS k, -1 AS sign FROM room WHERE users - sign = 1 UNION ALL
-        SELECT app_id, t, who::UBIGINT, 1 FROM room WHERE users = 1"""
+        SELECT app_id, t, (who - k)::BIGINT AS k, -1 AS sign FROM room WHERE users - sign = 1 UNION ALL
+        SELECT app_id, t, who::BIGINT, 1 FROM room WHERE users = 1"""
     )
 
 
@@ -225,13 +199,13 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute(
         f"""CREATE TEMP TABLE timeline AS
-        SELECT app_id, t, step, sum(step) OVER running::BIGINT AS total FROM (
+        SELECT app_id, t, step, sum(step) OVER (ROWS UNBOUNDED PRECEDING)::BIGINT AS total FROM (FROM (
             SELECT k, app_id, s AS t, pixels AS step FROM stretch UNION ALL
             SELECT k, app_id, e, -pixels FROM stretch UNION ALL
             SELECT k, app_id, t, sign * {ALONE} FROM alone UNION ALL
             SELECT k, app_id, s, {WAITING} FROM piece WHERE waiting UNION ALL
             SELECT k, app_id, e, -{WAITING} FROM piece WHERE waiting
-        ) WINDOW running AS (PARTITION BY k ORDER BY t ROWS UNBOUNDED PRECEDING)"""
+        ) ORDER BY k, t)"""
     )
     connection.execute(
         f"""CREATE TEMP TABLE change AS
@@ -243,8 +217,9 @@ def _changes(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _class(total: str) -> str:
     tiers = " + ".join(f"({total} & {SCREEN - 1} > {top})::TINYINT" for top in ITEM_TOPS)
-    return f"""CASE WHEN {total} = 0 THEN 0 WHEN {total} >= {WAITING // 2} THEN 1 WHEN {total} >= {ALONE // 2} THEN 2
-        ELSE 4 + 2 * ({tiers}) + ({total} >= {SCREEN})::TINYINT END"""
+    return f"""CASE WHEN {total} = 0 THEN {NO_VIDEO_CLASS} WHEN {total} >= {WAITING // 2} THEN {GRACE_CLASS}
+        WHEN {total} >= {ALONE // 2} THEN {ALONE_CLASS}
+        ELSE {FIRST_VIDEO_CLASS} + 2 * ({tiers}) + ({total} >= {SCREEN})::TINYINT END"""
 
 
 def _windows(connection: duckdb.DuckDBPyConnection, base: int, span: int) -> pl.DataFrame:

@@ -1,7 +1,10 @@
-"""The rival of the benchmark must give the engine's rows: otherwise its time says nothing."""
+"""The engine's rivals in the benchmark must give its rows: otherwise their times say nothing."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +13,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import duckdb_metering
 from benchmarks.rooms import Shape, write_ndjson, write_parquet
 from billing.event_schema import EVENT_SCHEMA
 from billing.metering.meter import meter
 from billing.metering.rows import STATE_SCHEMA
 from billing.metering.tiers import TierRule
+from billing.storage.event_log import EventLog, day_of
 from tests import oracle
 from tests.property.rooms import rooms
 
 START = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 INTL = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))
 POLICY = oracle.Policy(per_stream=False, tiers=list(INTL.tiers))
+needs_clickhouse = pytest.mark.skipif(
+    find_spec("chdb") is None, reason="ClickHouse (chdb) is not installed: `make bench` installs it"
+)
+RIVALS = pytest.mark.parametrize("rival", ["duckdb", pytest.param("clickhouse", marks=needs_clickhouse), "pandas"])
+
+
+def usage_of(rival: str) -> Callable[[Sequence[Path], int, int], pl.DataFrame]:
+    usage: Callable[[Sequence[Path], int, int], pl.DataFrame] = import_module(f"benchmarks.{rival}_metering").usage
+    return usage
+
+
+def files_of_log(events: pl.DataFrame, directory: Path) -> list[Path]:
+    """The events in data files of an event log, one for each day."""
+    log = EventLog(directory=directory)
+    days = events.with_columns(day=pl.col("at").map_elements(day_of, pl.Date)).partition_by("day")
+    written = [log.write(day, day["day"][0], ingest_id=1, number=number) for number, day in enumerate(days)]
+    return [log.directory / file.path for file in written]
 
 
 def made_up(shape: Shape, path: Path) -> pl.DataFrame:
@@ -46,6 +66,12 @@ def test_the_made_up_day_has_everything_a_day_has(tmp_path: Path) -> None:
     assert {stream.rpartition("/")[2] for stream in day["stream"].drop_nulls()} == {"camera", "screen"}
 
 
+def test_a_file_can_be_one_room_of_many_users(tmp_path: Path) -> None:
+    room = made_up(Shape(rooms=1, room_size=2_000), tmp_path / "room.parquet")
+    assert room.n_unique(["app_id", "room_id"]) == 1
+    assert room["user_id"].drop_nulls().n_unique() == 2_000
+
+
 def test_ndjson_holds_the_same_rows(tmp_path: Path) -> None:
     shape = Shape(events=1_000)
     write_ndjson(shape, tmp_path / "day.ndjson")
@@ -53,27 +79,26 @@ def test_ndjson_holds_the_same_rows(tmp_path: Path) -> None:
     assert rows.equals(made_up(shape, tmp_path / "day.parquet"))
 
 
-def test_the_rival_gives_the_rows_of_the_engine_on_a_made_up_day(tmp_path: Path) -> None:
-    shape, path = Shape(events=30_000), tmp_path / "day.parquet"
-    day = made_up(shape, path).unique("event_id")
-    day.write_parquet(path)
-    start, end = shape.start, shape.start + 86_400
+@RIVALS
+def test_a_rival_gives_the_rows_of_the_engine_on_a_made_up_day(rival: str, tmp_path: Path) -> None:
+    shape = Shape(events=30_000)
+    day = made_up(shape, tmp_path / "day.parquet").unique("event_id")
     rules = dict.fromkeys(day["app_id"].unique(), INTL)
-    ours = meter(day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), start, end, rules).usage
-    theirs = duckdb_metering.usage([str(path)], start, end)
+    ours = meter(day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), shape.start, shape.end, rules).usage
+    theirs = usage_of(rival)(files_of_log(day, tmp_path / "log"), shape.start, shape.end)
     assert ours.sort(pl.all()).equals(theirs.sort(pl.all()))
 
 
-@settings(max_examples=25)
+@RIVALS
+@settings(max_examples=10)
 @given(rows=rooms(start=START), days=st.integers(1, 3))
-def test_the_rival_obeys_the_rules(
-    rows: list[dict[str, Any]], days: int, tmp_path_factory: pytest.TempPathFactory
+def test_a_rival_obeys_the_rules(
+    rival: str, rows: list[dict[str, Any]], days: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = tmp_path_factory.mktemp("rival") / "events.parquet"
-    pl.DataFrame(rows, schema=EVENT_SCHEMA).write_parquet(path)
+    files = files_of_log(pl.DataFrame(rows, schema=EVENT_SCHEMA), tmp_path_factory.mktemp("rival"))
     end = START + days * 86_400
     expected: Counter[tuple[Any, ...]] = Counter()
     slow = oracle.meter(rows, {}, START, end, defaultdict(lambda: POLICY))
     for (app, _, _, window, item, reason), seconds in slow.seconds.items():
         expected[app, window, item, reason] += seconds
-    assert {row[:4]: row[4] for row in duckdb_metering.usage([str(path)], START, end).iter_rows()} == expected
+    assert {row[:4]: row[4] for row in usage_of(rival)(files, START, end).iter_rows()} == expected

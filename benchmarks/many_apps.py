@@ -1,0 +1,115 @@
+"""A day of 1,000 apps into SQL: what the nightly does after metering, with seconds that are made up.
+
+`python -m benchmarks.many_apps HOME [URL]` makes a home with ten accounts of 100 apps, each with usage in every window
+under seven items and reasons: 2,016,000 rows. It bills that day and prints the rows of usage and of deductions, and the
+seconds of all of it and of settling alone (what goes into the database, account by account).
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from billing import nightly
+from billing.catalog import parse_catalog
+from billing.event_schema import EVENT_SCHEMA
+from billing.metering.findings import FINDING_SCHEMA
+from billing.metering.meter import Metered
+from billing.metering.rows import STATE_SCHEMA
+from billing.metering.tiers import TierRule
+from billing.metering.windows import USAGE_SCHEMA
+from billing.storage import bills, catalog_store
+from billing.storage.bills import DayBill
+from billing.storage.database import Engine, open_database, upgrade, writing
+from billing.storage.event_log import EventLog
+from billing.storage.home import Home
+
+ACCOUNTS, APPS = 10, 1_000
+FIRST_APP = 1_600_000_001
+DAY = date(2026, 3, 10)
+DAY_START = 1_773_100_800
+NOW = "2026-03-11T06:00:00+00:00"
+CLASSES = (
+    ("audio", "no_video_received"),
+    ("audio", "alone_in_room"),
+    ("audio", "disconnect_grace"),
+    ("hd", "camera"),
+    ("hd", "screen_share"),
+    ("fhd", "camera"),
+    ("2k", "screen_share"),
+)
+
+
+def main() -> None:
+    home = Home.at(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    home.directory.mkdir(parents=True)
+    upgrade(home.database_url)
+    engine = open_database(home.database_url)
+    with writing(engine) as conn:
+        catalog = _catalog()
+        catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), source=catalog, applied_at_ms=0)
+    _one_event_of_each_account(EventLog(directory=home.events))
+    usage = _usage()
+    settling, deductions, settle = 0.0, 0, bills.settle
+
+    def timed_settle(engine: Engine, bill: DayBill) -> int:
+        nonlocal settling, deductions
+        began = time.perf_counter()
+        run = settle(engine, bill)
+        settling += time.perf_counter() - began
+        deductions += len(bill.deductions)
+        return run
+
+    def metering(
+        _log: EventLog, _ingest: int, _carried: pl.DataFrame, start: int, _end: int, _rules: Mapping[int, TierRule]
+    ) -> Metered:
+        assert start == DAY_START
+        return Metered(
+            usage=usage, state=pl.DataFrame(schema=STATE_SCHEMA), findings=pl.DataFrame(schema=FINDING_SCHEMA)
+        )
+
+    bills.settle = timed_settle
+    began = time.perf_counter()
+    results = [outcome.result for outcome in nightly.run_nightly(home, engine, day=DAY, metering=metering)]
+    seconds = time.perf_counter() - began
+    assert results == ["billed"] * ACCOUNTS, results
+    print(usage.height, deductions, seconds, settling)
+
+
+def _usage() -> pl.DataFrame:
+    apps = pl.DataFrame({"app_id": range(FIRST_APP, FIRST_APP + APPS)})
+    windows = pl.DataFrame({"window_start": range(DAY_START, DAY_START + 86_400, 300)})
+    classes = pl.DataFrame(CLASSES, schema=["item", "reason"], orient="row")
+    rows = apps.join(windows, how="cross").join(classes, how="cross")
+    seconds = np.random.default_rng(1).integers(1, 30_000, rows.height)
+    return rows.with_columns(seconds=pl.Series(seconds)).cast(dict(USAGE_SCHEMA)).select(*USAGE_SCHEMA)
+
+
+def _one_event_of_each_account(log: EventLog) -> None:
+    """An account's first day is that of its oldest event."""
+    event = {"room_id": "hall", "user_id": "ann", "at": DAY_START * 1000, "seq": 0, "type": "enter"}
+    rows = [{**event, "event_id": str(app), "app_id": app} for app in range(FIRST_APP, FIRST_APP + ACCOUNTS)]
+    file = log.write(pl.DataFrame(rows, schema=EVENT_SCHEMA), DAY, ingest_id=1, number=0)
+    log.commit([file], ingest_id=1, metadata={})
+
+
+def _catalog() -> str:
+    accounts = (
+        f'[[account]]\nid = "account-{number}"\nname = "account {number}"\ncurrency = "USD"\ntimezone = "UTC"\n'
+        f'policy = "trtc-intl"\n\n[[package]]\nid = "package-{number}"\naccount = "account-{number}"\n'
+        'minutes = 3000000\npurchased_at = "2026-03-01T12:00:00+00:00"\nprice = "2416"\nterm = "year"\n\n'
+        for number in range(ACCOUNTS)
+    )
+    apps = (
+        f'[[app]]\nid = {FIRST_APP + number}\naccount = "account-{number % ACCOUNTS}"\nname = "app {number}"\n\n'
+        for number in range(APPS)
+    )
+    return "".join([*accounts, *apps])
+
+
+if __name__ == "__main__":
+    main()
