@@ -1,114 +1,121 @@
-"""`python -m benchmarks`: times the engine against DuckDB on the same event log, and the whole commands."""
+"""`python -m benchmarks`: times the engine against its rivals on one event log, then whole commands; see README.md."""
 
 import argparse
 import sys
-from collections.abc import Collection
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Sequence
 
 import polars as pl
-from deltalake import DeltaTable
 from tabulate import tabulate
 
-from benchmarks.commands import COMMANDS, TARGET_SECONDS, day_home, run_ingest
-from benchmarks.contenders import CONTENDERS
-from benchmarks.rooms import Shape
-from benchmarks.timing import timed
+from benchmarks.commands import COMMANDS, Command, Measured
+from benchmarks.contenders import CONTENDERS, measured, missing
+from benchmarks.days import Day
+from benchmarks.rooms import add_options, shape_of
+from benchmarks.timing import Timing, use_few_processors
 
-DATA = Path(__file__).parent / "data"
 GIGABYTE = 1e9
+# The most that the engine's time may be of that of another.
+TARGET_RATIOS = {"duckdb": 1 / 4, "clickhouse": 1 / 10, "floor": 5.0}
+CONTENDER_HEADERS = ("contender", "seconds", "CPU seconds", "events/s", "peak GB", "engine's time of it", "target")
+COMMAND_HEADERS = ("command", "seconds", "CPU seconds", "rows", "rows/s", "peak GB", "target", "")
 
 
-def main() -> None:
+def main() -> int:
     arguments = _arguments()
-    shape = Shape(
-        events=arguments.events, apps=arguments.apps, mean_stay_seconds=arguments.mean_stay_seconds, seed=arguments.seed
-    )
-    chosen = arguments.only or [*COMMANDS, *CONTENDERS]
-    directory = DATA / f"{shape.events}-{shape.apps}-{shape.mean_stay_seconds}-{shape.seed}"
-    _generate(shape, directory)
-    commands = [_command_row(name, directory, shape) for name in COMMANDS if name in chosen]
-    log = day_home(directory, shape).home / "events"
-    if any(name in chosen for name in CONTENDERS):
-        if not log.exists():
-            run_ingest(directory, shape)
-        _print_contenders(log, shape, [name for name in CONTENDERS if name in chosen])
+    use_few_processors()
+    day = Day(shape_of(arguments))
+    chosen = arguments.only or [*CONTENDERS, *COMMANDS]
+    names = [name for name in CONTENDERS if name in chosen]
+    same = not names or _print_contenders(day, names, arguments.runs)
+    commands = {name: command for name, command in COMMANDS.items() if name in chosen}
     if commands:
-        print("\nWhole commands (targets are for 10 million events)\n")
-        print(
-            tabulate(commands, headers=["command", "seconds", "target", "peak GB"], tablefmt="github", floatfmt=".2f")
-        )
+        _print_commands(day, commands)
+    return 0 if same else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    default = Shape()
-    parser.add_argument("--events", type=int, default=default.events)
-    parser.add_argument("--apps", type=int, default=default.apps)
-    parser.add_argument("--mean-stay-seconds", type=int, default=default.mean_stay_seconds)
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--only", action="append", choices=[*COMMANDS, *CONTENDERS], help="repeat for several")
+    add_options(parser)
+    parser.add_argument("--runs", type=int, default=3, help="of each contender; the one in the middle counts")
+    parser.add_argument("--only", action="append", choices=[*CONTENDERS, *COMMANDS], help="repeat for several")
     return parser.parse_args()
 
 
-def _generate(shape: Shape, directory: Path) -> None:
-    """The day's event file; in a process of its own, whose memory is not counted as that of the ones started later."""
-    path = directory / "events.parquet"
-    if path.exists():
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    print(f"making up {shape.events:,} events in {path}", file=sys.stderr)
-    options = [
-        f"--{name.replace('_', '-')}={getattr(shape, name)}" for name in ("events", "apps", "mean_stay_seconds", "seed")
-    ]
-    part = path.with_suffix(".part.parquet")
-    timed([sys.executable, "-m", "benchmarks.rooms", str(part), *options])
-    part.rename(path)
+def _print_contenders(day: Day, names: Sequence[str], runs: int) -> bool:
+    """Prints their table; whether all gave the same rows."""
+    log, events = day.log(), day.count()
+    timings: dict[str, Timing | None] = {}
+    usages: dict[str, pl.DataFrame] = {}
+    for name in names:
+        if library := missing(name):
+            print(f"{name}: {library} is not installed; `make bench` installs it", file=sys.stderr)
+            continue
+        print(f"{name} …", file=sys.stderr)
+        timings[name], usage = measured(name, log, day.shape.start, day.shape.end, runs)
+        if usage is not None:
+            usages[name] = usage
+    differing = _differing(usages)
+    rows = [_contender_row(name, timings, events, differs=name in differing) for name in timings]
+    print(f"\nMetering {events:,} events (the run in the middle of {runs})\n")
+    print(tabulate(rows, headers=CONTENDER_HEADERS, tablefmt="github", disable_numparse=True, colalign=_columns(6)))
+    if usages and not differing:
+        first = next(iter(usages.values()))
+        print(f"\n{', '.join(usages)}: the same {first.height:,} rows, {first['seconds'].sum():,} seconds.")
+    return not differing
 
 
-def _command_row(name: str, directory: Path, shape: Shape) -> tuple[str, float, float, float]:
-    print(f"billing {name} …", file=sys.stderr)
-    timing = COMMANDS[name](directory, shape)
-    return name, timing.seconds, TARGET_SECONDS[name], timing.peak_bytes / GIGABYTE
+def _contender_row(
+    name: str, timings: dict[str, Timing | None], events: int, *, differs: bool
+) -> tuple[str, str, str, str, str, str, str]:
+    target = f"≤ {TARGET_RATIOS[name]:.2f}" if name in TARGET_RATIOS else ""
+    timing, engine = timings[name], timings.get("engine")
+    assert timing is not None
+    if differs:
+        return name, "differs", "", "", "", "", target
+    ratio = f"{engine.seconds / timing.seconds:.2f}" if engine and name != "engine" else ""
+    speed, peak = f"{events / timing.seconds:,.0f}", f"{timing.peak_bytes / GIGABYTE:.2f}"
+    return name, f"{timing.seconds:.2f}", f"{timing.cpu_seconds:.2f}", speed, peak, ratio, target
 
 
-def _print_contenders(log: Path, shape: Shape, names: Collection[str]) -> None:
-    start, end = shape.start, shape.start + 86_400
-    events = pl.scan_parquet(DeltaTable(str(log)).file_uris(), glob=False).select(pl.len()).collect().item()
-    measured, usage = {}, {}
-    with TemporaryDirectory() as scratch:
-        for name in names:
-            print(f"{name} …", file=sys.stderr)
-            out = Path(scratch) / f"{name}.parquet"
-            command = ["-m", "benchmarks.contenders", name, str(log), str(start), str(end), str(out)]
-            timing = timed([sys.executable, *command])
-            measured[name] = (*map(float, timing.stdout.split()), timing.peak_bytes)
-            if out.exists():
-                usage[name] = pl.read_parquet(out).sort(pl.all())
-    rival = measured["duckdb"][0] if "duckdb" in measured else None
-    rows = [
-        (name, seconds, cpu_seconds, events / seconds, peak / GIGABYTE, seconds / rival if rival else None)
-        for name, (seconds, cpu_seconds, peak) in measured.items()
-    ]
-    print(f"\nMetering {events:,} events\n")
-    headers = ["contender", "seconds", "CPU seconds", "events/s", "peak GB", "of DuckDB's time"]
-    print(tabulate(rows, headers=headers, tablefmt="github", floatfmt=("", ".2f", ".2f", ",.0f", ".2f", ".2f")))
-    _compare(usage)
-
-
-def _compare(usage: dict[str, pl.DataFrame]) -> None:
-    """Says that the rows are the same, or fails with the first that are not."""
-    if len(usage) < 2:
-        return
-    (first, rows), *others = usage.items()
+def _differing(usages: dict[str, pl.DataFrame]) -> set[str]:
+    """Those whose rows are not those of the first, with a word on where."""
+    (first, rows), *others = usages.items() if usages else [("", None)]
+    differing = set()
     for name, other in others:
+        if other.equals(rows):
+            continue
+        differing.add(name)
         key = ["app_id", "window_start", "item", "reason"]
-        both = rows.join(other, on=key, how="full", coalesce=True, suffix="_other")
-        differing = both.filter(pl.col("seconds").ne_missing(pl.col("seconds_other"))).sort(key)
-        if differing.height or rows.height != other.height:
-            sys.exit(f"{first} and {name} (seconds_other) differ in {differing.height:,} rows:\n{differing.head()}")
-        print(f"\n{first} and {name} gave the same {rows.height:,} rows, {rows['seconds'].sum():,} seconds.")
+        both = rows.join(other, on=key, how="full", coalesce=True, suffix=f"_{name}")
+        unlike = both.filter(pl.col("seconds").ne_missing(pl.col(f"seconds_{name}"))).sort(key)
+        print(f"{first} and {name} differ in {unlike.height:,} rows:\n{unlike.head()}", file=sys.stderr)
+    return differing
+
+
+def _print_commands(day: Day, commands: dict[str, Command]) -> None:
+    rows = []
+    for name, command in commands.items():
+        print(f"{name} …", file=sys.stderr)
+        rows.append(_command_row(command, command.run(day)))
+    print("\nWhole commands (targets in seconds are for 10 million events)\n")
+    print(tabulate(rows, headers=COMMAND_HEADERS, tablefmt="github", disable_numparse=True, colalign=_columns(6, 8)))
+
+
+def _command_row(command: Command, found: Measured) -> tuple[str, ...]:
+    by_speed = command.rows_per_second is not None
+    target = f"≥ {command.rows_per_second:,}/s" if by_speed else f"≤ {command.seconds:g} s"
+    timing = found.timing
+    if timing is None:
+        return command.title, "", "", "", "", "", target, found.note
+    speed = f"{found.rows / timing.seconds:,.0f}" if found.rows else ""
+    rows = f"{found.rows:,}" if found.rows else ""
+    seconds, cpu_seconds, peak = timing.seconds, timing.cpu_seconds, timing.peak_bytes / GIGABYTE
+    return command.title, f"{seconds:.2f}", f"{cpu_seconds:.2f}", rows, speed, f"{peak:.2f}", target, found.note
+
+
+def _columns(numbers: int, columns: int = 7) -> list[str]:
+    return ["left", *["right"] * (numbers - 1), *["left"] * (columns - numbers)]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

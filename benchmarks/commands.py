@@ -1,132 +1,139 @@
-"""Whole commands, timed as a user would type them: `--help`, ingest, nightly, and the workbook of a month."""
+"""Whole commands, timed as a user would type them, and what they should take."""
 
-import shutil
+import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import polars as pl
+from benchmarks.days import ACCOUNTS, Day
+from benchmarks.month import export_invoice
+from benchmarks.timing import Timing, median_of, timed
 
-from benchmarks.rooms import Shape
-from benchmarks.timing import Timing, timed
-
-ACCOUNTS = 3
-MONTH = "2026-03"
-MONTH_DAYS = 31
-MONTH_APP = 1_500_000_001
+SHORT_RUNS = 5  # of what takes a moment only; the one in the middle counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Billing:
-    """The `billing` command with its home, at a fixed time."""
+class Measured:
+    """What a command took, or why it could not be measured. `rows`: how many rows it read or wrote, if that is told."""
 
-    home: Path
-    now: datetime
-
-    def run(self, *arguments: str | Path) -> Timing:
-        program = Path(sys.executable).with_name("billing")
-        environment = {"BILLING_NOW": self.now.isoformat()}
-        return timed([str(program), "--home", str(self.home), *map(str, arguments)], environment)
-
-    def start_over(self, catalog: str, *, keep_events: bool = False) -> None:
-        """An empty home with a catalog; with `keep_events`, one that has events but has billed nothing."""
-        if keep_events:
-            for database in self.home.glob("billing.db*"):
-                database.unlink()
-        elif self.home.exists():
-            shutil.rmtree(self.home)
-        self.home.mkdir(parents=True, exist_ok=True)
-        catalog_file = self.home.parent / f"{self.home.name}-catalog.toml"
-        catalog_file.write_text(catalog)
-        self.run("init")
-        self.run("catalog", "apply", catalog_file)
+    timing: Timing | None
+    rows: int | None = None
+    note: str = ""
 
 
-def day_home(directory: Path, shape: Shape) -> Billing:
-    """The home of the day of `shape`, seen from the next morning."""
-    morning_after = datetime.fromtimestamp(shape.start, UTC) + timedelta(days=1, hours=6)
-    return Billing(home=directory / "home", now=morning_after)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """`seconds`, or `rows_per_second`, is the target: the first for 10 million events, the second for any number."""
+
+    run: Callable[[Day], Measured]
+    title: str
+    seconds: float | None = None
+    rows_per_second: int | None = None
 
 
-def run_help(directory: Path, shape: Shape) -> Timing:
-    return day_home(directory, shape).run("--help")
+def _help(day: Day) -> Measured:
+    return Measured(timing=median_of(SHORT_RUNS, lambda: day.billing().run("--help")))
 
 
-def run_ingest(directory: Path, shape: Shape) -> Timing:
-    """Ingests the day's event file into an empty log."""
-    billing = day_home(directory, shape)
-    billing.start_over(_day_catalog(shape))
-    return billing.run("ingest", directory / "events.parquet")
+def _estimate(day: Day) -> Measured:
+    room = ("--calls-per-day", "20", "--users", "3", "--minutes", "45", "--camera", "1280x720", "--screen", "1920x1080")
+    command = ("estimate", "call", "--policy", "trtc-intl", *room)
+    return Measured(timing=median_of(SHORT_RUNS, lambda: day.billing().run(*command)))
 
 
-def run_nightly(directory: Path, shape: Shape) -> Timing:
-    """Bills the day that was ingested."""
-    billing = day_home(directory, shape)
-    billing.start_over(_day_catalog(shape), keep_events=True)
-    return billing.run("nightly")
-
-
-def run_invoice(directory: Path, _: Shape) -> Timing:
-    """Exports a month of 8,928 windows, each with usage and deductions."""
-    month = datetime.fromisoformat(f"{MONTH}-01T00:00:00+00:00")
-    billing = Billing(home=directory / "month", now=month + timedelta(days=MONTH_DAYS, hours=6))
-    events = directory / "month.parquet"
-    pl.DataFrame(_month_events(int(month.timestamp())), orient="row", schema=MONTH_SCHEMA).write_parquet(events)
-    billing.start_over(_account("month") + _app(MONTH_APP, "month") + _package("month"))
-    billing.run("ingest", events)
+def _usage(day: Day, by: str) -> Measured:
+    day.log()
+    billing = day.billing()
     billing.run("nightly")
-    return billing.run("invoice", "export", "month", "--month", MONTH, "-o", directory / "invoice.xlsx")
+    first = day.shape.day.isoformat()
+    command = ("usage", str(day.shape.app_ids[0]), "--from", first, "--to", first, "--by", by)
+    return Measured(timing=median_of(SHORT_RUNS, lambda: billing.run(*command)))
 
 
-COMMANDS = {"help": run_help, "ingest": run_ingest, "nightly": run_nightly, "invoice": run_invoice}
-TARGET_SECONDS = {"help": 0.3, "ingest": 40, "nightly": 30, "invoice": 10}
+def _ingest(day: Day, ending: str) -> Measured:
+    home = "home" if ending == ".parquet" else "ndjson-home"
+    timing = day.ingest(ending, home)
+    return Measured(timing=timing, rows=_rows(timing))
 
-MONTH_SCHEMA = {
-    "event_id": pl.String,
-    "app_id": pl.Int64,
-    "room_id": pl.String,
-    "user_id": pl.String,
-    "at": pl.Int64,
-    "type": pl.String,
-    "stream": pl.String,
-    "width": pl.Int32,
-    "height": pl.Int32,
+
+def _nightly(day: Day) -> Measured:
+    day.log()
+    billing = day.billing()
+    billing.start_over(day.catalog, keep_events=True)
+    return Measured(timing=billing.run("nightly"))
+
+
+def _end_to_end(day: Day) -> Measured:
+    ingest = day.ingest(".ndjson", "ndjson-home")
+    billing = day.billing("ndjson-home")
+    month = f"{day.shape.day:%Y-%m}"
+    steps = [ingest, billing.run("nightly")]
+    for account in ACCOUNTS:
+        workbook = day.directory / f"{account}.xlsx"
+        steps.append(billing.run("invoice", "export", account, "--month", month, "-o", workbook))
+    whole = Timing(
+        seconds=sum(step.seconds for step in steps),
+        cpu_seconds=sum(step.cpu_seconds for step in steps),
+        peak_bytes=max(step.peak_bytes for step in steps),
+        stdout="",
+    )
+    ingested, billed, *invoices = (step.seconds for step in steps)
+    note = f"ingest {ingested:.1f} s, nightly {billed:.1f} s, {len(invoices)} invoices {sum(invoices):.1f} s"
+    return Measured(timing=whole, rows=_rows(ingest), note=note)
+
+
+def _many_apps(_: Day, *server: str) -> Measured:
+    with TemporaryDirectory() as directory:
+        home = str(Path(directory) / "home")
+        timing = timed([sys.executable, "-m", "benchmarks.many_apps", home, *server])
+    usage, deductions, seconds, settling = timing.stdout.split()
+    note = f"rows of usage, and {int(deductions):,} deductions; {float(settling):.1f} s of it in SQL"
+    return Measured(timing=replace(timing, seconds=float(seconds)), rows=int(usage), note=note)
+
+
+def _many_apps_into_postgresql(day: Day) -> Measured:
+    from tests.integration.conftest import started_postgresql
+
+    with started_postgresql() as url:
+        if url is None:
+            return Measured(timing=None, note="no PostgreSQL on the PATH or in /usr/lib/postgresql")
+        return _many_apps(day, url)
+
+
+def _invoice(_: Day, apps: int) -> Measured:
+    with TemporaryDirectory() as directory:
+        timing, windows = export_invoice(Path(directory), apps)
+    return Measured(timing=timing, rows=windows)
+
+
+def _rows(ingest: Timing) -> int:
+    """How many rows an ingest read, by its own account."""
+    return sum(report["read"] for report in json.loads(ingest.stdout))
+
+
+COMMANDS = {
+    "help": Command(run=_help, title="`billing --help`", seconds=0.3),
+    "estimate": Command(run=_estimate, title="`billing estimate call`", seconds=1.5),
+    "ingest": Command(
+        run=lambda day: _ingest(day, ".parquet"), title="`billing ingest`, Parquet", rows_per_second=600_000
+    ),
+    "nightly": Command(run=_nightly, title="`billing nightly` of that day", seconds=30),
+    "usage-window": Command(
+        run=lambda day: _usage(day, "window"), title="`billing usage --by window`, one day", seconds=1.5
+    ),
+    "usage-day": Command(run=lambda day: _usage(day, "day"), title="`billing usage --by day`", seconds=1.5),
+    "ingest-ndjson": Command(
+        run=lambda day: _ingest(day, ".ndjson"), title="`billing ingest`, NDJSON", rows_per_second=250_000
+    ),
+    "end-to-end": Command(run=_end_to_end, title="NDJSON to the invoices of three accounts", seconds=90),
+    "sqlite": Command(run=_many_apps, title="a day of 1,000 apps into SQLite", seconds=20),
+    "postgresql": Command(run=_many_apps_into_postgresql, title="the same into PostgreSQL", seconds=20),
+    "invoice": Command(
+        run=lambda day: _invoice(day, 1), title="`billing invoice export`, a month of 1 app", seconds=10
+    ),
+    "invoice-10": Command(
+        run=lambda day: _invoice(day, 10), title="`billing invoice export`, a month of 10 apps", seconds=40
+    ),
 }
-
-
-def _month_events(start: int) -> Iterator[tuple[object, ...]]:
-    """Three users in one room from the first second of the month to the last; every twenty minutes another size."""
-    sizes = ((320, 180), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160))
-    number = 0
-    for user in ("ann", "bob", "cyd"):
-        steps = [("enter", start), *(("video_on", at) for at in range(start, start + MONTH_DAYS * 86_400, 1200))]
-        for nth, (kind, at) in enumerate(steps):
-            number += 1
-            video = ("dan/camera", *sizes[nth % len(sizes)]) if kind == "video_on" else (None, None, None)
-            yield f"{number:08d}", MONTH_APP, "hall", user, at * 1000 + nth, kind, *video
-
-
-def _day_catalog(shape: Shape) -> str:
-    accounts = [f"account-{number}" for number in range(ACCOUNTS)]
-    apps = [_app(app_id, accounts[index % ACCOUNTS]) for index, app_id in enumerate(shape.app_ids)]
-    return "".join([*map(_account, accounts), *apps, *map(_package, accounts)])
-
-
-def _account(account: str) -> str:
-    return (
-        f'[[account]]\nid = "{account}"\nname = "{account}"\n'
-        'currency = "USD"\ntimezone = "UTC"\npolicy = "trtc-intl"\n\n'
-    )
-
-
-def _app(app_id: int, account: str) -> str:
-    return f'[[app]]\nid = {app_id}\naccount = "{account}"\nname = "app {app_id}"\n\n'
-
-
-def _package(account: str) -> str:
-    return (
-        f'[[package]]\nid = "package-{account}"\naccount = "{account}"\nminutes = 3000000\n'
-        'purchased_at = "2026-02-20T12:00:00+00:00"\nprice = "2416"\nterm = "year"\n\n'
-    )

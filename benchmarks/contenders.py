@@ -2,19 +2,23 @@
 
 `python -m benchmarks.contenders NAME LOG START END OUT` runs one of them, writes its rows to the Parquet file OUT and
 prints the wall and processor seconds of the call, from the closed log to the finished frame: the start of Python and
-the imports are not in them.
+the imports are not in them. `measured` starts it in that way.
 """
 
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from benchmarks.timing import Timing, median_of, timed
 from billing.storage.event_log import EventLog
 
+NEEDS = {"clickhouse": "chdb"}
 Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
 
 
@@ -81,6 +85,33 @@ def floor(_: EventLog) -> Contender:
 
 
 CONTENDERS = {"engine": engine, "duckdb": duckdb, "clickhouse": clickhouse, "pandas": pandas, "floor": floor}
+
+
+def missing(name: str) -> str | None:
+    """The library without which a contender cannot be run, if it is not installed."""
+    library = NEEDS.get(name)
+    return library if library and find_spec(library) is None else None
+
+
+def measured(name: str, log: EventLog, start: int, end: int, runs: int) -> tuple[Timing, pl.DataFrame | None]:
+    """The run in the middle of several, each in a process of its own, without its start and imports (but with their
+    memory); and the sorted rows of all, or None where nothing is metered."""
+    usages: list[pl.DataFrame] = []
+
+    def run() -> Timing:
+        with TemporaryDirectory() as scratch:
+            out = Path(scratch) / "usage.parquet"
+            command = ["-m", "benchmarks.contenders", name, str(log.directory), str(start), str(end), str(out)]
+            timing = timed([sys.executable, *command])
+            if out.exists():
+                usages.append(pl.read_parquet(out).sort(pl.all()))
+        seconds, cpu_seconds = map(float, timing.stdout.split())
+        return replace(timing, seconds=seconds, cpu_seconds=cpu_seconds)
+
+    timing = median_of(runs, run)
+    if any(not usage.equals(usages[0]) for usage in usages):
+        sys.exit(f"{name} gave different rows each time")
+    return timing, usages[0] if usages else None
 
 
 def main() -> None:

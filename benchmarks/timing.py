@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
@@ -48,3 +48,8 @@ def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             peak_bytes=used.ru_maxrss * 1024,
             stdout=stdout.read(),
         )
+
+
+def median_of(runs: int, run: Callable[[], Timing]) -> Timing:
+    """Of several runs the one in the middle, by wall time."""
+    return sorted((run() for _ in range(runs)), key=lambda timing: timing.seconds)[runs // 2]
