@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -259,7 +260,7 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         raws = [RawRow(text, None, None) for text in texts]
         rejects.add(_as_entries(desk, rows, lines, reasons, details, raws))
     read = len(rows.unread)
-    for batch in rows.batches():
+    for batch in _one_ahead(rows.batches()):
         accepted, rejected = validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)
         arrivals.add(accepted)
         if rejected.height:
@@ -282,6 +283,15 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         raise AssertionError(f"rows were lost or made up: {report}")
     _store(desk, rows, rejects, log, ingest_id, settled.files, report)
     return report
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each of which is read while the one before is judged."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, batches, None)
+        while batch := following.result():
+            following = reader.submit(next, batches, None)
+            yield batch
 
 
 def _store(

@@ -15,26 +15,56 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Block(NamedTuple):
-    """Consecutive lines without their LF. Of the first line only the beginning is here when `long_bytes` is not 0."""
+    """Consecutive lines, with the LF between them but not the last. Of the first line only the beginning is here when
+    `long_bytes` is not 0."""
 
     first: int  # number of the first line, from 1
-    lines: list[bytes]
+    content: bytes
     long_bytes: int  # 0, or the length of a first line that is too long
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines without their LF."""
+        return self.content.split(b"\n")
+
+    @property
+    def size(self) -> int:
+        """How many lines there are."""
+        return self.content.count(b"\n") + 1
 
 
 def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. Only the first line of a block can be too long."""
     number, kept, size = 1, b"", 0  # the line that has not ended yet: what is held of it, and its length so far
     for chunk in chunks:
-        head, *others = chunk.split(b"\n")
+        end = chunk.find(b"\n")
+        head = chunk if end < 0 else chunk[:end]
         size += len(head)
         kept += head[: LINE_LIMIT_BYTES + 1 - len(kept)]
-        if others:
-            yield _block(number, [kept, *others[:-1]], size)
-            number += len(others)
-            kept, size = others[-1], len(others[-1])
+        if end >= 0:
+            last = chunk.rfind(b"\n")
+            block = _block(number, kept, chunk[end:last], size)
+            yield block
+            number += block.size
+            kept = chunk[last + 1 :]
+            size = len(kept)
     if size:
-        yield _block(number, [kept], size)
+        yield _block(number, kept, b"", size)
+
+
+def joined(blocks: Iterable[Block], *, most_bytes: int, most_lines: int) -> Iterator[Block]:
+    """The same lines in larger blocks, which end with the block that brings them to one of these sizes."""
+    held: list[Block] = []
+    size = lines = 0
+    for block in blocks:
+        if held and (block.long_bytes or size >= most_bytes or lines >= most_lines):
+            yield _joined(held)
+            held, size, lines = [], 0, 0
+        held.append(block)
+        size += len(block.content)
+        lines += block.size
+    if held:
+        yield _joined(held)
 
 
 def too_long(size: int) -> tuple[str, str]:
@@ -42,13 +72,17 @@ def too_long(size: int) -> tuple[str, str]:
     return "too_long", f"the line has {size:,} bytes; at most {LINE_LIMIT_BYTES:,} are read"
 
 
-def _block(number: int, lines: list[bytes], size: int) -> Block:
-    first = lines[0]
+def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
+    """`others` begins with the LF of the first line, if it is not empty."""
     if size <= LINE_LIMIT_BYTES or (size == len(first) and first.endswith(b"\r")):
         size = 0
         if number == 1 and first.startswith(_BYTE_ORDER_MARK):
             first = first[len(_BYTE_ORDER_MARK) :]
     else:
         first = first[:KEPT_BYTES]
-    lines[0] = first
-    return Block(number, lines, size)
+    return Block(number, first + others, size)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    first = blocks[0]
+    return first._replace(content=b"\n".join(block.content for block in blocks)) if len(blocks) > 1 else first

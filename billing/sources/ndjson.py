@@ -7,16 +7,22 @@ may be an integer and becomes its decimal text.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from billing.event_schema import EVENT_SCHEMA
-from billing.sources.lines import Block, too_long
+from billing.sources.lines import Block, joined, too_long
 from billing.sources.rows import ROW_SCHEMA, Batch, RawRow
 
+if TYPE_CHECKING:
+    from billing.sources.plain_lines import Lines
+
 ROWS_AT_ONCE = 20_000
+BYTES_AT_ONCE, LINES_AT_ONCE = 16 << 20, 100_000
 _BEYOND_64_BITS = 1 << 64
 _KINDS = {
     bool: "true or false",
@@ -38,23 +44,28 @@ class _UnreadableError(Exception):
 
 
 def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
-    """The rows of a file, one batch for each block of lines."""
-    for block in blocks:
-        numbers, lines = [], []
-        for number, line in enumerate(block.lines, block.first):
-            if line.endswith(b"\r"):
-                line = line[:-1]
-            if (line and not line.isspace()) or (block.long_bytes and number == block.first):
-                numbers.append(number)
-                lines.append(line)
-        yield _batch(numbers, lines, block.long_bytes)
+    """The rows of a file, in batches of many lines: nearly all are read at once, the others one by one."""
+    # Machine code, which takes a while to load, is needed for files only.
+    from billing.sources.plain_lines import read_plain, rows_of
+
+    for block in joined(blocks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):
+        lines = rows_of(block)
+        frame, plain = read_plain(block, lines)
+        text = partial(_text_of, block.content, lines)
+        if not plain.all():
+            others = np.flatnonzero(~plain).tolist()
+            numbers = lines.numbers[others].tolist()
+            more, problems = parse_lines(map(text, others), block.long_bytes if others[0] == 0 else 0)
+            frame = pl.concat([frame, typed(numbers, numbers, more, problems)]).sort("row")
+        yield Batch(frame=frame, raw=partial(_raw, text, block.long_bytes))
 
 
 def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:
     """The same for rows that stand on their own; they are numbered by their place, from 1."""
     for start in range(0, len(texts), ROWS_AT_ONCE):
         lines = [text.encode() for text in texts[start : start + ROWS_AT_ONCE]]
-        yield _batch(range(start + 1, start + 1 + len(lines)), lines, 0)
+        numbers = range(start + 1, start + 1 + len(lines))
+        yield Batch(frame=typed(numbers, numbers, *parse_lines(lines, 0)), raw=partial(_raw, lines.__getitem__, 0))
 
 
 def line_of(event: Mapping[str, object]) -> str:
@@ -63,31 +74,33 @@ def line_of(event: Mapping[str, object]) -> str:
     return json.dumps(present, separators=(",", ":"))
 
 
-def _batch(numbers: Sequence[int], lines: Sequence[bytes], long_bytes: int) -> Batch:
-    """Lines that are rows; the first is only the beginning of one when `long_bytes` is not 0."""
+def parse_lines(lines: Iterable[bytes], long_bytes: int) -> tuple[list[Mapping[str, object]], Problems]:
+    """Lines as objects; the first is only the beginning of one when `long_bytes` is not 0."""
     rows: list[Mapping[str, object]] = []
     problems: Problems = {}
     for line in lines:
         try:
-            rows.append(parse(line))
+            rows.append({} if long_bytes and not rows else parse(line))
         except _UnreadableError as error:
             problems[len(rows)] = error.found
             rows.append({})
     if long_bytes:
-        rows[0] = {}
         problems[0] = too_long(long_bytes)
+    return rows, problems
 
-    def raw(positions: Sequence[int]) -> list[RawRow]:
-        return [
-            RawRow(
-                lines[position].decode(errors="backslashreplace"),
-                None if long_bytes and position == 0 else "ndjson",
-                None,
-            )
-            for position in positions
-        ]
 
-    return Batch(frame=typed(numbers, numbers, rows, problems), raw=raw)
+def _text_of(content: bytes, lines: "Lines", position: int) -> bytes:
+    return content[lines.begins[position] : lines.ends[position]]
+
+
+def _raw(line: Callable[[int], bytes], long_bytes: int, positions: Sequence[int]) -> list[RawRow]:
+    """Rows as they were read; of the first, if it was too long, only the beginning."""
+    return [
+        RawRow(
+            line(position).decode(errors="backslashreplace"), None if long_bytes and position == 0 else "ndjson", None
+        )
+        for position in positions
+    ]
 
 
 def parse(line: bytes) -> Mapping[str, object]:

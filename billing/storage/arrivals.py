@@ -10,10 +10,11 @@ Keys are compared by a 64-bit hash, and only where hashes are equal by the texts
 
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from billing.storage.event_log import DAY_MS, DataFile, EventLog, day_of
 PART_ROWS = 500_000
 PART_BYTES = 128 << 20
 FILE_ROWS = 1_000_000
+FILES_AT_ONCE = 2
 KEYS_AT_ONCE = 16_000_000  # hashes compared at once: 16 bytes each
 SUSPECTS_AT_ONCE = 2_000_000  # rows compared at once, with their texts
 
@@ -72,15 +74,16 @@ class Arrivals:
     def settle(self) -> Settled:
         """Writes what is new to the log's directory; the caller commits it."""
         self._store()
-        files: list[DataFile] = []
         duplicates = 0
         conflicts = pl.Series("row", [], dtype=pl.Int64)
-        for day in sorted(self._segments):
-            repeats = self._repeats(day)
-            duplicates += repeats.height - int(repeats["conflict"].sum())
-            conflicts.append(repeats.filter("conflict")["row"])
-            for events in self._new_events(day, repeats["row"].sort()):
-                files.append(self._log.write(events, day, ingest_id=self._ingest_id, number=len(files)))
+        with _Writers(self._log, self._ingest_id) as writers:
+            for day in sorted(self._segments):
+                repeats = self._repeats(day)
+                duplicates += repeats.height - int(repeats["conflict"].sum())
+                conflicts.append(repeats.filter("conflict")["row"])
+                for events in self._new_events(day, repeats["row"].sort()):
+                    writers.write(events, day)
+            files = writers.files()
         return Settled(
             files=files, accepted=sum(file.rows for file in files), duplicates=duplicates, conflicts=conflicts.sort()
         )
@@ -139,6 +142,33 @@ class Arrivals:
                 held = []
         if any(frame.height for frame in held):
             yield pl.concat(held)
+
+
+class _Writers:
+    """Writes files of an ingest, some at a time: half of the work of each keeps one processor busy only."""
+
+    def __init__(self, log: EventLog, ingest_id: int) -> None:
+        self._log = log
+        self._ingest_id = ingest_id
+        self._pool = ThreadPoolExecutor(FILES_AT_ONCE)
+        self._written: list[Future[DataFile]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, events: pl.DataFrame, day: date) -> None:
+        """Begins to write the next file, as soon as there are not too many."""
+        number = len(self._written)
+        if number >= FILES_AT_ONCE:
+            self._written[number - FILES_AT_ONCE].result()
+        self._written.append(self._pool.submit(self._log.write, events, day, ingest_id=self._ingest_id, number=number))
+
+    def files(self) -> list[DataFile]:
+        """All files, once they are written."""
+        return [written.result() for written in self._written]
 
 
 def _scan(segment: _Segment) -> pl.LazyFrame:

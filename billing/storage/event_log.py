@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import DeltaError as DeltaError
@@ -154,7 +153,7 @@ class EventLog:
         from billing.event_keys import event_keys
 
         keyed = events.select(*EVENT_SCHEMA, ingest_id=pl.lit(ingest_id, pl.Int64)).hstack(event_keys(events))
-        rows = keyed[np.argsort(keyed["room_key"].to_numpy(), kind="stable")]
+        rows = keyed.sort("room_key", maintain_order=True)
         rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
         bounds = rows.select(
             pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
