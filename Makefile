@@ -58,7 +58,7 @@ fuzz: .venv/fuzz
 spark-test: .venv/spark
 	BILLING_REQUIRE_SPARK=1 $(BIN)/pytest tests/spark
 
-# The engine's rivals and the picture of the growth; see benchmarks/README.md. `growth` takes half an hour and 20 GB of disk.
+# The engine beside its rivals, and the picture of its growth up to 100 million events: see benchmarks/README.md.
 .venv/bench: .venv/installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	touch $@

@@ -102,8 +102,9 @@ def _print_commands(day: Day, commands: dict[str, Command]) -> None:
 
 
 def _command_row(command: Command, found: Measured) -> tuple[str, ...]:
-    by_speed = command.rows_per_second is not None
-    target = f"≥ {command.rows_per_second:,}/s" if by_speed else f"≤ {command.seconds:g} s"
+    target = f"≤ {command.seconds:g} s" if command.seconds else ""
+    if command.rows_per_second:
+        target = f"≥ {command.rows_per_second:,}/s"
     timing = found.timing
     if timing is None:
         return command.title, "", "", "", "", "", target, found.note

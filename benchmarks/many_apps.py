@@ -2,10 +2,12 @@
 
 `python -m benchmarks.many_apps HOME [URL]` makes a home with ten accounts of 100 apps, each with usage in every window
 under seven items and reasons: 2,016,000 rows. It bills that day and prints the rows of usage and of deductions, and the
-seconds of all of it and of settling alone (what goes into the database, account by account).
+seconds of all of it and of settling alone (what goes into the database, account by account). Each account has a package
+of 3,000,000 minutes, which is soon used up; with `--package-minutes 1000000000` every window has deductions, more than
+a million.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Mapping
 from datetime import date
@@ -45,12 +47,17 @@ CLASSES = (
 
 
 def main() -> None:
-    home = Home.at(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.many_apps", description=__doc__)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("url", nargs="?")
+    parser.add_argument("--package-minutes", type=int, default=3_000_000)
+    arguments = parser.parse_args()
+    home = Home.at(arguments.home, arguments.url)
     home.directory.mkdir(parents=True)
     upgrade(home.database_url)
     engine = open_database(home.database_url)
     with writing(engine) as conn:
-        catalog = _catalog()
+        catalog = _catalog(arguments.package_minutes)
         catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), source=catalog, applied_at_ms=0)
     _one_event_of_each_account(EventLog(directory=home.events))
     usage = _usage()
@@ -97,11 +104,11 @@ def _one_event_of_each_account(log: EventLog) -> None:
     log.commit([file], ingest_id=1, metadata={})
 
 
-def _catalog() -> str:
+def _catalog(package_minutes: int) -> str:
     accounts = (
         f'[[account]]\nid = "account-{number}"\nname = "account {number}"\ncurrency = "USD"\ntimezone = "UTC"\n'
         f'policy = "trtc-intl"\n\n[[package]]\nid = "package-{number}"\naccount = "account-{number}"\n'
-        'minutes = 3000000\npurchased_at = "2026-03-01T12:00:00+00:00"\nprice = "2416"\nterm = "year"\n\n'
+        f'minutes = {package_minutes}\npurchased_at = "2026-03-01T12:00:00+00:00"\nprice = "2416"\nterm = "year"\n\n'
         for number in range(ACCOUNTS)
     )
     apps = (
