@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 
 import polars as pl
 from tabulate import tabulate
@@ -11,9 +11,11 @@ from benchmarks.commands import COMMANDS, Command, Measured
 from benchmarks.contenders import CONTENDERS, measured, missing
 from benchmarks.days import Day
 from benchmarks.rooms import add_options, shape_of
-from benchmarks.timing import Timing, use_few_processors
+from benchmarks.timing import CommandFailedError, Timing, use_few_processors
 
 GIGABYTE = 1e9
+FAILED = "failed"
+Contended = tuple[Timing | str, pl.DataFrame | None]
 # The most that the engine's time may be of that of another.
 TARGET_RATIOS = {"duckdb": 1 / 4, "clickhouse": 1 / 10, "floor": 5.0}
 CONTENDER_HEADERS = ("contender", "seconds", "CPU seconds", "events/s", "peak GB", "engine's time of it", "target")
@@ -25,12 +27,16 @@ def main() -> int:
     use_few_processors()
     day = Day(shape_of(arguments))
     chosen = arguments.only or [*CONTENDERS, *COMMANDS]
-    names = [name for name in CONTENDERS if name in chosen]
-    same = not names or _print_contenders(day, names, arguments.runs)
-    commands = {name: command for name, command in COMMANDS.items() if name in chosen}
+    # Commands first: one of them is the ingest that writes the log for the contenders.
+    commands = {name: _command(day, name) for name in COMMANDS if name in chosen}
+    contenders = {name: _contender(day, name, arguments.runs) for name in CONTENDERS if name in chosen}
+    differing = _differing({name: usage for name, (_, usage) in contenders.items() if usage is not None})
+    if contenders:
+        _print_contenders(contenders, differing, day.count(), arguments.runs)
     if commands:
-        _print_commands(day, commands)
-    return 0 if same else 1
+        _print_commands(commands)
+    failed = any(found.failed for found in commands.values()) or any(note == FAILED for note, _ in contenders.values())
+    return 1 if failed or differing else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -41,46 +47,51 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _print_contenders(day: Day, names: Sequence[str], runs: int) -> bool:
-    """Prints their table; whether all gave the same rows."""
-    log, events = day.log(), day.count()
-    timings: dict[str, Timing | None] = {}
-    usages: dict[str, pl.DataFrame] = {}
-    for name in names:
-        if library := missing(name):
-            print(f"{name}: {library} is not installed; `make bench` installs it", file=sys.stderr)
+def _command(day: Day, name: str) -> Measured:
+    print(f"{name} …", file=sys.stderr)
+    try:
+        return COMMANDS[name].run(day)
+    except CommandFailedError as error:
+        print(error, file=sys.stderr)
+        return Measured(timing=None, note=FAILED, failed=True)
+
+
+def _contender(day: Day, name: str, runs: int) -> Contended:
+    """What a contender took, or why there is no time; and its rows."""
+    if library := missing(name):
+        return f"needs {library}: `make bench`", None
+    print(f"{name} …", file=sys.stderr)
+    try:
+        return measured(name, day.log(), day.shape.start, day.shape.end, runs)
+    except CommandFailedError as error:
+        print(error, file=sys.stderr)
+        return FAILED, None
+
+
+def _print_contenders(contenders: Mapping[str, Contended], differing: Collection[str], events: int, runs: int) -> None:
+    engine, _ = contenders.get("engine", (None, None))
+    rows = []
+    for name, (timing, _) in contenders.items():
+        target = f"≤ {TARGET_RATIOS[name]:.2f}" if name in TARGET_RATIOS else ""
+        if isinstance(timing, str) or name in differing:
+            rows.append((name, timing if isinstance(timing, str) else "differs", "", "", "", "", target))
             continue
-        print(f"{name} …", file=sys.stderr)
-        timings[name], usage = measured(name, log, day.shape.start, day.shape.end, runs)
-        if usage is not None:
-            usages[name] = usage
-    differing = _differing(usages)
-    rows = [_contender_row(name, timings, events, differs=name in differing) for name in timings]
+        ratio = f"{engine.seconds / timing.seconds:.2f}" if isinstance(engine, Timing) and name != "engine" else ""
+        speed, peak = f"{events / timing.seconds:,.0f}", f"{timing.peak_bytes / GIGABYTE:.2f}"
+        rows.append((name, f"{timing.seconds:.2f}", f"{timing.cpu_seconds:.2f}", speed, peak, ratio, target))
     print(f"\nMetering {events:,} events (the run in the middle of {runs})\n")
     print(tabulate(rows, headers=CONTENDER_HEADERS, tablefmt="github", disable_numparse=True, colalign=_columns(6)))
+    usages = [usage for _, usage in contenders.values() if usage is not None]
     if usages and not differing:
-        first = next(iter(usages.values()))
-        print(f"\n{', '.join(usages)}: the same {first.height:,} rows, {first['seconds'].sum():,} seconds.")
-    return not differing
+        print(f"\nAll gave the same {usages[0].height:,} rows, {usages[0]['seconds'].sum():,} seconds.")
 
 
-def _contender_row(
-    name: str, timings: dict[str, Timing | None], events: int, *, differs: bool
-) -> tuple[str, str, str, str, str, str, str]:
-    target = f"≤ {TARGET_RATIOS[name]:.2f}" if name in TARGET_RATIOS else ""
-    timing, engine = timings[name], timings.get("engine")
-    assert timing is not None
-    if differs:
-        return name, "differs", "", "", "", "", target
-    ratio = f"{engine.seconds / timing.seconds:.2f}" if engine and name != "engine" else ""
-    speed, peak = f"{events / timing.seconds:,.0f}", f"{timing.peak_bytes / GIGABYTE:.2f}"
-    return name, f"{timing.seconds:.2f}", f"{timing.cpu_seconds:.2f}", speed, peak, ratio, target
-
-
-def _differing(usages: dict[str, pl.DataFrame]) -> set[str]:
+def _differing(usages: Mapping[str, pl.DataFrame]) -> set[str]:
     """Those whose rows are not those of the first, with a word on where."""
-    (first, rows), *others = usages.items() if usages else [("", None)]
-    differing = set()
+    differing: set[str] = set()
+    if not usages:
+        return differing
+    (first, rows), *others = usages.items()
     for name, other in others:
         if other.equals(rows):
             continue
@@ -92,11 +103,8 @@ def _differing(usages: dict[str, pl.DataFrame]) -> set[str]:
     return differing
 
 
-def _print_commands(day: Day, commands: dict[str, Command]) -> None:
-    rows = []
-    for name, command in commands.items():
-        print(f"{name} …", file=sys.stderr)
-        rows.append(_command_row(command, command.run(day)))
+def _print_commands(commands: Mapping[str, Measured]) -> None:
+    rows = [_command_row(COMMANDS[name], found) for name, found in commands.items()]
     print("\nWhole commands (targets in seconds are for 10 million events)\n")
     print(tabulate(rows, headers=COMMAND_HEADERS, tablefmt="github", disable_numparse=True, colalign=_columns(6, 8)))
 

@@ -22,6 +22,7 @@ class Measured:
     timing: Timing | None
     rows: int | None = None
     note: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from benchmarks.timing import Timing, median_of, timed
+from benchmarks.timing import CommandFailedError, Timing, median_of, timed
 from billing.storage.event_log import EventLog
 
 NEEDS = {"clickhouse": "chdb"}
@@ -110,7 +110,7 @@ def measured(name: str, log: EventLog, start: int, end: int, runs: int) -> tuple
 
     timing = median_of(runs, run)
     if any(not usage.equals(usages[0]) for usage in usages):
-        sys.exit(f"{name} gave different rows each time")
+        raise CommandFailedError(f"{name} gave different rows each time")
     return timing, usages[0] if usages else None
 
 

@@ -2,13 +2,16 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 PROCESSORS = 2
+
+
+class CommandFailedError(Exception):
+    """A command that was to be timed failed; with what it said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ def use_few_processors() -> None:
 
 
 def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Timing:
-    """Runs the command; ends the benchmark with its messages if it fails."""
+    """Runs the command; raises `CommandFailedError` if it fails."""
     with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env={**os.environ, **(environment or {})})
@@ -39,7 +42,7 @@ def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) 
         stdout.seek(0)
         stderr.seek(0)
         if process.returncode:
-            sys.exit(
+            raise CommandFailedError(
                 f"{' '.join(command)}\nfailed with exit code {process.returncode}:\n{stdout.read()}{stderr.read()}"
             )
         return Timing(
