@@ -121,3 +121,10 @@ def test_a_thousand_streams_are_told_apart_at_once() -> None:
     on = [f"{1 + number} r {user} video_on {stream} 64x48" for number, stream, user in streams]
     off = [f"{100 + number} r {user} video_off {stream}" for number, stream, user in streams]
     assert not noticed(seen(*entered, *on, *off), Hashing())
+
+
+def test_hundreds_of_rooms_are_told_apart_at_once() -> None:
+    """Half the places of a table are taken; then every other room is dismissed."""
+    entered = [f"{number / 100} r-{number} ann enter" for number in range(255)]
+    dismissed = [f"{10 + number / 100} r-{number} - dismiss" for number in range(0, 255, 2)]
+    assert not noticed(seen(*entered, *dismissed), Hashing())

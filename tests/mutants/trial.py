@@ -33,7 +33,7 @@ Array = NDArray[np.generic]
 PRELOADED = (hypothesis, numba, polars, xxhash)
 # Of the processor, for one test (the longest takes one second) and for loading the program; by the clock for all of
 # them, for a mutant that waits for ever.
-MOST_SECONDS = 5
+MOST_SECONDS = 4
 MOST_SECONDS_BY_THE_CLOCK = 300
 MOST_MEMORY = 4 * 2**30
 PYTEST = ("-x", "-q", "--assert=plain", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
