@@ -181,7 +181,8 @@ def _last_words(video: pd.DataFrame, own: pd.DataFrame, order: Order, files: Seq
     named["o"] = _packed(named, order)
     named = named[named["what"] & 15 == VIDEO_ON].sort_values("event_id")
     last = named[named.duplicated(keys, keep=False)].drop_duplicates(keys, keep="last")
-    where = video[["o", "stream_key"]].join(own["user_key"]).reset_index().merge(last[[*keys, "what"]], on=keys)
+    then = video.loc[video["o"].isin(last["o"]), ["o", "stream_key"]]
+    where = then.join(own["user_key"]).reset_index().merge(last[[*keys, "what"]], on=keys)
     size = where["what"].to_numpy() // 16
     video.loc[where["index"], "pixels"] = (size & (2**29 - 1)) + size // 2**29 * SCREEN
 
