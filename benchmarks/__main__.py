@@ -50,10 +50,12 @@ def _arguments() -> argparse.Namespace:
 def _command(day: Day, name: str) -> Measured:
     print(f"{name} …", file=sys.stderr)
     try:
-        return COMMANDS[name].run(day)
+        found = COMMANDS[name].run(day)
     except CommandFailedError as error:
         print(error, file=sys.stderr)
         return Measured(timing=None, note=FAILED, failed=True)
+    print(f"{found.timing.seconds:.2f} s" if found.timing else found.note, file=sys.stderr)
+    return found
 
 
 def _contender(day: Day, name: str, runs: int) -> Contended:
@@ -62,10 +64,12 @@ def _contender(day: Day, name: str, runs: int) -> Contended:
         return f"needs {library}: `make bench`", None
     print(f"{name} …", file=sys.stderr)
     try:
-        return measured(name, day.log(), day.shape.start, day.shape.end, runs)
+        timing, usage = measured(name, day.log(), day.shape.start, day.shape.end, runs)
     except CommandFailedError as error:
         print(error, file=sys.stderr)
         return FAILED, None
+    print(f"{timing.seconds:.2f} s", file=sys.stderr)
+    return timing, usage
 
 
 def _print_contenders(contenders: Mapping[str, Contended], differing: Collection[str], events: int, runs: int) -> None:

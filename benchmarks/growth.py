@@ -94,7 +94,9 @@ def _point(label: str, day: Day, runs: int, *, keep: bool) -> Point:
     timing, _ = measured("engine", day.log(), day.shape.start, day.shape.end, runs)
     if not (keep or was_there):
         shutil.rmtree(day.directory)
-    return Point(label=label, events=events, timing=timing, ingest_seconds=ingest.seconds)
+    point = Point(label=label, events=events, timing=timing, ingest_seconds=ingest.seconds)
+    print(f"{timing.seconds:.2f} s, {point.event_us:.3f} µs an event, {point.peak_gigabytes:.2f} GB", file=sys.stderr)
+    return point
 
 
 def _row(point: Point, first: Point) -> tuple[str, ...]:
