@@ -131,6 +131,13 @@ def test_whoever_is_alone_leaves_an_empty_room() -> None:
     as_obvious(seen("0 s ann enter", "10 s ann exit", "20 s - dismiss"), 300)
 
 
+def test_whoever_came_back_is_alone_when_the_other_leaves() -> None:
+    """The room is the only one, so that its users are the first of a part."""
+    entered = ["0 r ann enter", "1 r bob enter", "10 r ann exit", "20 r ann enter"]
+    for after in (["30 r bob exit"], ["30 r bob exit", "40 r - dismiss"], ["30 r ann exit"]):
+        as_obvious(seen(*entered, *after), 300)
+
+
 def test_a_picture_of_one_pixel_is_a_picture() -> None:
     for app in (1, 2):
         video = ["10 r ann video_on x/camera 1x1", "20 r ann video_on x/camera 2x1", "30 r ann video_off x/camera"]
