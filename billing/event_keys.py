@@ -5,13 +5,13 @@ rest of metering. The keys are worked out once, when an event enters the log, an
 room. So they are a named hash with a fixed meaning, XXH64, not that of a dataframe library, which may change:
 
     room_key   = XXH64(room_id, seed = app_id)
-    user_key   = XXH64(user_id, seed = room_key)        a user in a room
-    person_key = XXH64(user_id, seed = app_id)          the same user in any room
+    person_key = XXH64(user_id, seed = app_id ^ PERSON)     a user in any room; not stored
+    user_key   = person_key ^ room_key                      a user in a room
     stream_key = XXH64(stream, seed = 0)
 
-A hash is only safe where a collision is noticed: each has a check, the same hash with the seed changed by `CHECK`. Two
-keys that are equal and whose checks are not are a collision; then all keys are worked out again with another `seed`,
-which is added to each of the seeds. (The person's key has none: it only raises suspicions.)
+A hash is only safe where a collision is noticed: each has a check, the high half of the same hash with the seed changed
+by `CHECK` (a user's is that of the person and that of the room together). Two keys that are equal and whose checks are
+not are a collision; then all keys are worked out again with another `seed`, which is added to each of the seeds.
 """
 
 import numpy as np
@@ -28,6 +28,7 @@ SIZE_BITS = 30
 CODE_BITS = 4
 
 CHECK = 0x9E3779B97F4A7C15
+PERSON = 0xD1B54A32D192ED03
 _ALL_BITS = 2**64 - 1
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -51,17 +52,15 @@ def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> 
     """The keys of what `app_id, room_id, user_id, stream` name: all of `KEYS_SCHEMA` but `what`."""
     apps = events["app_id"].to_numpy().astype(np.uint64)
     room_key, room_check = text_hashes(events["room_id"], apps, seed)
-    user_key, user_check = text_hashes(events["user_id"], room_key, seed)
-    person_key, _ = text_hashes(events["user_id"], apps, seed)
+    person_key, person_check = text_hashes(events["user_id"], apps ^ np.uint64(PERSON), seed)
     stream_key, stream_check = text_hashes(events["stream"], np.zeros(len(apps), np.uint64), seed)
     high, low = np.uint64(2**64 - 2**32), np.uint64(32)
     columns = {
         "room_key": (room_key & np.uint64(mask)).view(np.int64),
         "room_check": (room_check >> low).astype(np.uint32).view(np.int32),
-        "user_key": (user_key & np.uint64(mask)).view(np.int64),
-        "person_key": person_key.view(np.int64),
+        "user_key": ((person_key ^ room_key) & np.uint64(mask)).view(np.int64),
         "stream_key": (stream_key & np.uint64(mask)).view(np.int64),
-        "checks": ((user_check & high) | (stream_check >> low)).view(np.int64),
+        "checks": (((person_check ^ room_check) & high) | (stream_check >> low)).view(np.int64),
     }
     return pl.DataFrame(columns)
 

@@ -30,7 +30,6 @@ KEYS_SCHEMA = pl.Schema(
         "room_key": pl.Int64,
         "room_check": pl.Int32,
         "user_key": pl.Int64,
-        "person_key": pl.Int64,
         "stream_key": pl.Int64,
         "checks": pl.Int64,  # of the user in the high half, of the stream in the low
         "what": pl.Int64,  # the size of a `video_on` (its area, more for a share; else 0), then the code of the type

@@ -15,7 +15,7 @@ from billing.account_day import DayTerms, tier_rule
 from billing.catalog import Account, Catalog, known_policies
 from billing.errors import BillingError
 from billing.metering.meter import Metered, meter
-from billing.metering.rows import STATE_SCHEMA
+from billing.metering.rows import NUMBER, STATE_SCHEMA
 from billing.metering.tiers import TierRule
 from billing.rating.deductions import WindowUsage
 from billing.rating.policies import Policy
@@ -164,7 +164,8 @@ def meter_log(
 ) -> Metered:
     """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`, as the first `ingest_id` ingests have it
     and from the stays that were open at `start`, on this machine."""
-    return meter(log.scan(start, end, ingest_id=ingest_id, apps=rules.keys()), carried, start, end, rules)
+    events = log.scan(start, end, ingest_id=ingest_id, apps=rules.keys(), number=NUMBER)
+    return meter(events, carried, start, end, rules)
 
 
 def meter_days(tasks: Sequence[Task], cutoff: Cutoff, metering: Metering = meter_log) -> Iterator[tuple[Task, Metered]]:

@@ -1,5 +1,8 @@
 """The keys of events: a named hash of fixed meaning, the same for every version of the program."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +10,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.event_keys import CHECK, SCREEN_BIT, event_keys, text_hashes
+from billing import compiled
+from billing.event_keys import CHECK, PERSON, SCREEN_BIT, event_keys, text_hashes
 from billing.event_schema import EVENT_SCHEMA, KEYS_SCHEMA
 from tests.event_facts import event
 
@@ -40,15 +44,14 @@ def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
     room = xxhash.xxh64_intdigest(b"r", 7)
     unsigned = {
         "room_key": room,
-        "user_key": xxhash.xxh64_intdigest(b"u", room),
-        "person_key": xxhash.xxh64_intdigest(b"u", 7),
+        "user_key": xxhash.xxh64_intdigest(b"u", 7 ^ PERSON) ^ room,
         "stream_key": xxhash.xxh64_intdigest(b"a/screen", 0),
     }
     assert {name: keys[name][0] % 2**64 for name in unsigned} == unsigned
     assert keys["room_check"][0] % 2**32 == xxhash.xxh64_intdigest(b"r", 7 ^ CHECK) >> 32
-    assert keys["checks"][0] % 2**64 == (xxhash.xxh64_intdigest(b"u", room ^ CHECK) >> 32 << 32) + (
-        xxhash.xxh64_intdigest(b"a/screen", CHECK) >> 32
-    )
+    user_check = xxhash.xxh64_intdigest(b"u", 7 ^ PERSON ^ CHECK) ^ xxhash.xxh64_intdigest(b"r", 7 ^ CHECK)
+    stream_check = xxhash.xxh64_intdigest(b"a/screen", CHECK)
+    assert keys["checks"][0] % 2**64 == (user_check >> 32 << 32) + (stream_check >> 32)
     assert keys["what"].to_list() == [(640 * 360 + SCREEN_BIT) * 16 + 6, 3]
 
 
@@ -56,6 +59,17 @@ def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
 def test_another_seed_gives_other_keys(seed: int) -> None:
     rows = pl.DataFrame([event(seq=0)], schema=EVENT_SCHEMA)
     one, other = event_keys(rows), event_keys(rows, seed=seed)
-    for name in ("room_key", "room_check", "user_key", "person_key", "stream_key", "checks"):
+    for name in ("room_key", "room_check", "user_key", "stream_key", "checks"):
         assert one[name][0] != other[name][0]
     assert one["what"][0] == other["what"][0]
+
+
+def test_machine_code_is_made_anew_when_anything_changes_that_it_is_made_of() -> None:
+    """The files with compiled functions, and all that these import, belong to what names the cache."""
+    package = Path(compiled.__file__).parent
+    known = {file for pattern in compiled.MACHINE_CODE for file in package.glob(pattern)}
+    files = [file for file in package.rglob("*.py") if "import compiled" in file.read_text()]
+    assert len(files) > 3
+    for file in files:
+        for name in re.findall(r"^from (billing\.\S+) import", file.read_text(), flags=re.MULTILINE):
+            assert {file, package.parent / f"{name.replace('.', '/')}.py"} <= known

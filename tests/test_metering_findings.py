@@ -1,7 +1,9 @@
 """Findings: what is said of accepted events that changed nothing or had to be interpreted."""
 
+import polars as pl
 import pytest
 
+from billing.metering.findings import suspected_pairs
 from billing.metering.meter import meter
 from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
 
@@ -87,3 +89,21 @@ def test_a_stay_that_was_carried_in_is_a_reason_for_a_finding_and_not_one_itself
     assert len(said(first)) == 1
     later = meter(frame(seen("300 c ann enter")), first.state, START + 300, START + 600, RULES)
     assert [(at, room, detail) for at, room, _, _, detail in said(later)] == [(300, "c", "also in room a")]
+
+
+@pytest.mark.parametrize("shift", [20, 40, 62])
+def test_whatever_their_keys_two_persons_who_come_by_turns_do_not_hide_each_other(shift: int) -> None:
+    """One in rooms 1 and 3, the other in rooms 2 and 4, and the keys of the two in every order."""
+    for keys in ([0, 1], [1, 0], [-1, 1], [-2, -1]):
+        stays = pl.DataFrame(
+            {
+                "source": [0, 1, 2, 3],
+                "person_key": [key << shift for key in (*keys, *keys)],
+                "room_key": [1, 2, 3, 4],
+                "second": [0, 100_000, 200_000, 300_000],
+                "stay_end": [400_000] * 4,
+                "begins": [True] * 4,
+            }
+        )
+        pairs = suspected_pairs(stays)
+        assert sorted(pairs.select("room_key_other", "room_key").rows()) == [(1, 3), (2, 4)]

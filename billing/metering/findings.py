@@ -8,8 +8,6 @@
 | `concurrent_rooms` | a stay began while the user was in another room of the app; both are billed |
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -48,22 +46,21 @@ _DETAILS = {
 }
 
 
-def findings(found: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
-    """Findings of the pass over the events (`kind, source, second`), in `FINDING_SCHEMA`."""
-    named = pl.concat([found, words.of(found["source"], "app_id", "room_id", "user_id", "at")], how="horizontal")
-    at_the_end = (pl.col("second").cast(pl.Int64) + start) * 1000
+def findings(found: pl.DataFrame, words: Words) -> pl.DataFrame:
+    """Findings of the pass over the events (`kind, source, at`), in `FINDING_SCHEMA`."""
+    named = pl.concat([found, words.of(found["source"], "app_id", "room_id", "user_id")], how="horizontal")
     return named.select(
         "app_id",
         "room_id",
         "user_id",
-        at=pl.when(pl.col("kind") == STALE_STAY).then(at_the_end).otherwise("at"),
+        "at",
         finding=pl.col("kind").replace_strict(_NAMES, return_dtype=pl.String),
         detail=pl.col("kind").replace_strict(_DETAILS, return_dtype=pl.String),
     )
 
 
 def named_stays(stays: pl.DataFrame, words: Words) -> pl.DataFrame:
-    """The stays of a pass in `STAY_SCHEMA`."""
+    """Stays in `STAY_SCHEMA`."""
     who = words.of(stays["source"], "app_id", "room_id", "user_id")
     return pl.concat([stays, who], how="horizontal").select(*STAY_SCHEMA)
 
@@ -71,22 +68,20 @@ def named_stays(stays: pl.DataFrame, words: Words) -> pl.DataFrame:
 def concurrent_stays(stays: pl.DataFrame, start: int) -> pl.DataFrame:
     """The same as `concurrent_rooms`, from stays in words (`STAY_SCHEMA`), all of those of a user of an app among
     them."""
-    keys = name_keys(stays.with_columns(stream=pl.lit(None, pl.String))).select("person_key", "room_key")
-    numbered = pl.concat(
-        [stays.select("second", "stay_end", "begins").with_row_index("source"), keys], how="horizontal"
-    )
-    return concurrent_rooms(suspected_pairs([numbered]), [Words(np.arange(stays.height), stays)], start)
+    keys = name_keys(stays.with_columns(stream=pl.lit(None, pl.String)))
+    person_key = keys["user_key"].to_numpy() ^ keys["room_key"].to_numpy()
+    numbered = stays.select("second", "stay_end", "begins").with_row_index("source")
+    pairs = suspected_pairs(numbered.with_columns(keys["room_key"], person_key=pl.Series(person_key)))
+    return concurrent_rooms(pairs, Words(np.arange(stays.height), stays), start)
 
 
-def concurrent_rooms(pairs: pl.DataFrame, words: Sequence[Words], start: int) -> pl.DataFrame:
+def concurrent_rooms(pairs: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
     """Of the pairs that are suspected (`suspected_pairs`), those that are of one user in two rooms of an app, in
-    `FINDING_SCHEMA`; `words` are those of each pass.
+    `FINDING_SCHEMA`.
 
     Of two stays that begin in one second, the one in the room with the later id is the finding.
     """
-    one, other = (
-        _names(pairs.select(part=f"part{suffix}", source=f"source{suffix}"), words) for suffix in ("", "_other")
-    )
+    one, other = (words.of(pairs[name], "app_id", "room_id", "user_id") for name in ("source", "source_other"))
     earlier = (pl.col("second_other") < pl.col("second")) | ~pl.col("begins_other")
     return (
         pl.concat([pairs, one, other.select(pl.all().name.suffix("_other"))], how="horizontal")
@@ -109,17 +104,16 @@ def concurrent_rooms(pairs: pl.DataFrame, words: Sequence[Words], start: int) ->
     )
 
 
-def suspected_pairs(passes: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def suspected_pairs(stays: pl.DataFrame) -> pl.DataFrame:
     """Pairs of stays that seem to be of one person: one began while the `…_other` went on.
 
-    It goes through the stays of all rooms (`source, person_key, room_key, second, stay_end, begins`; `part`: of which
-    pass) by hashes, and so may suspect too many, never too few.
+    It goes through the stays of all rooms (`source, person_key, room_key, second, stay_end, begins`) by hashes, and so
+    may suspect too many, never too few.
     """
-    stays = pl.concat([each.with_columns(part=pl.lit(part, pl.Int32)) for part, each in enumerate(passes)])
     # One number to sort by, whose high bits are the person's: for suspicions they are enough. The low bits have room
     # for the seconds of a span of days, and of stays that began before it.
     bits = 20
-    person = stays["person_key"].to_numpy() >> bits
+    person = stays["person_key"].to_numpy().view(np.int64) >> bits
     second, stay_end = stays["second"].to_numpy(), stays["stay_end"].to_numpy()
     turn = np.argsort((person << bits) + (second.astype(np.int64) + 2 ** (bits - 1)))
     person, second, stay_end = person[turn], second[turn], stay_end[turn]
@@ -133,10 +127,15 @@ def suspected_pairs(passes: Sequence[pl.DataFrame]) -> pl.DataFrame:
     suspected[:-1] |= ~changes & (second[1:] == second[:-1])
     persons = np.zeros(len(turn), np.bool_)
     persons[number[suspected]] = True
-    several = (
-        stays[turn[persons[number]]]
-        .with_columns(person=pl.Series(number[persons[number]]), suspected=pl.Series(suspected[persons[number]]))
-        .filter(pl.col("stay_end") > pl.col("second"))
+    asked = persons[number] & (stay_end > second)
+    several = pl.DataFrame(
+        {
+            **{name: stays[name].to_numpy()[turn[asked]] for name in ("source", "room_key", "begins")},
+            "second": second[asked],
+            "stay_end": stay_end[asked],
+            "person": number[asked],
+            "suspected": suspected[asked],
+        }
     )
     pairs: pl.DataFrame = several.filter("suspected", "begins").join(several, on="person", suffix="_other")
     return pairs.filter(
@@ -144,16 +143,3 @@ def suspected_pairs(passes: Sequence[pl.DataFrame]) -> pl.DataFrame:
         pl.col("second_other") <= pl.col("second"),
         pl.col("stay_end_other") > pl.col("second"),
     )
-
-
-def _names(rows: pl.DataFrame, words: Sequence[Words]) -> pl.DataFrame:
-    """`app_id, room_id, user_id` of rows (`part, source`) of several passes."""
-    numbered = rows.with_row_index("number")
-    found = [
-        pl.concat([each, words[part].of(each["source"], "app_id", "room_id", "user_id")], how="horizontal")
-        for (part,), each in numbered.group_by("part")
-    ]
-    if not found:
-        return pl.DataFrame(schema={name: FINDING_SCHEMA[name] for name in ("app_id", "room_id", "user_id")})
-    names: pl.DataFrame = pl.concat(found).sort("number").select("app_id", "room_id", "user_id")
-    return names

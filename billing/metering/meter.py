@@ -1,6 +1,6 @@
 """Metering: from a span's events to seconds.
 
-    events -> passes -> rows (keyed) -> parts (whole rooms) -> stays (event by event, in order) -> edges -> windows
+    events -> passes of keyed rows -> parts (whole rooms) -> stays (event by event, in order) -> edges -> windows
 
 `meter` computes a span from zero: the events in it, the stays carried into it, and nothing else. Billing one span in
 any number of cuts gives the same seconds, because what is open at the end of a cut is carried into the next.
@@ -10,7 +10,7 @@ of all stays; under a policy per stream, whose streams count side by side, the a
 video are.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ import polars as pl
 
 from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_pairs
 from billing.metering.parts import Share, metered_shares
-from billing.metering.rows import HashCollisionError, Hashing, Texts, Words, keyed_rows, passes
+from billing.metering.rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
 from billing.metering.state import carried_state
 from billing.metering.tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
 from billing.metering.tiers import AUDIO, TierRule
@@ -61,10 +61,10 @@ def meter(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rul
     """
 
     def compute(hashing: Hashing) -> Metered:
-        pieces = list(_pieces(events, carried, start, end, rules, hashing))
-        pairs = suspected_pairs([piece.stays for piece in pieces])
-        words = [piece.words(*_sources(pairs, part)) for part, piece in enumerate(pieces)]
-        return _together(pieces, words, [concurrent_rooms(pairs, words, start)], start, rules)
+        span = _span(events, carried, start, end, rules, hashing)
+        pairs = suspected_pairs(span.all("stays"))
+        words = span.words(pairs["source"], pairs["source_other"])
+        return span.metered(words, concurrent_rooms(pairs, words, start))
 
     return _without_collisions(compute)
 
@@ -76,74 +76,12 @@ def meter_rooms(
     all rooms together (`STAY_SCHEMA`, `findings.concurrent_stays`)."""
 
     def compute(hashing: Hashing) -> tuple[Metered, pl.DataFrame]:
-        pieces = list(_pieces(events, carried, start, end, rules, hashing))
-        words = [piece.words(piece.stays["source"]) for piece in pieces]
-        stays = [named_stays(piece.stays, said) for piece, said in zip(pieces, words, strict=True)]
-        return _together(pieces, words, [], start, rules), pl.concat(stays)
+        span = _span(events, carried, start, end, rules, hashing)
+        stays = span.all("stays")
+        words = span.words(stays["source"])
+        return span.metered(words), named_stays(stays, words)
 
     return _without_collisions(compute)
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """What a pass found out, by the numbers of its rows: see `Share`."""
-
-    shares: Sequence[Share]
-    texts: Texts
-
-    @property
-    def stays(self) -> pl.DataFrame:
-        """Every stay of the pass."""
-        return _all(self.shares, "stays")
-
-    def words(self, *more: pl.Series) -> Words:
-        """The words of the rows that the results name, and of `more`."""
-        found, stays, streams = (_all(self.shares, name) for name in ("findings", "open_stays", "open_streams"))
-        return self.texts.read(found["source"], stays["stay"], streams["source"], *more)
-
-
-def _pieces(
-    events: pl.LazyFrame,
-    carried: pl.DataFrame,
-    start: int,
-    end: int,
-    rules: Mapping[int, TierRule],
-    hashing: Hashing,
-    *,
-    by_user: bool = False,
-) -> Iterator[_Piece]:
-    for timely, before in passes(events, carried, start, end, hashing):
-        rows = keyed_rows(timely, before, start, hashing)
-        yield _Piece(metered_shares(rows, _compiled(rules), start, end, by_user=by_user), rows.texts)
-
-
-def _sources(pairs: pl.DataFrame, part: int) -> Iterator[pl.Series]:
-    """The rows of a pass that pairs of stays begin with."""
-    for suffix in ("", "_other"):
-        yield pairs.filter(pl.col(f"part{suffix}") == part)[f"source{suffix}"]
-
-
-def _together(
-    pieces: Sequence[_Piece],
-    words: Sequence[Words],
-    more_findings: Sequence[pl.DataFrame],
-    start: int,
-    rules: Mapping[int, TierRule],
-) -> Metered:
-    """The results of all passes, in words."""
-    shares = [share for piece in pieces for share in piece.shares]
-    seconds = _checked(window_seconds([share.sums for share in shares], start), shares, rules)
-    both = list(zip(pieces, words, strict=True))
-    found = [findings(_all(piece.shares, "findings"), said, start) for piece, said in both]
-    states = [
-        carried_state(_all(piece.shares, "open_stays"), _all(piece.shares, "open_streams"), said, start)
-        for piece, said in both
-    ]
-    return Metered(
-        usage=_named(seconds, rules).select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
-        state=pl.concat(states).sort("app_id", "room_id", "user_id"),
-        findings=pl.concat([*found, *more_findings]).sort(list(FINDING_SCHEMA)),
-    )
 
 
 def meter_by_user(
@@ -153,20 +91,67 @@ def meter_by_user(
     `meter`."""
 
     def compute(hashing: Hashing) -> pl.DataFrame:
-        pieces = list(_pieces(events, carried, start, end, rules, hashing, by_user=True))
-        users = []
-        for piece in pieces:
-            seconds = _all(piece.shares, "users")
-            who = piece.texts.read(seconds["source"]).of(seconds["source"], "app_id", "room_id", "user_id")
-            users.append(pl.concat([seconds, who], how="horizontal"))
+        span = _span(events, carried, start, end, rules, hashing, by_user=True)
+        users = span.all("users")
+        who = span.texts.read(NAMES, users["source"]).of(users["source"], "app_id", "room_id", "user_id")
         places = pl.DataFrame({"app_id": sorted(rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
-        by_app = pl.concat(users).join(places, on="app_id").drop("app_id")
-        shares = [share for piece in pieces for share in piece.shares]
-        return (
-            _named(_checked(by_app, shares, rules), rules).select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
-        )
+        by_app = pl.concat([users, who], how="horizontal").join(places, on="app_id").drop("app_id")
+        named = _named(_checked(by_app, span.shares, rules), rules)
+        return named.select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
 
     return _without_collisions(compute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """What was found out about the rooms of a span, by the numbers of the rows: see `Share`."""
+
+    shares: Sequence[Share]
+    texts: Texts
+    start: int
+    rules: Mapping[int, TierRule]
+
+    def all(self, name: str) -> pl.DataFrame:
+        """One kind of what the shares hold."""
+        frames: list[pl.DataFrame] = [getattr(share, name) for share in self.shares]
+        return pl.concat(frames)
+
+    def words(self, *more: pl.Series) -> Words:
+        """The names in the rows that the results name, and in `more`."""
+        return self.texts.read(NAMES, self.all("findings")["source"], self.all("open_stays")["stay"], *more)
+
+    def metered(self, words: Words, *more_findings: pl.DataFrame) -> Metered:
+        """The results in words."""
+        sums = window_seconds([share.sums for share in self.shares], self.start)
+        seconds = _named(_checked(sums, self.shares, self.rules), self.rules)
+        streams = self.all("open_streams")
+        said = self.texts.read(("stream", "width", "height"), streams["source"])
+        received = pl.concat([streams, said.of(streams["source"], *said.frame.columns)], how="horizontal")
+        found = [findings(self.all("findings"), words), *more_findings]
+        return Metered(
+            usage=seconds.select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
+            state=carried_state(self.all("open_stays"), received, words, self.start),
+            findings=pl.concat(found).sort(list(FINDING_SCHEMA)),
+        )
+
+
+def _span(
+    events: pl.LazyFrame,
+    carried: pl.DataFrame,
+    start: int,
+    end: int,
+    rules: Mapping[int, TierRule],
+    hashing: Hashing,
+    *,
+    by_user: bool = False,
+) -> _Span:
+    texts = texts_of(events, carried, start, hashing)
+    shares = [
+        share
+        for rows in passes(texts, start, end, hashing)
+        for share in metered_shares(rows, texts, _compiled(rules), start, end, by_user=by_user)
+    ]
+    return _Span(shares=shares, texts=texts, start=start, rules=rules)
 
 
 def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
@@ -191,11 +176,6 @@ def _compiled(rules: Mapping[int, TierRule]) -> Rules:
         per_stream=np.array([rules[app].per_stream for app in apps], np.bool_),
         tops=tops,
     )
-
-
-def _all(shares: Sequence[Share], name: str) -> pl.DataFrame:
-    frames: list[pl.DataFrame] = [getattr(share, name) for share in shares]
-    return pl.concat(frames)
 
 
 def _checked(seconds: pl.DataFrame, shares: Sequence[Share], rules: Mapping[int, TierRule]) -> pl.DataFrame:

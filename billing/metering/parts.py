@@ -4,9 +4,11 @@ A part is small enough for the processor's cache, which is worth more than anyth
 streams are looked up once for every event.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,18 +17,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from billing.compiled import compiled, inlined
-from billing.event_keys import CODE_BITS, SIZE_BITS, VIDEO_ON
-from billing.metering.rows import HashCollisionError, Rows
+from billing.event_keys import VIDEO_ON
+from billing.metering.rows import CODE_ORDER_BITS, NUMBER, HashCollisionError, Rows, Texts
 from billing.metering.stays import ABSENT, COLLISION, CONNECTED, UNKNOWN_APP, WAITING, run
 from billing.metering.tables import (
     FINDINGS,
     STAYS,
     STREAMS,
     USERS,
+    Carried,
     Events,
     Records,
     Rules,
-    Sources,
     Sums,
     World,
     code_of,
@@ -34,15 +36,18 @@ from billing.metering.tables import (
     make_world,
 )
 
-ROWS_PER_PART = 150_000
+ROWS_PER_PART = 40_000
 MOST_COMPARED = 64
+FEW_ROOMS = 1_000
+
+_Tied = tuple[Events, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one worker found out about its parts; `source` is a row of the texts, seconds count from the span's start.
+    """What one worker found out about its parts; `source` is the number of a row, seconds count from the span's start.
 
-    `findings`: `kind, source, second`. `stays`: `source` (of its first event), `person_key`, `room_key`, `second,
+    `findings`: `kind, source, at` (epoch ms). `stays`: `source` (of its first event), `person_key, room_key, second,
     stay_end, begins` (in this span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`:
     `stay, source` (of its last event). `users`: `source` (of the user's first event), `class, seconds`, if asked for.
     """
@@ -55,34 +60,47 @@ class Share:
     users: pl.DataFrame
 
 
-def metered_shares(rows: Rows, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
+def metered_shares(rows: Rows, texts: Texts, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
     """Runs every part through to its last second, on all processors."""
-    keyed = rows.keyed.select("app_id", "room_key", "room_check", "person_key").rechunk()
-    sources = Sources(
-        app_id=_read_only(keyed["app_id"]),
-        room_key=_unsigned(_read_only(keyed["room_key"])),
-        room_check=_unsigned(_read_only(keyed["room_check"])),
-        person_key=_read_only(keyed["person_key"]),
-        last_event=_read_only(rows.carried["last_event"]),
-        wait_ends=_read_only(rows.carried["wait_ends"]),
-        first_carried=rows.texts.count,
+    carried = Carried(
+        first=texts.first_carried,
+        last_event=_read_only(texts.carried["last_event"].fill_null(0)),
+        wait_ends=_read_only(texts.carried["wait_ends"].fill_null(0)),
     )
 
     def share(parts: Iterable[Events]) -> Share | None:
         sums = make_sums(len(rules.app_id), rules.tops.shape[1], start, end)
-        worlds = [_found(_run(part, sources, rules, sums, by_user=by_user), sources) for part in parts]
+        worlds = [_found(_run(events, carried, rules, sums, by_user=by_user)) for events in parts]
         if not worlds:
             return None
-        return Share(sums=sums, **{name: pl.concat([world[name] for world in worlds]) for name in worlds[0]})
+        together = {
+            name: pl.DataFrame(
+                {column: np.concatenate([world[name][column] for world in worlds]) for column in columns}
+            )
+            for name, columns in worlds[0].items()
+        }
+        waits = together["open_stays"]["waits"]
+        open_stays = together["open_stays"].with_columns(pl.when(waits).then("wait_ends")).drop("waits")
+        return Share(sums=sums, **{**together, "open_stays": open_stays})
 
     workers = pl.thread_pool_size()  # one for each processor, unless POLARS_MAX_THREADS says how many
-    tied: list[tuple[Events, NDArray[np.bool_]]] = []
-    parts = list(_parts(rows))
+    tied: list[_Tied] = []
+    parts = deque(partial(_in_order, part, rows, start) for part in _parts(rows))
     with ThreadPoolExecutor(workers) as pool:
-        shares = list(pool.map(share, [_untied(parts[worker::workers], tied) for worker in range(workers)]))
-        untied = list(_without_ties(tied, rows, start)) if tied else []
+        shares = list(pool.map(share, [_untied(_taken(parts), tied) for _ in range(workers)]))
+        untied = list(_without_ties(tied, texts)) if tied else []
         shares += pool.map(share, [untied[worker::workers] for worker in range(workers)])
     return [each for each in shares if each]
+
+
+def _taken(parts: deque[partial[Events]]) -> Iterator[Events]:
+    """Part after part, for several workers: each takes the next when it is done with one."""
+    while parts:
+        try:
+            part = parts.popleft()
+        except IndexError:  # another was quicker
+            return
+        yield part()
 
 
 def _read_only(column: pl.Series) -> NDArray[Any]:
@@ -93,15 +111,10 @@ def _read_only(column: pl.Series) -> NDArray[Any]:
     return array
 
 
-def _unsigned(array: NDArray[Any]) -> NDArray[Any]:
-    """The same bits, as hashes are meant."""
-    return array.view(np.dtype(f"u{array.itemsize}"))
-
-
-def _run(events: Events, sources: Sources, rules: Rules, sums: Sums, *, by_user: bool) -> World:
+def _run(events: Events, carried: Carried, rules: Rules, sums: Sums, *, by_user: bool) -> World:
     """The world of a part after its last second; `sums` has grown by it."""
     world = make_world(events, rules, sums, by_user=by_user)
-    result = run(events, sources, rules, world)
+    result = run(events, carried, rules, world)
     if result == UNKNOWN_APP:
         raise KeyError("an app of the events has no tier rule")
     if result == COLLISION:
@@ -110,11 +123,10 @@ def _run(events: Events, sources: Sources, rules: Rules, sums: Sums, *, by_user:
 
 
 class _Run(NamedTuple):
-    """Rows that follow each other in the log, in the order of their rooms; `first` is the number of the first row, and
-    `bounds` say where each part begins and ends."""
+    """Rows that follow each other in the log, in the order of their rooms; `bounds` say where each part begins and
+    ends."""
 
     columns: dict[str, NDArray[Any]]
-    first: int
     bounds: NDArray[np.intp]
 
 
@@ -124,37 +136,34 @@ def _parts(rows: Rows) -> Iterator[list[_Run]]:
     low, high = rows.keyed.select(low=pl.col("room_key").min(), high=pl.col("room_key").max()).fill_null(0).row(0)
     limits = np.array([low + (high - low) * part // count for part in range(1, count)], np.int64)
     runs = []
-    for columns, first in _runs(rows.keyed):
+    for columns in _runs(rows.keyed):
         room_key = columns["room_key"]
         inner = np.searchsorted(room_key, limits)
-        runs.append(_Run(columns, first, np.concatenate([[0], inner, [len(room_key)]])))
+        runs.append(_Run(columns, np.concatenate([[0], inner, [len(room_key)]])))
     for part in range(count):
         found = [run for run in runs if run.bounds[part] < run.bounds[part + 1]]
         if count == 1 and not found:
             found = runs[:1]
         if found:
-            yield [_Run(run.columns, run.first, run.bounds[part : part + 2]) for run in found]
+            yield [_Run(run.columns, run.bounds[part : part + 2]) for run in found]
 
 
-def _runs(frame: pl.DataFrame) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
-    """The columns run by run, as they lie in memory, each with the number of its first row."""
+def _runs(frame: pl.DataFrame) -> Iterator[dict[str, NDArray[Any]]]:
+    """The columns run by run, as they lie in memory."""
     if len({column.n_chunks() for column in frame.iter_columns()}) > 1:
         frame = frame.rechunk()
-    first = 0
     for chunks in zip(*(column.get_chunks() for column in frame.iter_columns()), strict=True):
         columns = {chunk.name: _read_only(chunk) for chunk in chunks}
         room_key = columns["room_key"]
         begins = [0, *(np.flatnonzero(room_key[1:] < room_key[:-1]) + 1).tolist(), len(room_key)]
         for begin, end in pairwise(begins):
-            yield {name: column[begin:end] for name, column in columns.items()}, first + begin
-        first += len(room_key)
+            yield {name: column[begin:end] for name, column in columns.items()}
 
 
-def _untied(parts: Sequence[list[_Run]], tied: list[tuple[Events, NDArray[np.bool_]]]) -> Iterator[Events]:
-    """The events of each part in order; a part in which some are tied is put aside, with where they are."""
-    for part in parts:
-        events = _in_order(part)
-        ties = np.zeros(len(events.order), np.bool_)
+def _untied(parts: Iterator[Events], tied: list[_Tied]) -> Iterator[Events]:
+    """The parts; one in which events are tied is put aside, with the turns of these."""
+    for events in parts:
+        ties = np.zeros(len(events.turn), np.bool_)
         mark_ties(events, ties)
         if ties.any():
             tied.append((events, ties))
@@ -162,74 +171,100 @@ def _untied(parts: Sequence[list[_Run]], tied: list[tuple[Events, NDArray[np.boo
             yield events
 
 
-def _in_order(part: Sequence[_Run]) -> Events:
+def _in_order(part: Sequence[_Run], rows: Rows, start: int) -> Events:
     """The events of a part, room by room, each room's in order."""
 
     def column(name: str) -> NDArray[Any]:
-        return np.concatenate([run.columns[name][slice(*run.bounds)] for run in part])
+        pieces = [run.columns[name][slice(*run.bounds)] for run in part]
+        joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        joined.flags.writeable = False
+        return joined
 
-    room_key, order = column("room_key"), column("order")
+    def unsigned(name: str) -> NDArray[Any]:
+        """The same bits, as hashes are meant."""
+        array = column(name)
+        return array.view(np.dtype(f"u{array.itemsize}"))
+
+    room_key, at, what = column("room_key"), column("at"), column("what")
     turn = np.argsort(room_key, kind="stable") if len(part) > 1 else np.arange(len(room_key))
+    order = np.empty_like(turn)
+    put_in_order(at, column("seq"), what, start * 1000, rows.first_seq, rows.seq_bits, order)
     sort_rooms(room_key, order, turn, np.empty_like(turn))
-    source = np.concatenate([np.arange(*(run.first + run.bounds), dtype=np.uint32) for run in part])
     return Events(
-        user_key=_unsigned(column("user_key"))[turn],
-        stream_key=_unsigned(column("stream_key"))[turn],
-        checks=_unsigned(column("checks"))[turn],
-        order=order[turn],
-        what=column("what")[turn],
-        source=source[turn],
+        turn=turn,
+        app_id=column("app_id"),
+        room_key=unsigned("room_key"),
+        room_check=unsigned("room_check"),
+        user_key=unsigned("user_key"),
+        stream_key=unsigned("stream_key"),
+        checks=unsigned("checks"),
+        what=what,
+        at=at,
+        order=order,
+        source=column(NUMBER),
     )
 
 
-def _without_ties(parts: Sequence[tuple[Events, NDArray[np.bool_]]], rows: Rows, start: int) -> Iterator[Events]:
-    """The parts with their tied events in the order of their ids, which are read for the seconds of these alone."""
-    seconds = np.unique(np.concatenate([events.what[ties] >> (SIZE_BITS + CODE_BITS) for events, ties in parts]))
-    ids = rows.texts.event_ids(rows.keyed["what"].to_numpy() >> (SIZE_BITS + CODE_BITS), seconds, start)
-    for events, ties in parts:
-        found = pl.DataFrame({name: column[ties] for name, column in events._asdict().items()})
-        room_key = rows.keyed["room_key"].gather(found["source"])
-        named = found.with_columns(room_key=room_key).join(ids, on="source")
-        in_order = named.sort("room_key", "order", "event_id")
-        for name, column in events._asdict().items():
-            column[ties] = in_order[name].to_numpy()
+def _without_ties(parts: Sequence[_Tied], texts: Texts) -> Iterator[Events]:
+    """The parts with their tied events in the order of their ids, which are read for these alone."""
+    rows = [events.turn[ties] for events, ties in parts]
+    sources = [pl.Series(events.source[tied]) for (events, _), tied in zip(parts, rows, strict=True)]
+    rooms = np.unique(np.concatenate([events.room_key[tied] for (events, _), tied in zip(parts, rows, strict=True)]))
+    few_rooms = rooms.view(np.int64) if len(rooms) <= FEW_ROOMS else None
+    words = texts.read(["event_id"], *sources, rooms=few_rooms)
+    for (events, ties), tied, source in zip(parts, rows, sources, strict=True):
+        room, order = events.room_key[tied], events.order[tied]
+        # Events of one place in the order follow each other.
+        place = np.cumsum(np.append(False, (room[1:] != room[:-1]) | (order[1:] != order[:-1])))
+        named = words.of(source, "event_id").with_columns(place=pl.Series(place), row=pl.Series(tied))
+        events.turn[ties] = named.sort("place", "event_id")["row"].to_numpy()
         yield events
 
 
-def _found(world: World, sources: Sources) -> dict[str, pl.DataFrame]:
+def _found(world: World) -> dict[str, dict[str, NDArray[Any]]]:
+    """The columns of what a `Share` holds, of one part."""
     users, streams = world.users[: world.made[USERS]], world.streams[: world.made[STREAMS]]
     present = users[users["state"] != ABSENT]
     streams = streams[streams["size"] > 0]
     receivers = users[streams["user"]]
     received = (streams["epoch"] == receivers["epoch"]) & (receivers["state"] == CONNECTED)
     number, seconds_class = np.nonzero(world.user_seconds)
-    waits = pl.Series(present["state"] == WAITING, dtype=pl.Boolean)
     return {
-        "findings": _frame(world.findings[: world.made[FINDINGS]]),
-        "stays": _with_person(_frame(world.stays[: world.made[STAYS]]), sources),
-        "open_stays": pl.DataFrame(
-            {"stay": present["source"], "last_event": present["last_event"], "wait_ends": present["wait_ends"]}
-        ).with_columns(pl.when(waits).then("wait_ends")),
-        "open_streams": pl.DataFrame({"stay": receivers["source"][received], "source": streams["source"][received]}),
-        "users": pl.DataFrame(
-            {
-                "source": users["first_source"][number],
-                "class": seconds_class.astype(np.uint8),
-                "seconds": world.user_seconds[number, seconds_class],
-            }
-        ),
+        "findings": _columns(world.findings[: world.made[FINDINGS]]),
+        "stays": _columns(world.stays[: world.made[STAYS]]),
+        "open_stays": {
+            "stay": present["source"],
+            "last_event": present["last_event"],
+            "wait_ends": present["wait_ends"],
+            "waits": present["state"] == WAITING,
+        },
+        "open_streams": {"stay": receivers["source"][received], "source": streams["source"][received]},
+        "users": {
+            "source": users["first_source"][number],
+            "class": seconds_class.astype(np.uint8),
+            "seconds": world.user_seconds[number, seconds_class],
+        },
     }
 
 
-def _with_person(stays: pl.DataFrame, sources: Sources) -> pl.DataFrame:
-    source = stays["source"].to_numpy()
-    return stays.with_columns(
-        person_key=pl.Series(sources.person_key[source]), room_key=pl.Series(sources.room_key[source])
-    )
+def _columns(records: Records) -> dict[str, NDArray[Any]]:
+    return {name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()}
 
 
-def _frame(records: Records) -> pl.DataFrame:
-    return pl.DataFrame({name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()})
+@compiled
+def put_in_order(
+    at: NDArray[np.int64],
+    seq: NDArray[np.int64],
+    what: NDArray[np.int64],
+    start_ms: int,
+    first_seq: int,
+    seq_bits: int,
+    order: NDArray[np.int64],
+) -> None:
+    """Fills one number for (at, seq, type) of each row, that rises as they do."""
+    for row in range(len(order)):
+        moment = ((at[row] - start_ms) << seq_bits) + (seq[row] - first_seq)
+        order[row] = (moment << CODE_ORDER_BITS) + code_of(what[row])
 
 
 @compiled
@@ -277,22 +312,22 @@ def sort_room(
 
 @compiled
 def mark_ties(events: Events, tied: NDArray[np.bool_]) -> None:
-    """Marks the events that the order leaves in one place with another of the same stream and another size: there the
-    event id has the last word.
+    """Marks the turns of events that the order leaves in one place with another of the same stream and another size:
+    there the event id has the last word.
 
     Comparing costs the square of the events in one place; from `MOST_COMPARED` on, all of them count as tied.
     """
-    order = events.order
+    turn, order = events.turn, events.order
     first = 0
-    while first < len(order):
+    while first < len(turn):
         end = first + 1
-        while end < len(order) and order[end] == order[first]:
+        while end < len(turn) and order[turn[end]] == order[turn[first]]:
             end += 1
-        if end - first > 1 and code_of(events.what[first]) == VIDEO_ON and order[first] >= 0:
+        if end - first > 1 and code_of(events.what[turn[first]]) == VIDEO_ON and order[turn[first]] >= 0:
             ambiguous = end - first > MOST_COMPARED
             for one in range(first, end):
                 for other in range(one + 1, min(end, one + MOST_COMPARED)):
-                    ambiguous = ambiguous or same_stream(events, one, other)
+                    ambiguous = ambiguous or same_stream(events, turn[one], turn[other])
             tied[first:end] = ambiguous
         first = end
 

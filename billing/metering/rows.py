@@ -1,19 +1,17 @@
 """Rows: the events of a span, keyed by user in a room, and what says in which order they count.
 
 Events come from the log with their keys (`billing.event_keys`); others get them here. Two neighbours with one key and
-different checks are a collision, and the whole pass is repeated with another seed.
+different checks are a collision, and everything is repeated with another seed.
 
 Order: by `at`, then `seq`, then type (exit, disconnect, dismiss, enter, reconnect, video_off, video_on), then
 `event_id`. The event id only ever matters between two sizes of one stream in one millisecond, so it is read only
 where that happens.
 
-A stay carried in from the span before becomes rows of its own, before every event: it is entered again, receives its
-streams again, and, if it was waiting, is disconnected with the wait that it has left.
-
-Seconds are Int32 and count from the start of the span.
+A stay carried in from the span before becomes rows of its own, some milliseconds before the span: it is entered again,
+receives its streams again, and, if it was waiting, is disconnected with the wait that it has left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,10 +19,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.event_keys import CODE_BITS, DISCONNECT, SIZE_BITS, VIDEO_ON, event_keys, name_keys, what
+from billing.event_keys import DISCONNECT, VIDEO_ON, event_keys, name_keys, what
 from billing.event_schema import EVENT_TYPES, KEYS_SCHEMA
 
 CARRIED = len(EVENT_TYPES)  # the code of a stay that was open when the span began
+NUMBER = "number"  # the column that numbers the events, if they come with one
 
 STATE_SCHEMA = pl.Schema(
     {
@@ -37,14 +36,14 @@ STATE_SCHEMA = pl.Schema(
     }
 )
 
-MOST_RUNS = 4096  # pieces of the log that are each in the order of rooms; where there are more, all rows are sorted
-
-_SEQ_BITS = 20
 # A span with more rows is metered room range by room range, so that memory does not grow with it.
 ROWS_PER_PASS = 12_000_000
+MOST_RUNS = 4096  # pieces of the log that are each in the order of rooms; where there are more, all rows are sorted
 
-TEXT_COLUMNS = ("app_id", "room_id", "user_id", "at", "stream", "width", "height")
-_KEYED = [*KEYS_SCHEMA, "app_id", "order"]
+ORDER_BITS = 62
+CODE_ORDER_BITS = 3
+NAMES = ("app_id", "room_id", "user_id")
+_KEYED = (NUMBER, "app_id", "at", "seq", *KEYS_SCHEMA)
 
 
 class HashCollisionError(Exception):
@@ -66,7 +65,7 @@ class Hashing:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What some rows of a pass say in words: `frame` holds those whose numbers are in `sources`, which rise."""
+    """What some rows say in words: `frame` holds those whose numbers are in `sources`, which rise."""
 
     sources: NDArray[np.integer]
     frame: pl.DataFrame
@@ -78,122 +77,119 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Where the words of a pass are: few are needed, and those are read when they are.
+    """Where the words of all rows of a span are: few are needed, and those are read when they are.
 
-    `places`: where each row is among `events`; None: in the same place. `carried` rows come after all `count` events.
+    A row is known by its number (`source`): that of the event in `NUMBER`, or from `first_carried` on the place of a
+    carried row. `has_keys`: the events come with keys that can be used.
     """
 
     events: pl.LazyFrame
-    places: NDArray[np.intp] | None
-    count: int
     carried: pl.DataFrame
+    has_keys: bool
 
-    def event_ids(self, second_of: NDArray[np.int64], seconds: NDArray[np.int64], start: int) -> pl.DataFrame:
-        """The ids of the events of some seconds: `source, event_id`. `second_of` is the second of every row."""
-        wanted = pl.Series(seconds + start).implode()
-        found = self.events.filter((pl.col("at") // 1000).is_in(wanted)).select("event_id").collect()
-        # They come in the order in which the events lie; so do these.
-        sources = np.flatnonzero(np.isin(second_of[: self.count], seconds))
-        if self.places is not None:
-            sources = sources[np.argsort(self.places[sources])]
-        return found.select(source=pl.Series(sources.astype(np.uint32)), event_id="event_id")
+    @property
+    def first_carried(self) -> int:
+        """The number of the first carried row."""
+        return 2**32 - self.carried.height
 
-    def read(self, *sources: pl.Series) -> Words:
-        """The rows of all `sources`, in one reading; `at` is null in carried rows."""
-        wanted = np.unique(np.concatenate([each.to_numpy() for each in sources]))
-        places = wanted[wanted < self.count]
-        if self.places is not None:
-            places = self.places[places]
-        number = pl.Series("number", places.astype(np.uint32))
-        numbered = self.events.select(*TEXT_COLUMNS).with_row_index("number")
-        found = numbered.filter(pl.col("number").is_in(number.implode())).drop("number").collect()
-        # Events are found in their own order.
-        rank = np.argsort(np.argsort(places, kind="stable"), kind="stable")
-        events = found[rank]
-        carried = self.carried[wanted[wanted >= self.count] - self.count]
-        return Words(wanted, pl.concat([events, carried.select(pl.col(events.columns))], how="vertical_relaxed"))
+    def read(self, columns: Sequence[str], *sources: pl.Series, rooms: NDArray[np.int64] | None = None) -> Words:
+        """These columns of the rows of all `sources`, in one reading.
+
+        `rooms`: the keys of their rooms, where these are few: then little of the log is read.
+        """
+        wanted = np.unique(np.concatenate([each.to_numpy() for each in sources])).astype(np.int64)
+        numbers = pl.Series(wanted[wanted < self.first_carried]).cast(pl.UInt32)
+        rows = pl.col(NUMBER).is_in(numbers.implode())
+        if rooms is not None and self.has_keys:
+            rows &= pl.col("room_key").is_in(rooms.tolist())
+        events = self.events.filter(rows) if len(numbers) else self.events.limit(0)
+        found = events.select(NUMBER, *columns).collect().sort(NUMBER).drop(NUMBER)
+        carried = self.carried[wanted[wanted >= self.first_carried] - self.first_carried]
+        return Words(wanted, pl.concat([found, carried.select(columns)], how="vertical_relaxed"))
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of a pass, room by room in each of at most `MOST_RUNS` pieces that follow each other.
 
-    - `keyed`: `app_id`, the columns of `KEYS_SCHEMA`, with the second from the start of the span above the size in
-      `what`, and `order` (Int64). Carried rows come last.
-    - `carried`: `last_event, wait_ends` (Int32 seconds) of the carried rows.
+    `keyed`: `NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`; carried rows come last. `first_seq` and
+    `seq_bits` say how `seq` is packed into one number with `at` and the type.
     """
 
     keyed: pl.DataFrame
-    carried: pl.DataFrame
-    texts: Texts
+    first_seq: int
+    seq_bits: int
 
 
-def passes(
-    events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, hashing: Hashing
-) -> Iterator[tuple[pl.LazyFrame, pl.DataFrame]]:
-    """The events of the span `[start, end)` (epoch seconds) and the stays carried into it, in pieces of whole rooms."""
-    timely = events.filter(pl.col("at") >= start * 1000, pl.col("at") < end * 1000)
-    count = 1
-    if _has_keys(timely, hashing):
-        count += timely.select(pl.len()).collect().item() // ROWS_PER_PASS
-    if count == 1:
-        yield timely, carried
-        return
-    carried_key = name_keys(carried.with_columns(stream=pl.lit(None, pl.String)))["room_key"]
-    limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
-    for first, after in pairwise(limits):
-        yield (
-            timely.filter(pl.col("room_key").is_between(first, after - 1)),
-            carried.filter(carried_key.is_between(first, after - 1)),
-        )
-
-
-def keyed_rows(timely: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: Hashing) -> Rows:
-    """The events of a pass, and the stays carried into it as rows of their own."""
-    loaded, places = _in_rooms(_with_keys(timely, hashing))
-    second = (pl.col("at") - start * 1000) // 1000
-    keyed = loaded.with_columns(
-        _order(loaded, start), what=second * 2 ** (SIZE_BITS + CODE_BITS) + pl.col("what")
-    ).select(_KEYED)
-    before = _carried_rows(carried, start, hashing)
-    if before.height:
-        keyed = pl.concat([keyed, before.select(_KEYED)])
-    return Rows(
-        keyed=keyed,
-        carried=before.select(pl.col("last_event", "wait_ends").fill_null(0)),
-        texts=Texts(timely, places, loaded.height, before.with_columns(at=pl.lit(None, pl.Int64))),
+def texts_of(events: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: Hashing) -> Texts:
+    """The events, numbered, and the rows that bring back the stays carried into the span."""
+    columns = events.collect_schema().names()
+    return Texts(
+        events=events if NUMBER in columns else events.with_row_index(NUMBER),
+        carried=_carried_rows(carried, start, hashing),
+        has_keys=hashing.is_stored and set(KEYS_SCHEMA) <= set(columns),
     )
 
 
-def _has_keys(events: pl.LazyFrame, hashing: Hashing) -> bool:
-    """Whether the events come with keys that can be used."""
-    return hashing.is_stored and set(KEYS_SCHEMA) <= set(events.collect_schema())
+def passes(texts: Texts, start: int, end: int, hashing: Hashing) -> Iterator[Rows]:
+    """The rows of the span `[start, end)` (epoch seconds), in pieces of whole rooms."""
+    numbers = pl.Series(NUMBER, (np.arange(texts.carried.height) + texts.first_carried).astype(np.uint32))
+    carried = texts.carried.with_columns(numbers).select(_KEYED)
+    timely = pl.col("at").is_between(start * 1000, end * 1000 - 1)
+    count = 1
+    if texts.has_keys and texts.events.select(pl.len()).collect().item() > ROWS_PER_PASS:
+        count += texts.events.filter(timely).select(pl.len()).collect().item() // ROWS_PER_PASS
+    if count == 1:
+        events = _with_keys(texts.events, texts.has_keys, hashing)
+        if not events.select(timely.all()).item():
+            events = events.filter(timely)
+        yield _rows(events, carried, start, end)
+        return
+    limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
+    for first, after in pairwise(limits):
+        in_range = pl.col("room_key").is_between(first, after - 1)
+        events = _with_keys(texts.events.filter(timely, in_range), texts.has_keys, hashing)
+        yield _rows(events, carried.filter(in_range), start, end)
 
 
-def _with_keys(events: pl.LazyFrame, hashing: Hashing) -> pl.DataFrame:
-    """`app_id, at, seq` and the keys of the events: those of the log, or new ones."""
-    if _has_keys(events, hashing):
-        loaded = events.select("app_id", "at", "seq", *KEYS_SCHEMA).collect()
+def _with_keys(events: pl.LazyFrame, has_keys: bool, hashing: Hashing) -> pl.DataFrame:
+    """Number, `app_id, at, seq` and the keys of the events: those of the log, or new ones."""
+    if has_keys:
+        loaded = events.select(_KEYED).collect()
         # Files of an older log have none.
         if not any(loaded[name].null_count() for name in KEYS_SCHEMA):
             return loaded
-    loaded = events.select(*TEXT_COLUMNS, "seq", "type").collect()
+    loaded = events.select(NUMBER, *NAMES, "stream", "at", "seq", "type", "width", "height").collect()
     keys = event_keys(loaded, seed=hashing.seed, mask=hashing.mask)
-    return pl.concat([loaded.select("app_id", "at", "seq"), keys], how="horizontal")
+    return pl.concat([loaded, keys], how="horizontal").select(_KEYED)
 
 
-def _in_rooms(rows: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.intp] | None]:
-    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so, and where
-    each was."""
+def _rows(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> Rows:
+    events = _in_rooms(events)
+    low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
+    low, high = low or 0, high or 0
+    if (high - low).bit_length() + _moment_bits(start, end) > ORDER_BITS:
+        events = events.with_columns(pl.col("seq").rank("dense").cast(pl.Int64))
+        low, high = 1, events["seq"].max() or 1
+    if carried.height:
+        events = pl.concat([events, carried.with_columns(seq=pl.lit(low, pl.Int64))])
+    return Rows(keyed=events, first_seq=low, seq_bits=(high - low).bit_length())
+
+
+def _moment_bits(start: int, end: int) -> int:
+    return ((end - start) * 1000).bit_length() + CODE_ORDER_BITS + 1
+
+
+def _in_rooms(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so."""
     key = rows["room_key"].to_numpy()
     if np.count_nonzero(key[1:] < key[:-1]) < MOST_RUNS:
-        return rows, None
-    places = np.argsort(key, kind="stable")
-    return rows[places], places
+        return rows
+    return rows.sort("room_key", maintain_order=True)
 
 
 def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:
-    """Rows that bring back the state of the carried stays; `at` and `seq` are null."""
+    """Rows that bring back the state of the carried stays; those of a room follow each other."""
     stays = carried.select(
         "app_id",
         "room_id",
@@ -203,29 +199,18 @@ def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.Dat
         wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
     )
     # In the order in which they would end by themselves.
-    entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, -3))
-    received = stays.explode("streams").drop_nulls("streams").unnest("streams").with_columns(_coded(VIDEO_ON, -2))
-    waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, -1))
+    entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, start, -3))
+    received = (
+        stays.explode("streams").drop_nulls("streams").unnest("streams").with_columns(_coded(VIDEO_ON, start, -2))
+    )
+    waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, start, -1))
     rows = pl.concat([entered, received, waiting], how="diagonal")
+    rows = rows.with_columns(seq=pl.lit(0, pl.Int64), event_id=pl.lit(None, pl.String))
     keys = name_keys(rows, seed=hashing.seed, mask=hashing.mask)
     return pl.concat([rows.with_columns(what=what(pl.col("code"))), keys], how="horizontal").sort(
         "room_key", maintain_order=True
     )
 
 
-def _coded(code: int, order: int) -> list[pl.Expr]:
-    return [pl.lit(code, pl.UInt8).alias("code"), pl.lit(order, pl.Int64).alias("order")]
-
-
-def _order(events: pl.DataFrame, start: int) -> pl.Series:
-    """One ascending number for (at, seq, type), from 0 on: `order`.
-
-    It is packed where all `seq` lie close together, as they nearly always do (all are 0), and else a rank.
-    """
-    low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
-    code = pl.col("what") % 2**CODE_BITS
-    if low is not None and high - low >= 2**_SEQ_BITS:
-        ranks = events.select(pl.struct("at", "seq", code=code).rank("dense").cast(pl.Int64).alias("order"))
-        return ranks.to_series()
-    moment = (pl.col("at") - start * 1000) * 2**_SEQ_BITS + (pl.col("seq") - (low or 0))
-    return events.select((moment * len(EVENT_TYPES) + code).alias("order")).to_series()
+def _coded(code: int, start: int, milliseconds: int) -> list[pl.Expr]:
+    return [pl.lit(code, pl.UInt8).alias("code"), pl.lit(start * 1000 + milliseconds, pl.Int64).alias("at")]

@@ -5,15 +5,11 @@ import polars as pl
 from billing.metering.rows import STATE_SCHEMA, Words
 
 
-def carried_state(open_stays: pl.DataFrame, open_streams: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
-    """The open stays of a span that began at epoch second `start`, in `STATE_SCHEMA`, by app, room and user."""
+def carried_state(open_stays: pl.DataFrame, received: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
+    """The open stays of a span that began at epoch second `start`, in `STATE_SCHEMA`, by app, room and user; `received`
+    are their streams (`stay, stream, width, height`)."""
     who = words.of(open_stays["stay"], "app_id", "room_id", "user_id")
-    streams = (
-        pl.concat([open_streams, words.of(open_streams["source"], "stream", "width", "height")], how="horizontal")
-        .sort("stay", "stream")
-        .group_by("stay")
-        .agg(streams=pl.struct("stream", "width", "height"))
-    )
+    streams = received.sort("stay", "stream").group_by("stay").agg(streams=pl.struct("stream", "width", "height"))
     return (
         pl.concat([open_stays, who], how="horizontal")
         .join(streams, on="stay", how="left")

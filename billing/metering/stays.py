@@ -27,7 +27,7 @@ The functions are compiled. They take the events of whole rooms in order and wor
 import numpy as np
 
 from billing.compiled import compiled, inlined
-from billing.event_keys import CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT, SIZE_BITS
+from billing.event_keys import CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT
 from billing.metering.rows import CARRIED
 from billing.metering.tables import (
     ALONE,
@@ -39,9 +39,9 @@ from billing.metering.tables import (
     ROOMS,
     STREAMS,
     USERS,
+    Carried,
     Events,
     Rules,
-    Sources,
     World,
     add_room,
     add_user,
@@ -65,58 +65,58 @@ DONE, COLLISION, UNKNOWN_APP = range(3)
 
 
 @compiled
-def run(events: Events, sources: Sources, rules: Rules, world: World) -> int:
+def run(events: Events, carried: Carried, rules: Rules, world: World) -> int:
     """Takes all events in order, then lets the time pass to the end of the span. `DONE`, or why not."""
-    for i in range(len(events.what)):
-        code, source = code_of(events.what[i]), events.source[i]
-        second = events.what[i] >> (SIZE_BITS + CODE_BITS)
-        size = (events.what[i] >> CODE_BITS) & (2**SIZE_BITS - 1)
-        user_check, stream_check = events.checks[i] >> np.uint64(32), events.checks[i] & np.uint64(2**32 - 1)
+    for row in events.turn:
+        code, source = code_of(events.what[row]), events.source[row]
+        size = events.what[row] >> CODE_BITS
+        # Carried rows are said to come before the span.
+        second = max(0, (events.at[row] - world.start_ms) // 1000)
+        user_check, stream_check = events.checks[row] >> np.uint64(32), events.checks[row] & np.uint64(2**32 - 1)
         if code == DISMISS:
-            room = find_room(world, sources.room_key[source])
+            room = find_room(world, events.room_key[row])
             if room >= 0:
-                if world.rooms[room].check != sources.room_check[source]:
+                if world.rooms[room].check != events.room_check[row]:
                     return COLLISION
                 dismiss(world, room, second)
             continue
-        user = find_user(world, events.user_key[i])
+        user = find_user(world, events.user_key[row])
         enters = code in (ENTER, RECONNECT, CARRIED)
         if user >= 0:
             if world.users[user].check != user_check:
                 return COLLISION
         elif enters:
-            app = np.searchsorted(rules.app_id, sources.app_id[source])
-            if app == len(rules.app_id) or rules.app_id[app] != sources.app_id[source]:
+            app = np.searchsorted(rules.app_id, events.app_id[row])
+            if app == len(rules.app_id) or rules.app_id[app] != events.app_id[row]:
                 return UNKNOWN_APP
-            room = add_room(world, sources.room_key[source], sources.room_check[source])
+            room = add_room(world, events.room_key[row], events.room_check[row])
             if room < 0:
                 return COLLISION
-            user = add_user(world, events.user_key[i], user_check, room, app, rules.per_stream[app], source)
+            user = add_user(world, events.user_key[row], user_check, room, app, rules.per_stream[app], source)
         if user < 0:
-            note_finding(world, OUTSIDE_STAY, source, second)
+            note_finding(world, OUTSIDE_STAY, source, events.at[row])
             continue
         pass_time(world, world.users[user].room, second)
-        if source >= sources.first_carried:
-            carried = source - sources.first_carried
-            happened, wait_ends = sources.last_event[carried], sources.wait_ends[carried]
+        if source >= carried.first:
+            happened, wait_ends = carried.last_event[source - carried.first], carried.wait_ends[source - carried.first]
         else:
             happened, wait_ends = second, second + WAIT_SECONDS
         if enters:
-            enter(world, user, second, source, code == CARRIED)
+            enter(world, user, second, source, events.at[row], code == CARRIED)
         elif world.users[user].state == ABSENT:
-            note_finding(world, OUTSIDE_STAY, source, second)
+            note_finding(world, OUTSIDE_STAY, source, events.at[row])
             continue
         elif code == EXIT:
             leave(world, user, second)
             continue
         elif world.users[user].state == WAITING:
-            note_finding(world, OUTSIDE_STAY, source, second)
+            note_finding(world, OUTSIDE_STAY, source, events.at[row])
         elif code == DISCONNECT:
             disconnect(world, user, second, wait_ends)
         else:
-            if not receive(world, user, events.stream_key[i], stream_check, size, second, source):
+            if not receive(world, user, events.stream_key[row], stream_check, size, second, source):
                 return COLLISION
-        if code == CARRIED or source < sources.first_carried:
+        if code == CARRIED or source < carried.first:
             give_sign(world, user, happened)
     for room in range(world.made[ROOMS]):
         pass_time(world, room, world.end)
@@ -128,11 +128,11 @@ def run(events: Events, sources: Sources, rules: Rules, world: World) -> int:
 
 
 @inlined
-def enter(world: World, user: int, second: int, source: int, carried: bool) -> None:
+def enter(world: World, user: int, second: int, source: int, at: int, carried: bool) -> None:
     """A stay begins, or goes on with a new connection."""
     each = world.users[user]
     if each.state == CONNECTED:
-        note_finding(world, REENTERED, source, second)
+        note_finding(world, REENTERED, source, at)
         clear(world, user, second)
         classify(world, user, second)
         return
@@ -347,7 +347,7 @@ def pass_time(world: World, room: int, until: int) -> None:
         if wait_ends <= stale_end:
             leave(world, waiting, wait_ends)
         else:
-            note_finding(world, STALE_STAY, world.users[silent].source, stale_end)
+            note_finding(world, STALE_STAY, world.users[silent].source, world.start_ms + stale_end * 1000)
             leave(world, silent, stale_end)
 
 

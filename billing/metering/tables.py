@@ -70,35 +70,46 @@ STREAM = np.dtype(
     ],
     align=True,
 )
-FINDING = np.dtype([("source", np.uint32), ("second", np.int32), ("kind", np.uint8)], align=True)
-STAY = np.dtype([("source", np.uint32), ("second", np.int32), ("stay_end", np.int32), ("begins", np.bool_)], align=True)
+FINDING = np.dtype([("at", np.int64), ("source", np.uint32), ("kind", np.uint8)], align=True)  # `at` in epoch ms
+STAY = np.dtype(
+    [
+        ("person_key", np.uint64),
+        ("room_key", np.uint64),
+        ("source", np.uint32),
+        ("second", np.int32),
+        ("stay_end", np.int32),
+        ("begins", np.bool_),
+    ],
+    align=True,
+)
 
 Records = NDArray[np.void]
 
 
 class Events(NamedTuple):
-    """Events of whole rooms, in order: keys of user and stream, `checks` (of the user in the high half, of the stream
-    in the low), `order`, `what` (see `rows.py`), and `source`, the row of `Sources`."""
+    """Events of whole rooms. `turn`: their places in the order in which they count; the other columns are as they lie:
+    the keys (`billing.event_keys`), `at` (epoch ms), `source` (the number of the row), and `order`, which only compares
+    those of one room."""
 
-    user_key: NDArray[np.uint64]
-    stream_key: NDArray[np.uint64]
-    checks: NDArray[np.uint64]
-    order: NDArray[np.int64]
-    what: NDArray[np.int64]
-    source: NDArray[np.uint32]
-
-
-class Sources(NamedTuple):
-    """What is looked up only when a user or a dismissal is seen, by `source`; and for carried rows, which are the
-    sources from `first_carried` on, `last_event` and `wait_ends`."""
-
+    turn: NDArray[np.int64]
     app_id: NDArray[np.int64]
     room_key: NDArray[np.uint64]
     room_check: NDArray[np.uint32]
-    person_key: NDArray[np.int64]
+    user_key: NDArray[np.uint64]
+    stream_key: NDArray[np.uint64]
+    checks: NDArray[np.uint64]  # of the user in the high half, of the stream in the low
+    what: NDArray[np.int64]
+    at: NDArray[np.int64]
+    order: NDArray[np.int64]
+    source: NDArray[np.uint32]
+
+
+class Carried(NamedTuple):
+    """The carried rows, whose sources are those from `first` on: seconds from the start of the span."""
+
+    first: int
     last_event: NDArray[np.int32]
     wait_ends: NDArray[np.int32]
-    first_carried: int
 
 
 class Rules(NamedTuple):
@@ -113,6 +124,7 @@ class Sums(NamedTuple):
     """What the parts of a worker add up to: `edges` by app, class and window, as their number and the seconds that they
     leave of the window; `stay_seconds` by app, counted apart from all classes."""
 
+    start_ms: int  # of the span
     edges: NDArray[np.int64]  # [app, class, window, 2]
     stay_seconds: NDArray[np.int64]
     end: int  # of the span, in seconds from its start
@@ -138,6 +150,7 @@ class World(NamedTuple):
     user_seconds: NDArray[np.int64]
     edges: NDArray[np.int64]
     stay_seconds: NDArray[np.int64]
+    start_ms: int
     end: int
     into_window: int
 
@@ -150,6 +163,7 @@ def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
     into_window = start % WINDOW_SECONDS
     windows = (end - start + into_window) // WINDOW_SECONDS + 1
     return Sums(
+        start_ms=start * 1000,
         edges=np.zeros((apps, FIRST_VIDEO + 2 * tiers, windows, 2), np.int64),
         stay_seconds=np.zeros(apps, np.int64),
         end=end - start,
@@ -167,7 +181,7 @@ def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> Wo
         users=np.zeros(most_users, USER),
         rooms=np.zeros(most_users, ROOM),
         streams=np.zeros(most_streams, STREAM),
-        findings=np.zeros(len(events.what), FINDING),
+        findings=np.zeros(len(events.turn), FINDING),
         stays=np.zeros(most_users, STAY),
         made=np.zeros(5, np.int64),
         user_places=_places(most_users),
@@ -178,6 +192,7 @@ def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> Wo
         user_seconds=np.zeros((most_users if by_user else 0, classes), np.int64),
         edges=sums.edges,
         stay_seconds=sums.stay_seconds,
+        start_ms=sums.start_ms,
         end=sums.end,
         into_window=sums.into_window,
     )
@@ -265,9 +280,9 @@ def add_user(world: World, key: np.uint64, check: np.uint32, room: int, app: int
 
 
 @inlined
-def note_finding(world: World, kind: int, source: int, second: int) -> None:
+def note_finding(world: World, kind: int, source: int, at: int) -> None:
     finding = world.findings[world.made[FINDINGS]]
-    finding.kind, finding.source, finding.second = kind, source, second
+    finding.kind, finding.source, finding.at = kind, source, at
     world.made[FINDINGS] += 1
 
 
@@ -275,5 +290,7 @@ def note_finding(world: World, kind: int, source: int, second: int) -> None:
 def note_stay(world: World, user: int, end: int) -> None:
     each = world.users[user]
     stay = world.stays[world.made[STAYS]]
+    room_key = world.rooms[each.room].key
+    stay.person_key, stay.room_key = each.key ^ room_key, room_key
     stay.source, stay.second, stay.stay_end, stay.begins = each.source, each.begun, end, not each.carried
     world.made[STAYS] += 1

@@ -73,19 +73,45 @@ class EventLog:
     directory: Path
 
     def scan(
-        self, start: int, end: int, *, ingest_id: int | None = None, apps: Collection[int] | None = None
+        self,
+        start: int,
+        end: int,
+        *,
+        ingest_id: int | None = None,
+        apps: Collection[int] | None = None,
+        number: str | None = None,
     ) -> pl.LazyFrame:
         """Events with `start <= at // 1000 < end` (epoch seconds), in `LOG_SCHEMA`, in no order.
 
         Only those of the first `ingest_id` ingests, and of `apps`, when these are given. Only files of these days
-        are read.
+        are read. With `number`, the first column has this name and numbers the rows of the files.
         """
-        rows = pl.col("at").is_between(start * 1000, end * 1000, closed="left")
-        if ingest_id is not None:
-            rows &= pl.col("ingest_id") <= ingest_id
-        if apps is not None:
-            rows &= pl.col("app_id").is_in(sorted(apps))
-        return _scan(self.files(start, end, ingest_id=ingest_id)).filter(rows)
+        files = self.files(start, end, ingest_id=ingest_id)
+        rows = _scan(files, number=number)
+        # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
+        least, largest = self._bounds(files)
+        if files and not (least["at"] >= start * 1000 and largest["at"] < end * 1000):
+            rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
+        if files and ingest_id is not None and not largest["ingest_id"] <= ingest_id:
+            rows = rows.filter(pl.col("ingest_id") <= ingest_id)
+        if files and apps is not None:
+            others = set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) - set(apps)
+            if others:
+                rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
+        return rows
+
+    def _bounds(self, files: Collection[Path]) -> tuple[dict[str, int], dict[str, int]]:
+        """The least and the largest value of the bounded columns in all these files."""
+        table = self._table()
+        if not table or not files:
+            return {}, {}
+        added = pl.DataFrame(table.get_add_actions(flatten=True))
+        names = pl.Series([str(file.relative_to(self.directory.absolute())) for file in files])
+        added = added.filter(pl.col("path").is_in(names.implode()))
+        return (
+            added.select(pl.col(f"min.{name}").min().alias(name) for name in _BOUNDED).row(0, named=True),
+            added.select(pl.col(f"max.{name}").max().alias(name) for name in _BOUNDED).row(0, named=True),
+        )
 
     def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
         """The Parquet files that may hold what `scan` gives, and other events as well."""
@@ -220,11 +246,13 @@ class EventLog:
         return [self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
 
 
-def _scan(files: list[Path]) -> pl.LazyFrame:
+def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:
     if not files:
-        return pl.LazyFrame(schema=LOG_SCHEMA)
+        return pl.LazyFrame(schema={number: pl.UInt32, **LOG_SCHEMA} if number else LOG_SCHEMA)
     # (Files of an older version have no keys.)
-    return pl.scan_parquet(files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert")
+    return pl.scan_parquet(
+        files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert", row_index_name=number
+    )
 
 
 def _widen(table: DeltaTable) -> None:
