@@ -34,6 +34,10 @@ def test_an_absent_text_is_hashed_like_an_empty_one() -> None:
     assert hashes[0] == hashes[1]
 
 
+def test_what_stored_keys_are_made_of_never_changes() -> None:
+    assert (CHECK, PERSON, SCREEN_BIT) == (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 2**29)
+
+
 def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
     rows = [
         event(app_id=7, room_id="r", user_id="u", type="video_on", stream="a/screen", width=640, height=360, seq=0),
