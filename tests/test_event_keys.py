@@ -29,6 +29,14 @@ def test_a_hash_is_xxh64_of_the_text_in_utf_8(rows: list[tuple[str, int]], skipp
         assert check == xxhash.xxh64_intdigest(text.encode(), int(seed) ^ CHECK)
 
 
+def test_texts_of_every_length_are_hashed_to_their_last_letter() -> None:
+    """The hash goes by pieces of 32, 8, 4 and 1; the extra seed is added to each."""
+    texts = pl.Series([bytes(range(32, 32 + length)).decode() for length in range(90)])
+    hashes, checks = text_hashes(texts, np.full(90, 2**64 - 3, np.uint64), seed=5)
+    assert hashes.tolist() == [xxhash.xxh64_intdigest(text.encode(), 2) for text in texts]
+    assert checks.tolist() == [xxhash.xxh64_intdigest(text.encode(), 2 ^ CHECK) for text in texts]
+
+
 def test_an_absent_text_is_hashed_like_an_empty_one() -> None:
     hashes, _ = text_hashes(pl.Series(["", None], dtype=pl.String), np.zeros(2, np.uint64))
     assert hashes[0] == hashes[1]
