@@ -321,7 +321,7 @@ def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> 
         for app_id, events in cutoff.log.late_events(after=after, upto=cutoff.ingest_id, before=before).items():
             account_id = catalog.apps[app_id].account
             second = events.first_at // 1000
-            if through.get(account_id) == after and second < ends[account_id]:
+            if account_id in settled and through[account_id] == after and second < ends[account_id]:
                 found = LateDays(local_day(second, zones[account_id]), events.first_ingest, events.last_ingest)
                 late[account_id] = found.together(late.get(account_id, found))
     return late

@@ -1,268 +1,354 @@
-"""A story: weeks of two accounts whose events come on time, late, twice and in any order, while nights go by.
+"""Made-up months of late events: accounts, what they bought, who was in which room, when each event arrived, and which
+commands were run when. A story is a function of its seed, and a plain value, so that it can be cut down.
 
-The same events, all known at once, give a clean home; originals and corrections must add up to it.
+Most events arrive within minutes. Some come days or weeks later, some twice, some only matter for who paid or for a
+reason, some for nothing. Exits are late more often than others, because they shorten stays that were carried on.
 """
 
-import json
-import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from decimal import Decimal
+from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from click.testing import CliRunner
+Row = dict[str, Any]
 
-from cli import main
+HOUR = 3600
+DAY = 86_400
 
-FIRST = date(2026, 3, 24)
-DAYS = 14  # over the end of March, and over the change to summer time in Berlin
-ACCOUNTS = {"tokyo": (1, 2), "berlin": (3,)}
-MONTHS = ("2026-03", "2026-04")
-_SIZES = ((320, 180), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
-_TYPES = (
-    "enter",
-    "enter",
-    "exit",
-    "disconnect",
-    "reconnect",
-    "dismiss",
-    "video_off",
-    "video_on",
-    "video_on",
-    "video_on",
-)
-_STEPS = (0, 0, 1, 500, 20_000, 89_000, 90_000, 299_000, 1_800_000, 7_200_000, 30_000_000, 86_400_000)
-
-_CATALOG = """
-[[account]]
-id = "tokyo"
-name = "Tokyo"
-currency = "USD"
-timezone = "Asia/Tokyo"
-policy = "trtc-intl"
-free_minutes = {free}
-
-[[account]]
-id = "berlin"
-name = "Berlin"
-currency = "CNY"
-timezone = "Europe/Berlin"
-policy = "trtc-cn"
-
-[[app]]
-id = 1
-account = "tokyo"
-name = "One"
-
-[[app]]
-id = 2
-account = "tokyo"
-name = "Two"
-
-[[app]]
-id = 3
-account = "berlin"
-name = "Three"
-
-[[package]]
-id = "all-of-tokyo"
-account = "tokyo"
-minutes = {large}
-purchased_at = "2026-03-25T18:00:00+09:00"
-
-[[package]]
-id = "app-two"
-account = "tokyo"
-app = 2
-minutes = {small}
-purchased_at = "2026-03-01T00:00:00+09:00"
-term = "month"
-
-[[package]]
-id = "berlin-month"
-account = "berlin"
-minutes = {small}
-purchased_at = "2026-03-03T12:00:00+01:00"
-term = "month"
-
-[[contract]]
-account = "berlin"
-valid_from = "2026-04-01"
-discount = "0.85"
-"""
+# A month's end and a change of clocks in every one of them; the free minutes of trtc-intl changed on 2023-01-12.
+_BEGINNINGS = {
+    date(2026, 3, 27): ["Europe/Berlin", "Asia/Beirut", "Asia/Tokyo"],
+    date(2026, 2, 26): ["America/New_York", "Asia/Kathmandu", "Asia/Shanghai"],
+    date(2026, 10, 27): ["America/New_York", "Asia/Tokyo", "Europe/Berlin"],
+    date(2026, 3, 29): ["Australia/Lord_Howe", "UTC", "Asia/Shanghai"],
+    date(2022, 12, 29): ["America/New_York", "Asia/Tokyo", "Pacific/Apia"],
+}
+_CURRENCIES = {"trtc-intl": "USD", "trtc-intl-2021": "USD", "trtc-cn": "CNY"}
+_SIZES = [(160, 90), (320, 180), (640, 480), (960, 720), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """`billing` in one home, as JSON."""
+class Account:
+    """Who pays, for which apps."""
 
-    directory: Path
+    id: str
+    timezone: str
+    policy: str
+    free_minutes: int
+    apps: tuple[int, ...]
 
-    def run(self, now: datetime, *arguments: str, json_rows: bool = True) -> Any:
-        """What a command prints; it must succeed."""
-        environment = {"BILLING_HOME": str(self.directory), "BILLING_NOW": now.isoformat()}
-        line = [*arguments, *(["--format", "json"] if json_rows else [])]
-        result = CliRunner(env=environment).invoke(main, line, catch_exceptions=False)
-        assert result.exit_code == 0, f"{arguments}: {result.output}"
-        return json.loads(result.stdout) if json_rows else None
+    @property
+    def currency(self) -> str:
+        return _CURRENCIES[self.policy]
+
+    def day(self, second: int) -> date:
+        """The local day of an instant."""
+        return datetime.fromtimestamp(second, ZoneInfo(self.timezone)).date()
+
+    def begin(self, day: date) -> int:
+        """The first second of a local day: the first at which the calendar shows it or a later one."""
+        middle = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+        before, after = middle - DAY, middle + DAY
+        while after - before > 1:
+            second = (before + after) // 2
+            before, after = (second, after) if self.day(second) < day else (before, second)
+        return after
+
+    def toml(self) -> str:
+        lines = [f'[[account]]\nid = "{self.id}"\nname = "{self.id}"\ncurrency = "{self.currency}"']
+        lines += [f'timezone = "{self.timezone}"\npolicy = "{self.policy}"\nfree_minutes = {self.free_minutes}']
+        lines += [f'[[app]]\nid = {app}\naccount = "{self.id}"\nname = "{app}"' for app in self.apps]
+        return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What an account buys; `known_at` is when the catalog says so."""
+
+    id: str
+    account: Account
+    app: int | None
+    minutes: int
+    purchased_at: int
+    term: str
+    known_at: int
+
+    @property
+    def first_day(self) -> date:
+        return self.account.day(self.purchased_at)
+
+    @property
+    def end_day(self) -> date:
+        """The first day on which it no longer pays."""
+        bought = self.first_day
+        following = _month_after(bought)
+        if self.term == "year":
+            return following.replace(year=following.year + 1)
+        last = _month_after(following) - timedelta(days=1)
+        return following.replace(day=min(bought.day, last.day))
+
+    def toml(self) -> str:
+        app = "" if self.app is None else f"app = {self.app}\n"
+        return (
+            f'[[package]]\nid = "{self.id}"\naccount = "{self.account.id}"\n{app}minutes = {self.minutes}\n'
+            f'purchased_at = "{instant(self.purchased_at)}"\nprice = "1.00"\nterm = "{self.term}"'
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What an account pays from a day on: a discount, and prices of single items per 1,000 minutes."""
+
+    account: Account
+    valid_from: date
+    discount: Decimal
+    prices: dict[str, Decimal]
+    known_at: int
+
+    def toml(self) -> str:
+        text = f'[[contract]]\naccount = "{self.account.id}"\nvalid_from = "{self.valid_from}"\n'
+        text += f'discount = "{self.discount}"'
+        prices = "\n".join(f'{item} = "{price}"' for item, price in self.prices.items())
+        return f"{text}\n[contract.prices]\n{prices}" if prices else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An event, and the second in which it arrived; `readable`: it is set aside if it is not."""
+
+    second: int
+    event: Row
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A command at a second: `nightly`, `refresh`, `rebill`, `cut` (refresh and nightly at once), `compact`."""
+
+    second: int
+    command: str
+    account: str = ""
+    draw: float = 0.0  # decides what a command leaves open, such as the first day of a rebill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """One course of events, told by its seed."""
+    """`begin` is before everything that happens in it."""
 
-    def __init__(self, seed: int, directory: Path) -> None:
-        self.seed = seed
-        self.random = random.Random(seed)
-        self.directory = directory
-        catalog = _CATALOG.format(
-            free=self.random.choice([0, 50, 3000]),
-            large=self.random.choice([500, 20_000]),
-            small=self.random.choice([100, 2000]),
+    seed: int
+    begin: int
+    accounts: tuple[Account, ...]
+    packages: tuple[Package, ...]
+    contracts: tuple[Contract, ...]
+    arrivals: tuple[Arrival, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def apps(self) -> list[int]:
+        return [app for account in self.accounts for app in account.apps]
+
+    @property
+    def purchases(self) -> list[Package | Contract]:
+        return [*self.packages, *self.contracts]
+
+    def account(self, name: str) -> Account:
+        return next(account for account in self.accounts if account.id == name)
+
+    def __str__(self) -> str:
+        """What happened, line by line."""
+        purchases = [(each.known_at, each.toml()) for each in self.purchases]
+        arrivals = [(each.second, _told(each.event)) for each in self.arrivals]
+        steps = [(each.second, f"==> {each.command} {each.account} {each.draw:.2f}") for each in self.steps]
+        lines = [f"{instant(second)}  {text}" for second, text in sorted(purchases + arrivals + steps, key=_when)]
+        return "\n".join([f"seed {self.seed}", *(account.toml() for account in self.accounts), *lines])
+
+
+def instant(second: int) -> str:
+    """RFC 3339 in UTC."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def story(seed: int) -> Story:
+    """The story of a seed: of some days of usage, and weeks until all of it has arrived."""
+    rng, days = Random(seed), 4 + 2 * (seed % 4)
+    first = rng.choice(list(_BEGINNINGS))
+    zones = rng.sample(_BEGINNINGS[first], rng.choice([2, 3]))
+    policies = rng.sample(list(_CURRENCIES), len(zones))
+    accounts = tuple(
+        Account(
+            id=f"account-{number}",
+            timezone=zone,
+            policy=policy,
+            free_minutes=rng.choice([0, 40, 150, 400]),
+            apps=tuple(range(10 * number + 1, 10 * number + rng.choice([2, 3]))),
         )
-        (directory / "catalog.toml").write_text(catalog)
-        self.events = sorted(self._made_up(), key=lambda event: event["at"])
-        self.arrivals = self._arrivals()
-        self.end = _morning(FIRST + timedelta(days=DAYS + 4))
-
-    def clean(self) -> Home:
-        """Everything ingested at once, then one night."""
-        home = self.home("clean")
-        self.ingest(home, self.end, self.events)
-        home.run(self.end, "nightly")
-        return home
-
-    def nights(self) -> Iterator[tuple[Home, datetime]]:
-        """The home that lives through it, after each night."""
-        home = self.home("real")
-        for number in range(DAYS + 4):
-            day = FIRST + timedelta(days=number)
-            for hour in (6, 14):
-                now = datetime(day.year, day.month, day.day, hour, 3, tzinfo=UTC)
-                if arrived := self.arrivals.pop((day, hour), []):
-                    self.ingest(home, now, arrived)
-                if self.random.random() < 0.3:
-                    home.run(now, "refresh")
-            if self.random.random() < 0.15 and number < DAYS + 3:
-                continue  # a night without a nightly
-            now = _morning(day + timedelta(days=1))
-            home.run(now, "nightly")
-            yield home, now
-
-    def home(self, name: str) -> Home:
-        home = Home(directory=self.directory / name)
-        now = _morning(FIRST)
-        home.run(now, "init", json_rows=False)
-        home.run(now, "catalog", "apply", str(self.directory / "catalog.toml"))
-        return home
-
-    def ingest(self, home: Home, now: datetime, events: list[dict[str, Any]]) -> None:
-        rows = events + self.random.sample(events, len(events) // 8)
-        self.random.shuffle(rows)
-        file = home.directory.with_name(f"{home.directory.name}-{now:%d-%H}.ndjson")
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (report,) = home.run(now, "ingest", str(file))
-        assert report["read"] == len(rows) == report["accepted"] + report["duplicates"]
-
-    def _made_up(self) -> Iterator[dict[str, Any]]:
-        for app in (1, 2, 3):
-            for room in range(6):
-                at = _ms(FIRST) + self.random.randrange(DAYS * 86_400_000)
-                for number in range(self.random.randrange(3, 30)):
-                    at += self.random.choice(_STEPS)
-                    if at >= _ms(FIRST + timedelta(days=DAYS)):
-                        break
-                    yield self._event(app, room, number, at)
-
-    def _event(self, app: int, room: int, number: int, at: int) -> dict[str, Any]:
-        kind = self.random.choice(_TYPES)
-        event = {"event_id": f"{room}-{number}", "app_id": app, "room_id": f"r{room}", "at": at, "type": kind}
-        if kind != "dismiss":
-            event["user_id"] = f"u{self.random.randrange(3)}"
-        if kind.startswith("video"):
-            event["stream"] = self.random.choice(["a/camera", "b/camera", "c/screen"])
-        if kind == "video_on":
-            event["width"], event["height"] = self.random.choice(_SIZES)
-        return event
-
-    def _arrivals(self) -> dict[tuple[date, int], list[dict[str, Any]]]:
-        """When each event comes: most on the day itself, some days later, all before the last night."""
-        arrivals: dict[tuple[date, int], list[dict[str, Any]]] = {}
-        for event in self.events:
-            happened = datetime.fromtimestamp(event["at"] / 1000, UTC)
-            late = self.random.choice([0] * 12 + [1, 1, 2, 3, 6, 10])
-            day = min(happened.date() + timedelta(days=late), FIRST + timedelta(days=DAYS + 2))
-            hour = 6 if late and self.random.random() < 0.5 else 14
-            if datetime(day.year, day.month, day.day, hour, tzinfo=UTC) < happened:
-                day, hour = day + timedelta(days=1), 6
-            arrivals.setdefault((day, hour), []).append(event)
-        return arrivals
+        for number, (zone, policy) in enumerate(zip(zones, policies, strict=True), start=1)
+    )
+    begin = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp())
+    end = begin + days * DAY
+    events = [event for account in accounts for event in _events(rng, account, begin, end)]
+    return Story(
+        seed=seed,
+        begin=begin,
+        accounts=accounts,
+        packages=tuple(package for account in accounts for package in _packages(rng, account, begin, end)),
+        contracts=tuple(contract for account in accounts for contract in _contracts(rng, account, begin, end)),
+        arrivals=tuple(sorted(_arrivals(rng, events, begin, end), key=lambda arrival: arrival.second)),
+        steps=tuple(_steps(rng, accounts, begin, end)),
+    )
 
 
-def books(home: Home, now: datetime, *options: str) -> dict[str, Counter[tuple[Any, ...]]]:
-    """What a home says of everything, summed over originals and corrections; rows that come to nothing left out."""
-    sums: dict[str, Counter[tuple[Any, ...]]] = {}
-    span = ("--from", "2026-03-01", "--to", "2026-04-30")
-    for app in (1, 2, 3):
-        for by in ("window", "day", "room", "user"):
-            rows = home.run(now, "usage", str(app), *span, "--by", by, *options)
-            key = [name for name in (rows[0] if rows else {}) if name not in ("seconds", "kind", "run", "settled")]
-            sums[f"usage {app} by {by}"] = _summed(rows, key, "seconds")
-        for by in ("window", "day"):
-            rows = home.run(now, "usage", str(app), *span, "--by", by, "--unit", "minutes", *options)
-            key = [name for name in (rows[0] if rows else {}) if name not in ("minutes", "kind", "run", "settled")]
-            sums[f"minutes {app} by {by}"] = _summed(rows, key, "minutes")
-    return sums
-
-
-def money(home: Home, now: datetime, *options: str) -> dict[str, Counter[tuple[Any, ...]]]:
-    """Charges by day, app and item, minutes by payer, packages and findings."""
-    sums: dict[str, Counter[tuple[Any, ...]]] = {}
-    for account in ACCOUNTS:
-        charges = [row for month in MONTHS for row in home.run(now, "charges", account, "--month", month, *options)]
-        for figure in ("seconds", "minutes", "deducted_minutes", "payable_minutes"):
-            sums[f"{account} {figure}"] = _summed(charges, ["day", "app_id", "item", "unit_price"], figure)
-        amounts = [row | {"amount": round(float(row["amount"]) * 1e8)} for row in charges]
-        sums[f"{account} amount"] = _summed(amounts, ["day", "app_id", "item"], "amount")
-        paid = [
-            row | {"payer": payer, "paid": minutes} for row in charges for payer, minutes in row["deducted_by"].items()
-        ]
-        sums[f"{account} paid"] = _summed(paid, ["day", "app_id", "item", "payer"], "paid")
-        packages = home.run(now, "packages", account, *options)
-        assert all(row["granted"] == row["deducted"] + row["lapsed"] + row["remaining"] for row in packages)
-        assert all(row["remaining"] >= 0 for row in packages)
-        sums[f"{account} packages"] = Counter(
-            tuple(row[name] for name in ("id", "granted", "deducted", "lapsed", "remaining")) for row in packages
+def _packages(rng: Random, account: Account, begin: int, end: int) -> Iterator[Package]:
+    """Small ones, which run out; some of last year, which end with a month of the story."""
+    for number in range(rng.choice([1, 2, 3, 4])):
+        bought = rng.randrange(begin - 2 * DAY, end)
+        term = rng.choice(["year", "month", "month"])
+        if rng.random() < 0.4:
+            # Last year's of this month, or a month's of last month: they end in the middle of the story.
+            bought, term = rng.choice([(bought - 365 * DAY, "year"), (begin - rng.randrange(20, 28) * DAY, "month")])
+        yield Package(
+            id=f"{rng.choice('abc')}-{account.id}-{number}",
+            account=account,
+            app=rng.choice([None, *account.apps]),
+            minutes=rng.choice([5, 30, 100, 300, 1000]),
+            purchased_at=bought,
+            term=term,
+            known_at=bought - rng.choice([0, 0, 5 * DAY]),
         )
-        if not options:
-            found = home.run(now, "findings", account)
-            sums[f"{account} findings"] = Counter(tuple(row.values()) for row in found)
-    return sums
 
 
-def settled_rows(home: Home, now: datetime) -> dict[str, set[str]]:
-    """Every settled row of charges and windows, as text."""
-    rows = {
-        account: {json.dumps(row) for month in MONTHS for row in home.run(now, "charges", account, "--month", month)}
-        for account in ACCOUNTS
-    }
-    for app in (1, 2, 3):
-        windows = home.run(now, "usage", str(app), "--from", "2026-03-01", "--to", "2026-04-30")
-        rows[str(app)] = {json.dumps(row) for row in windows}
-    return rows
+def _contracts(rng: Random, account: Account, begin: int, end: int) -> Iterator[Contract]:
+    for day in {account.day(second) for second in rng.sample(range(begin, end), rng.choice([0, 1, 1, 2]))}:
+        yield Contract(
+            account=account,
+            valid_from=day,
+            discount=Decimal(rng.choice(["1", "0.85", "0.3333"])),
+            prices=rng.choice([{}, {"audio": Decimal("0.5")}, {"hd": Decimal("3.123457")}]),
+            known_at=account.begin(day) - rng.randrange(3 * DAY) - 1,
+        )
 
 
-def _summed(rows: list[dict[str, Any]], key: list[str], figure: str) -> Counter[tuple[Any, ...]]:
-    sums: Counter[tuple[Any, ...]] = Counter()
-    for row in rows:
-        sums[tuple(row[name] for name in key)] += row[figure]
-    return Counter({name: total for name, total in sums.items() if total})
+def _events(rng: Random, account: Account, begin: int, end: int) -> Iterator[Row]:
+    number = 0
+    for second in range(begin, end, DAY):
+        for _ in range(rng.choice([0, 1, 1, 2, 3])):
+            number += 1
+            app = rng.choice(account.apps)
+            start = second + rng.choice([rng.randrange(DAY), *([_near_midnight(rng, account, second)] * 2)])
+            room = rng.choice([f"r{number}", f"r{number}", "hall", "yard"])
+            for count, event in enumerate(_meeting(rng, start)):
+                if event["at"] < end * 1000:
+                    yield {
+                        "event_id": f"{account.id}-{number}-{count}",
+                        "app_id": app,
+                        "room_id": room,
+                        "seq": count,
+                    } | event
 
 
-def _ms(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+def _near_midnight(rng: Random, account: Account, second: int) -> int:
+    """Seconds from `second` on to some minutes around the next local midnight."""
+    midnight = account.begin(account.day(second) + timedelta(days=1))
+    return midnight - second + rng.randrange(-40 * 60, 10 * 60)
 
 
-def _morning(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, 0, 40, tzinfo=UTC)
+def _meeting(rng: Random, start: int) -> Iterator[Row]:
+    """The events of some users in one room. Whoever stays for days says something every day; some never leave."""
+    users = rng.sample(["ann", "bob", "eve", "joe", "zoe"], rng.choice([1, 2, 2, 3]))
+    for user in users:
+        at = start + rng.randrange(600)
+        yield _event(rng, at, user, "enter")
+        for _ in range(rng.choice([0, 1, 2, 4])):
+            at += rng.choice([5, 61, 200, 299, 301, 900, 2000])
+            kind = rng.choice(["video_on"] * 5 + ["video_off", "video_off", "disconnect", "reconnect", "enter"])
+            yield _event(rng, at, user, kind, rng.choice(users))
+        for _ in range(rng.choice([0] * 6 + [1, 3])):
+            at += DAY - rng.randrange(HOUR)
+            yield _event(rng, at, user, rng.choice(["video_on", "video_off"]), rng.choice(users))
+        at += rng.choice([1, 59, 300, 1000, 1800, 3 * HOUR])
+        ending = rng.choice(["exit"] * 8 + ["disconnect", ""])
+        if ending:
+            yield _event(rng, at, user, ending)
+    if rng.random() < 0.1:
+        yield _event(rng, start + 2400, None, "dismiss")
+    if rng.random() < 0.2:
+        yield _event(rng, start + rng.randrange(DAY), "nobody", rng.choice(["video_off", "exit"]), "ann")
+
+
+def _event(rng: Random, second: int, user: str | None, kind: str, publisher: str = "") -> Row:
+    row: Row = {"at": second * 1000 + rng.choice([0, 0, 1, 500, 999]), "type": kind}
+    if user is not None:
+        row["user_id"] = user
+    if kind.startswith("video"):
+        row["stream"] = f"{publisher}/{rng.choice(['camera', 'camera', 'screen'])}"
+    if kind == "video_on":
+        row["width"], row["height"] = rng.choice(_SIZES)
+    return row
+
+
+def _arrivals(rng: Random, events: list[Row], begin: int, end: int) -> Iterator[Arrival]:
+    """Everything has arrived at the end. Some meetings are late as a whole, now and then the first of an account."""
+    late_meetings: dict[str, int] = {}
+    for event in sorted(events, key=lambda event: event["at"]):
+        happened = event["at"] // 1000 + 1
+        meeting = event["event_id"].rpartition("-")[0]
+        if meeting not in late_meetings:
+            share = 0.5 if happened < begin + 2 * DAY else 0.15
+            late_meetings[meeting] = _lateness(rng) if rng.random() < share else 0
+        delay = late_meetings[meeting] or rng.randrange(600)
+        if rng.random() < (0.25 if event["type"] in ("exit", "dismiss") else 0.08):
+            delay = _lateness(rng)
+        yield Arrival(second=min(happened + delay, end), event=event)
+        again = min(happened + rng.choice([delay, _lateness(rng)]), end)
+        if rng.random() < 0.05:
+            yield Arrival(second=again, event=event)
+        if rng.random() < 0.02:
+            yield Arrival(second=again, event=event | {"type": "waved"}, readable=False)
+
+
+def _lateness(rng: Random) -> int:
+    return rng.choice([rng.randrange(HOUR, 3 * DAY), rng.randrange(DAY, 12 * DAY), rng.randrange(10 * DAY, 40 * DAY)])
+
+
+def _steps(rng: Random, accounts: tuple[Account, ...], begin: int, end: int) -> Iterator[Step]:
+    """One command after the other, never two in one minute; at the end everything is billed."""
+    clock = begin
+    for second in range(begin, end, DAY):
+        commands = sorted((second + rng.randrange(DAY), command) for command in _commands_of_a_day(rng))
+        for at, command in commands:
+            account = rng.choice(accounts)
+            if command == "cut":
+                # Within the first window of a day of this account, of which nothing is provisional yet.
+                at = account.begin(account.day(second) + timedelta(days=1)) + rng.randrange(60, 290)
+            clock = max(clock + 60, at)
+            yield Step(second=clock, command=command, account=account.id, draw=rng.random())
+    for number, command in enumerate(["refresh", "nightly", "compact"], start=1):
+        yield Step(second=max(clock, end) + 4 * DAY + number * 60, command=command, account=accounts[0].id)
+
+
+def _commands_of_a_day(rng: Random) -> Iterator[str]:
+    yield from rng.choice([["nightly"]] * 6 + [["cut"]] * 3 + [["nightly", "nightly"]] * 2 + [[]] * 3)
+    yield from rng.choice([[]] * 5 + [["refresh"]] * 2 + [["refresh"] * 3])
+    if rng.random() < 0.12:
+        yield "rebill"
+    if rng.random() < 0.05:
+        yield "compact"
+
+
+def _month_after(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _told(event: Row) -> str:
+    who = f"{event['app_id']} {event['room_id']} {event.get('user_id', '-')}"
+    what = f"{event['type']} {event.get('stream', '')} {event.get('width', '')}x{event.get('height', '')}"
+    return f"{event['event_id']}: {instant(event['at'] // 1000)} {event['at'] % 1000:03} {who} {what}".removesuffix(
+        " x"
+    )
+
+
+def _when(line: tuple[int, str]) -> int:
+    return line[0]
