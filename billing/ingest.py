@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +23,7 @@ from typing import NamedTuple
 import polars as pl
 
 from billing.errors import BillingError, UsageError
+from billing.prefetch import prefetched
 from billing.sources import janus
 from billing.sources.delimited import read_csv_rows
 from billing.sources.events import validate
@@ -260,7 +260,7 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         raws = [RawRow(text, None, None) for text in texts]
         rejects.add(_as_entries(desk, rows, lines, reasons, details, raws))
     read = len(rows.unread)
-    for batch in _one_ahead(rows.batches()):
+    for batch in prefetched(rows.batches()):
         accepted, rejected = validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)
         arrivals.add(accepted)
         if rejected.height:
@@ -283,15 +283,6 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         raise AssertionError(f"rows were lost or made up: {report}")
     _store(desk, rows, rejects, log, ingest_id, settled.files, report)
     return report
-
-
-def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each of which is read while the one before is judged."""
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, batches, None)
-        while batch := following.result():
-            following = reader.submit(next, batches, None)
-            yield batch
 
 
 def _store(

@@ -165,7 +165,7 @@ def meter_log(
     """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`, as the first `ingest_id` ingests have it
     and from the stays that were open at `start`, on this machine."""
     events = log.scan(start, end, ingest_id=ingest_id, apps=rules.keys(), number=NUMBER)
-    return meter(events, carried, start, end, rules)
+    return meter(events, carried, start, end, rules, ranges=log.room_ranges(start, end, ingest_id=ingest_id))
 
 
 def meter_days(tasks: Sequence[Task], cutoff: Cutoff, metering: Metering = meter_log) -> Iterator[tuple[Task, Metered]]:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from billing.errors import BillingError, UsageError
 from billing.ingest import FileReport, convert, ingest_trace, retry_quarantine, write_ndjson
-from billing.storage import arrivals
+from billing.storage import arrivals, event_log
 from billing.storage.event_log import EventLog
 from billing.storage.home import Home
 from billing.storage.quarantine import Quarantine
@@ -124,13 +125,37 @@ def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrivals, "PART_ROWS", 7)
-    monkeypatch.setattr(arrivals, "FILE_ROWS", 10)
+    monkeypatch.setattr(arrivals, "ROWS_PER_RANGE", 10)
     monkeypatch.setattr(arrivals, "KEYS_AT_ONCE", 5)
     monkeypatch.setattr(arrivals, "SUSPECTS_AT_ONCE", 2)
     rows = [event(event_id=f"e-{n % 60}", at=AT - (n % 3) * 86_400_000) for n in range(100)]
     path = written(tmp_path / "a.parquet", parquet([*rows, event(event_id="e-0", width=9)]))
     assert [counted(report) for report in ingest(home, path, path)] == [(101, 60, 40, 1), (101, 0, 100, 1)]
     assert logged(home)["event_id"].sort().to_list() == sorted(f"e-{n}" for n in range(60))
+
+
+def test_the_files_of_a_large_ingest_have_rooms_of_their_own(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then they can be read range by range; a small ingest beside it has all rooms in one file."""
+    monkeypatch.setattr(arrivals, "ROWS_PER_RANGE", 100)
+    monkeypatch.setattr(event_log, "ROWS_PER_RANGE", 100)
+    monkeypatch.setattr(arrivals, "PART_ROWS", 70)
+    rows = [event(event_id=f"e-{n}", room_id=f"r-{n % 90}") for n in range(900)]
+    ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)))
+    log, span = EventLog(directory=home.events), (AT // 1000, AT // 1000 + 1)
+    rooms = [set(pl.read_parquet(file)["room_id"]) for file in log.files(*span)]
+    assert len(rooms) == log.room_ranges(*span) == 8
+    assert sum(map(len, rooms)) == len(set.union(*rooms)) == 90
+    ingest(
+        home, written(tmp_path / "b.ndjson", ndjson([event(event_id=f"f-{n}", room_id=f"r-{n}") for n in range(10)]))
+    )
+    assert log.room_ranges(*span) == 8
+    more = [event(event_id=f"g-{n}", room_id=f"r-{n % 90}") for n in range(200)]
+    ingest(home, written(tmp_path / "c.ndjson", ndjson(more)))
+    assert log.room_ranges(*span) == 1
+    assert log.room_ranges(*span, ingest_id=1) == 8
+    assert sorted(log.scan(*span, ingest_id=1).collect()["event_id"]) == sorted(row["event_id"] for row in rows)
 
 
 def test_rows_whose_hashes_are_equal_by_chance_are_compared_by_their_texts(

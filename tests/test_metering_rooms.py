@@ -118,16 +118,15 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
         keyed = keyed.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("room_key", "user_key"))
     elif stored == "in two files":
         keyed = pl.concat([half.sort("room_key") for half in (keyed[:400], keyed[400:])], rechunk=False)
-    most_runs = 4096 if stored == "in two files" else 2
+    ranges = 4 if stored == "in the order of rooms" else 1
     rows_per_pass = rows_module.ROWS_PER_PASS if stored == "in files without keys" else 40
     log, state, plain_state = keyed.lazy(), nobody(), nobody()
     for start, end in pairwise([START, START + DAY, START + 2 * DAY]):
         with (
             patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass),
-            patch.object(rows_module, "MOST_RUNS", most_runs),
             patch.object(parts, "ROWS_PER_PART", 5),
         ):
-            passed = meter(log, state, start, end, RULES)
+            passed = meter(log, state, start, end, RULES, ranges=ranges)
             by_user = meter_by_user(log, state, start, end, RULES)
         bare = keyed.drop(KEYS_SCHEMA).lazy()
         plainly = meter(bare, plain_state, start, end, RULES)

@@ -18,12 +18,13 @@ import numpy as np
 import polars as pl
 
 from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_pairs
-from billing.metering.parts import Share, metered_shares
+from billing.metering.parts import Share, by_room, metered_shares
 from billing.metering.rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
 from billing.metering.state import carried_state
 from billing.metering.tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
 from billing.metering.tiers import AUDIO, TierRule
 from billing.metering.windows import USAGE_SCHEMA, window_seconds
+from billing.prefetch import prefetched
 
 USER_USAGE_SCHEMA = pl.Schema(
     {
@@ -53,15 +54,24 @@ class Metered:
     findings: pl.DataFrame
 
 
-def meter(events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]) -> Metered:
+def meter(
+    events: pl.LazyFrame,
+    carried: pl.DataFrame,
+    start: int,
+    end: int,
+    rules: Mapping[int, TierRule],
+    *,
+    ranges: int = 1,
+) -> Metered:
     """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`.
 
     `events`: the columns of the event schema; those outside the span are ignored. `carried`: the stays open at `start`
-    (`STATE_SCHEMA`). Every app that occurs must have a rule.
+    (`STATE_SCHEMA`). Every app that occurs must have a rule. Events that come with keys may lie in so many equal
+    `ranges` of room keys: then these are taken one after the other.
     """
 
     def compute(hashing: Hashing) -> Metered:
-        span = _span(events, carried, start, end, rules, hashing)
+        span = _span(events, carried, start, end, rules, hashing, ranges=ranges)
         pairs = suspected_pairs(span.all("stays"))
         words = span.words(pairs["source"], pairs["source_other"])
         return span.metered(words, concurrent_rooms(pairs, words, start))
@@ -143,13 +153,15 @@ def _span(
     rules: Mapping[int, TierRule],
     hashing: Hashing,
     *,
+    ranges: int = 1,
     by_user: bool = False,
 ) -> _Span:
     texts = texts_of(events, carried, start, hashing)
+    in_passes = (by_room(rows, start) for rows in passes(texts, start, end, hashing, ranges))
     shares = [
         share
-        for rows in passes(texts, start, end, hashing)
-        for share in metered_shares(rows, texts, _compiled(rules), start, end, by_user=by_user)
+        for pass_events in prefetched(in_passes)
+        for share in metered_shares(pass_events, texts, _compiled(rules), start, end, by_user=by_user)
     ]
     return _Span(shares=shares, texts=texts, start=start, rules=rules)
 

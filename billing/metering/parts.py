@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -60,8 +59,8 @@ class Share:
     users: pl.DataFrame
 
 
-def metered_shares(rows: Rows, texts: Texts, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
-    """Runs every part through to its last second, on all processors."""
+def metered_shares(events: Events, texts: Texts, rules: Rules, start: int, end: int, *, by_user: bool) -> list[Share]:
+    """Runs every part through to its last second, on all processors. `events` are in the order of rooms."""
     carried = Carried(
         first=texts.first_carried,
         last_event=_read_only(texts.carried["last_event"].fill_null(0)),
@@ -70,7 +69,7 @@ def metered_shares(rows: Rows, texts: Texts, rules: Rules, start: int, end: int,
 
     def share(parts: Iterable[Events]) -> Share | None:
         sums = make_sums(len(rules.app_id), rules.tops.shape[1], start, end)
-        worlds = [_found(_run(events, carried, rules, sums, by_user=by_user)) for events in parts]
+        worlds = [_found(_run(part, carried, rules, sums, by_user=by_user)) for part in parts]
         if not worlds:
             return None
         together = {
@@ -85,7 +84,7 @@ def metered_shares(rows: Rows, texts: Texts, rules: Rules, start: int, end: int,
 
     workers = pl.thread_pool_size()  # one for each processor, unless POLARS_MAX_THREADS says how many
     tied: list[_Tied] = []
-    parts = deque(partial(_in_order, part, rows, start) for part in _parts(rows))
+    parts = deque(_parts(events))
     with ThreadPoolExecutor(workers) as pool:
         shares = list(pool.map(share, [_untied(_taken(parts), tied) for _ in range(workers)]))
         untied = list(_without_ties(tied, texts)) if tied else []
@@ -93,14 +92,56 @@ def metered_shares(rows: Rows, texts: Texts, rules: Rules, start: int, end: int,
     return [each for each in shares if each]
 
 
-def _taken(parts: deque[partial[Events]]) -> Iterator[Events]:
-    """Part after part, for several workers: each takes the next when it is done with one."""
+def by_room(rows: Rows, start: int) -> Events:
+    """The events of a pass in the order of their rooms."""
+    columns = {column.name: _read_only(column) for column in rows.keyed.rechunk().iter_columns()}
+    room_key = columns["room_key"]
+    in_order = not np.count_nonzero(room_key[1:] < room_key[:-1])
+    turn = np.arange(len(room_key)) if in_order else np.argsort(room_key, kind="stable")
+    order = np.empty_like(turn)
+    put_in_order(columns["at"], columns["seq"], columns["what"], start * 1000, rows.first_seq, rows.seq_bits, order)
+
+    def unsigned(name: str) -> NDArray[Any]:
+        """The same bits, as hashes are meant."""
+        return columns[name].view(np.dtype(f"u{columns[name].itemsize}"))
+
+    return Events(
+        turn=turn,
+        app_id=columns["app_id"],
+        room_key=unsigned("room_key"),
+        room_check=unsigned("room_check"),
+        user_key=unsigned("user_key"),
+        stream_key=unsigned("stream_key"),
+        checks=unsigned("checks"),
+        what=columns["what"],
+        at=columns["at"],
+        order=order,
+        source=columns[NUMBER],
+    )
+
+
+def _parts(events: Events) -> Iterator[Events]:
+    """The events in parts of whole rooms, each of a range of room keys; one part at least."""
+    room_key, turn = events.room_key.view(np.int64), events.turn
+    count = max(1, len(turn) // ROWS_PER_PART)
+    low, high = (int(room_key[turn[0]]), int(room_key[turn[-1]])) if len(turn) else (0, 0)
+    limits = np.array([low + (high - low) * part // count for part in range(1, count)], np.int64)
+    bounds = [0, *np.searchsorted(room_key, limits, sorter=turn).tolist(), len(turn)]
+    for begin, end in pairwise(bounds):
+        if begin < end or count == 1:
+            yield events._replace(turn=turn[begin:end])
+
+
+def _taken(parts: deque[Events]) -> Iterator[Events]:
+    """Part after part, for several workers, each room's events in order: each takes the next when it is done with
+    one."""
     while parts:
         try:
             part = parts.popleft()
         except IndexError:  # another was quicker
             return
-        yield part()
+        sort_rooms(part.room_key, part.order, part.turn, np.empty_like(part.turn))
+        yield part
 
 
 def _read_only(column: pl.Series) -> NDArray[Any]:
@@ -122,44 +163,6 @@ def _run(events: Events, carried: Carried, rules: Rules, sums: Sums, *, by_user:
     return world
 
 
-class _Run(NamedTuple):
-    """Rows that follow each other in the log, in the order of their rooms; `bounds` say where each part begins and
-    ends."""
-
-    columns: dict[str, NDArray[Any]]
-    bounds: NDArray[np.intp]
-
-
-def _parts(rows: Rows) -> Iterator[list[_Run]]:
-    """The runs that have rows of a part. A part is a range of room keys."""
-    count = max(1, rows.keyed.height // ROWS_PER_PART)
-    low, high = rows.keyed.select(low=pl.col("room_key").min(), high=pl.col("room_key").max()).fill_null(0).row(0)
-    limits = np.array([low + (high - low) * part // count for part in range(1, count)], np.int64)
-    runs = []
-    for columns in _runs(rows.keyed):
-        room_key = columns["room_key"]
-        inner = np.searchsorted(room_key, limits)
-        runs.append(_Run(columns, np.concatenate([[0], inner, [len(room_key)]])))
-    for part in range(count):
-        found = [run for run in runs if run.bounds[part] < run.bounds[part + 1]]
-        if count == 1 and not found:
-            found = runs[:1]
-        if found:
-            yield [_Run(run.columns, run.bounds[part : part + 2]) for run in found]
-
-
-def _runs(frame: pl.DataFrame) -> Iterator[dict[str, NDArray[Any]]]:
-    """The columns run by run, as they lie in memory."""
-    if len({column.n_chunks() for column in frame.iter_columns()}) > 1:
-        frame = frame.rechunk()
-    for chunks in zip(*(column.get_chunks() for column in frame.iter_columns()), strict=True):
-        columns = {chunk.name: _read_only(chunk) for chunk in chunks}
-        room_key = columns["room_key"]
-        begins = [0, *(np.flatnonzero(room_key[1:] < room_key[:-1]) + 1).tolist(), len(room_key)]
-        for begin, end in pairwise(begins):
-            yield {name: column[begin:end] for name, column in columns.items()}
-
-
 def _untied(parts: Iterator[Events], tied: list[_Tied]) -> Iterator[Events]:
     """The parts; one in which events are tied is put aside, with the turns of these."""
     for events in parts:
@@ -169,40 +172,6 @@ def _untied(parts: Iterator[Events], tied: list[_Tied]) -> Iterator[Events]:
             tied.append((events, ties))
         else:
             yield events
-
-
-def _in_order(part: Sequence[_Run], rows: Rows, start: int) -> Events:
-    """The events of a part, room by room, each room's in order."""
-
-    def column(name: str) -> NDArray[Any]:
-        pieces = [run.columns[name][slice(*run.bounds)] for run in part]
-        joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        joined.flags.writeable = False
-        return joined
-
-    def unsigned(name: str) -> NDArray[Any]:
-        """The same bits, as hashes are meant."""
-        array = column(name)
-        return array.view(np.dtype(f"u{array.itemsize}"))
-
-    room_key, at, what = column("room_key"), column("at"), column("what")
-    turn = np.argsort(room_key, kind="stable") if len(part) > 1 else np.arange(len(room_key))
-    order = np.empty_like(turn)
-    put_in_order(at, column("seq"), what, start * 1000, rows.first_seq, rows.seq_bits, order)
-    sort_rooms(room_key, order, turn, np.empty_like(turn))
-    return Events(
-        turn=turn,
-        app_id=column("app_id"),
-        room_key=unsigned("room_key"),
-        room_check=unsigned("room_check"),
-        user_key=unsigned("user_key"),
-        stream_key=unsigned("stream_key"),
-        checks=unsigned("checks"),
-        what=what,
-        at=at,
-        order=order,
-        source=column(NUMBER),
-    )
 
 
 def _without_ties(parts: Sequence[_Tied], texts: Texts) -> Iterator[Events]:
@@ -269,7 +238,7 @@ def put_in_order(
 
 @compiled
 def sort_rooms(
-    room_key: NDArray[np.int64], order: NDArray[np.int64], turn: NDArray[np.int64], spare: NDArray[np.int64]
+    room_key: NDArray[np.uint64], order: NDArray[np.int64], turn: NDArray[np.int64], spare: NDArray[np.int64]
 ) -> None:
     """Sorts each room's rows by their order; those of one order stay as they come. `turn`, the rows room by room, is
     put in order; `spare` is as long. Most rooms are in order already."""

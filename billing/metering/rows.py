@@ -38,7 +38,6 @@ STATE_SCHEMA = pl.Schema(
 
 # A span with more rows is metered room range by room range, so that memory does not grow with it.
 ROWS_PER_PASS = 12_000_000
-MOST_RUNS = 4096  # pieces of the log that are each in the order of rooms; where there are more, all rows are sorted
 
 ORDER_BITS = 62
 CODE_ORDER_BITS = 3
@@ -110,7 +109,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a pass, room by room in each of at most `MOST_RUNS` pieces that follow each other.
+    """The rows of a pass.
 
     `keyed`: `NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`; carried rows come last. `first_seq` and
     `seq_bits` say how `seq` is packed into one number with `at` and the type.
@@ -131,24 +130,21 @@ def texts_of(events: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: H
     )
 
 
-def passes(texts: Texts, start: int, end: int, hashing: Hashing) -> Iterator[Rows]:
-    """The rows of the span `[start, end)` (epoch seconds), in pieces of whole rooms."""
+def passes(texts: Texts, start: int, end: int, hashing: Hashing, ranges: int) -> Iterator[Rows]:
+    """The rows of the span `[start, end)` (epoch seconds), in pieces of whole rooms: equal ranges of room keys."""
     numbers = pl.Series(NUMBER, (np.arange(texts.carried.height) + texts.first_carried).astype(np.uint32))
     carried = texts.carried.with_columns(numbers).select(_KEYED)
     timely = pl.col("at").is_between(start * 1000, end * 1000 - 1)
-    count = 1
+    count = ranges if texts.has_keys else 1
     if texts.has_keys and texts.events.select(pl.len()).collect().item() > ROWS_PER_PASS:
-        count += texts.events.filter(timely).select(pl.len()).collect().item() // ROWS_PER_PASS
-    if count == 1:
-        events = _with_keys(texts.events, texts.has_keys, hashing)
-        if not events.select(timely.all()).item():
-            events = events.filter(timely)
-        yield _rows(events, carried, start, end)
-        return
+        rows = texts.events.filter(timely).select(pl.len()).collect().item()
+        count *= max(1, -(-rows // (count * ROWS_PER_PASS)))
     limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
     for first, after in pairwise(limits):
-        in_range = pl.col("room_key").is_between(first, after - 1)
-        events = _with_keys(texts.events.filter(timely, in_range), texts.has_keys, hashing)
+        in_range = pl.lit(value=True) if count == 1 else pl.col("room_key").is_between(first, after - 1)
+        events = _with_keys(texts.events.filter(in_range), texts.has_keys, hashing)
+        if not events.select(timely.all()).item():
+            events = events.filter(timely)
         yield _rows(events, carried.filter(in_range), start, end)
 
 
@@ -165,7 +161,6 @@ def _with_keys(events: pl.LazyFrame, has_keys: bool, hashing: Hashing) -> pl.Dat
 
 
 def _rows(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> Rows:
-    events = _in_rooms(events)
     low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
     low, high = low or 0, high or 0
     if (high - low).bit_length() + _moment_bits(start, end) > ORDER_BITS:
@@ -178,14 +173,6 @@ def _rows(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> 
 
 def _moment_bits(start: int, end: int) -> int:
     return ((end - start) * 1000).bit_length() + CODE_ORDER_BITS + 1
-
-
-def _in_rooms(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows as they are, if they come room by room in a few pieces, as they are stored; else sorted so."""
-    key = rows["room_key"].to_numpy()
-    if np.count_nonzero(key[1:] < key[:-1]) < MOST_RUNS:
-        return rows
-    return rows.sort("room_key", maintain_order=True)
 
 
 def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:

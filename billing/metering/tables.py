@@ -87,9 +87,9 @@ Records = NDArray[np.void]
 
 
 class Events(NamedTuple):
-    """Events of whole rooms. `turn`: their places in the order in which they count; the other columns are as they lie:
-    the keys (`billing.event_keys`), `at` (epoch ms), `source` (the number of the row), and `order`, which only compares
-    those of one room."""
+    """Events of whole rooms. `turn`: their places in the order in which they count; the other columns are as they lie,
+    with other events among them: the keys (`billing.event_keys`), `at` (epoch ms), `source` (the number of the row),
+    and `order`, which only compares those of one room."""
 
     turn: NDArray[np.int64]
     app_id: NDArray[np.int64]
@@ -173,7 +173,7 @@ def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
 
 def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> World:
     """Empty tables of the sizes that these events can fill at most."""
-    codes = np.bincount(events.what & (2**CODE_BITS - 1), minlength=CARRIED + 1)
+    codes = np.bincount(events.what[events.turn] & (2**CODE_BITS - 1), minlength=CARRIED + 1)
     most_users = int(codes[ENTER] + codes[RECONNECT] + codes[CARRIED])
     most_streams = int(codes[VIDEO_ON])
     classes = sums.edges.shape[1]

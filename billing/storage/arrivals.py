@@ -1,9 +1,10 @@
 """Arrivals: the accepted rows of one ingest, on their way into the event log.
 
-They are held on disk, until the whole file is read, in parts of at most about 500,000 rows. Then each UTC day is
-compared with itself and with what the log holds of that day. Rows with one key (app, event id) are one event: the
-first stands, one in the log before any that arrives, then by row; another with the same billed columns is a
-duplicate, one with others a conflict.
+They are held on disk, until the whole file is read, in parts of at most about 500,000 rows, each sorted by day and
+room. Then each UTC day is compared with itself and with what the log holds of that day. Rows with one key (app, event
+id) are one event: the first stands, one in the log before any that arrives, then by row; another with the same billed
+columns is a duplicate, one with others a conflict. What is new of a day goes into files that have rooms of their own:
+each holds one of 1, 2, 4 … 64 equal ranges of room keys.
 
 Keys are compared by a 64-bit hash, and only where hashes are equal by the texts themselves.
 """
@@ -16,28 +17,34 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from billing.event_schema import BILLED_COLUMNS, EVENT_SCHEMA
-from billing.storage.event_log import DAY_MS, DataFile, EventLog, day_of
+from billing.event_schema import BILLED_COLUMNS, EVENT_SCHEMA, KEYS_SCHEMA
+from billing.storage.event_log import DAY_MS, MOST_RANGES, ROWS_PER_RANGE, DataFile, EventLog, day_of, keyed
 
 PART_ROWS = 500_000
 PART_BYTES = 128 << 20
-FILE_ROWS = 1_000_000
 FILES_AT_ONCE = 2
 KEYS_AT_ONCE = 16_000_000  # hashes compared at once: 16 bytes each
 SUSPECTS_AT_ONCE = 2_000_000  # rows compared at once, with their texts
 
+_LIMITS = np.array([-(2**63) + number * (2**64 // MOST_RANGES) for number in range(1, MOST_RANGES)], np.int64)
 _KEY = ["app_id", "event_id"]
 _COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
 
 
 class _Segment(NamedTuple):
-    """The rows of one day in a part: they follow each other there."""
+    """The rows of one day in a part: they follow each other there, room by room. `bounds`: where each range of room
+    keys begins, and where the last one ends."""
 
     path: Path
-    offset: int
-    rows: int
+    bounds: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        return int(self.bounds[-1] - self.bounds[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +65,8 @@ class Arrivals:
         self._directory = directory
         self._ingest_id = ingest_id
         self._held: list[pl.DataFrame] = []
-        self._held_rows = self._held_bytes = self._parts = 0
+        self._held_rows = self._held_bytes = self._last_row = 0
+        self._parts = 0
         self._segments: dict[date, list[_Segment]] = defaultdict(list)
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -81,7 +89,7 @@ class Arrivals:
                 repeats = self._repeats(day)
                 duplicates += repeats.height - int(repeats["conflict"].sum())
                 conflicts.append(repeats.filter("conflict")["row"])
-                for events in self._new_events(day, repeats["row"].sort()):
+                for events in self._new_events(day, repeats["row"]):
                     writers.write(events, day)
             files = writers.files()
         return Settled(
@@ -89,21 +97,24 @@ class Arrivals:
         )
 
     def _store(self) -> None:
-        """Writes what is held to a part, the rows of each day together."""
+        """Writes what is held to a part."""
         if not self._held:
             return
-        day = pl.col("at") // DAY_MS
-        rows = pl.concat(self._held).with_columns(key=_key_hash())
-        days = rows.group_by(day.alias("day"), maintain_order=True).agg(rows=pl.len(), at=pl.col("at").first())
-        if days.height > 1:
-            days, rows = days.sort("day"), rows.sort(day, maintain_order=True)
+        rows = keyed(pl.concat(self._held)).with_columns(key=_key_hash(), day=pl.col("at") // DAY_MS)
+        rows = rows.sort("day", "room_key", maintain_order=True)
         path = self._directory / f"{self._parts:06d}.arrow"
-        rows.write_ipc(path)
-        offset = 0
-        for _, length, at in days.iter_rows():
-            self._segments[day_of(at)].append(_Segment(path, offset, length))
-            offset += length
+        rows.drop("day").write_ipc(path)
+        begin = 0
+        for (at, length), of_day in zip(
+            rows.group_by("day", maintain_order=True).agg(pl.col("at").first(), rows=pl.len()).drop("day").iter_rows(),
+            rows.select("day", "room_key").partition_by("day", maintain_order=True),
+            strict=True,
+        ):
+            limits = np.searchsorted(of_day["room_key"].to_numpy(), _LIMITS)
+            self._segments[day_of(at)].append(_Segment(path, begin + np.concatenate([[0], limits, [length]])))
+            begin += length
         self._parts += 1
+        self._last_row = self._held[-1]["row"][-1]
         self._held, self._held_rows, self._held_bytes = [], 0, 0
 
     def _arrived(self, day: date) -> pl.LazyFrame:
@@ -129,19 +140,19 @@ class Arrivals:
         return pl.concat(found)
 
     def _new_events(self, day: date, repeats: pl.Series) -> Iterator[pl.DataFrame]:
-        """The rows of a day that are not `repeats` (sorted), in pieces of about `FILE_ROWS`."""
-        held: list[pl.DataFrame] = []
-        for segment in self._segments[day]:
-            rows = _scan(segment).select("row", *EVENT_SCHEMA).collect()
-            here = repeats.filter(repeats.is_between(rows["row"][0], rows["row"][-1]))
-            if len(here):
-                rows = rows.filter(~pl.col("row").is_in(here.implode()))
-            held.append(rows)
-            if sum(frame.height for frame in held) >= FILE_ROWS:
-                yield pl.concat(held)
-                held = []
-        if any(frame.height for frame in held):
-            yield pl.concat(held)
+        """The rows of a day that are not `repeats`, in pieces that have rooms of their own."""
+        segments = self._segments[day]
+        is_new = np.ones(self._last_row + 1, np.bool_)
+        is_new[repeats.to_numpy()] = False
+        pieces = sum(segment.rows for segment in segments) // ROWS_PER_RANGE
+        step = MOST_RANGES >> min(max(0, pieces.bit_length() - 1), MOST_RANGES.bit_length() - 1)
+        for first in range(0, MOST_RANGES, step):
+            rows = pl.concat(
+                [_scan(segment, first, first + step).select("row", *EVENT_SCHEMA, *KEYS_SCHEMA) for segment in segments]
+            ).collect()
+            rows = rows.filter(pl.Series(is_new[rows["row"].to_numpy()]))
+            if rows.height:
+                yield rows
 
 
 class _Writers:
@@ -171,8 +182,10 @@ class _Writers:
         return [written.result() for written in self._written]
 
 
-def _scan(segment: _Segment) -> pl.LazyFrame:
-    return pl.scan_ipc(segment.path, glob=False).slice(segment.offset, segment.rows)
+def _scan(segment: _Segment, first: int = 0, after: int = MOST_RANGES) -> pl.LazyFrame:
+    """The rows of a segment, or of some of its ranges of rooms."""
+    begin, end = segment.bounds[first], segment.bounds[after]
+    return pl.scan_ipc(segment.path, glob=False).slice(int(begin), int(end - begin))
 
 
 def _key_hash() -> pl.Expr:

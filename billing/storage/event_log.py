@@ -1,10 +1,10 @@
 """The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
 
 Rows have the event columns, the keys that metering goes by (`billing.event_keys`) and `ingest_id`, the number of the
-ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, which is how they are
-metered. One ingest of one file is one Delta commit, whose metadata says which file it was and what was counted. The
-log holds every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers
-see whole commits only.
+ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, in a few pieces, which
+is how they are metered; of a large ingest each file holds a range of rooms. One ingest of one file is one Delta commit,
+whose metadata says which file it was and what was counted. The log holds every key (app, UTC day, event id) once. There
+is one writer at a time (`Home.lock("ingest")`); readers see whole commits only.
 
 What was known at the time of a run is `ingest_id <= N`, not a version of the table: old versions may be cleaned up.
 The last id is an application transaction of the table, which survives that.
@@ -29,11 +29,18 @@ from billing.storage.disk import sync
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
 DAY_MS = 86_400_000
+MOST_RANGES = 64
+ROWS_PER_RANGE = 1_000_000
 ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out
 
 _PARTITION = "day"
 _TRANSACTION = "billing-ingest"
-_BOUNDED = ["app_id", "at", "ingest_id"]  # columns whose least and largest value the log knows of every file
+_BOUNDED = [
+    "app_id",
+    "at",
+    "ingest_id",
+    "room_key",
+]  # columns whose least and largest value the log knows of every file
 _DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
 _DELTA_SCHEMA = Schema(
     [
@@ -88,30 +95,53 @@ class EventLog:
         """
         files = self.files(start, end, ingest_id=ingest_id)
         rows = _scan(files, number=number)
+        if not files:
+            return rows
         # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
-        least, largest = self._bounds(files)
-        if files and not (least["at"] >= start * 1000 and largest["at"] < end * 1000):
+        timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
+        known = pl.col("max.ingest_id") <= (ingest_id or 0)
+        all_timely, all_known = (
+            self._bounds(files).select(each.fill_null(value=False).all() for each in (timely, known)).row(0)
+        )
+        if not all_timely:
             rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
-        if files and ingest_id is not None and not largest["ingest_id"] <= ingest_id:
+        if ingest_id is not None and not all_known:
             rows = rows.filter(pl.col("ingest_id") <= ingest_id)
-        if files and apps is not None:
-            others = set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) - set(apps)
-            if others:
-                rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
+        if apps is not None and not set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps):
+            rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
         return rows
 
-    def _bounds(self, files: Collection[Path]) -> tuple[dict[str, int], dict[str, int]]:
-        """The least and the largest value of the bounded columns in all these files."""
+    def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
+        """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
+        of the others: 1, 2, 4 … `MOST_RANGES`, and about a million rows each."""
+        files = self.files(start, end, ingest_id=ingest_id)
+        bounds = self._bounds(files)
+        held = [
+            (rows, first + 2**63, last + 2**63)
+            for rows, first, last in bounds.select("num_records", "min.room_key", "max.room_key")
+            .drop_nulls()
+            .iter_rows()
+        ]
+        total = sum(rows for rows, _, _ in held)
+        count = MOST_RANGES if len(held) == len(files) else 1
+        while count > 1:
+            width = 2**64 // count
+            read = sum(rows * (last // width - first // width + 1) for rows, first, last in held)
+            if total // count >= ROWS_PER_RANGE and read <= total * 1.1:
+                break
+            count //= 2
+        return count
+
+    def _bounds(self, files: Collection[Path]) -> pl.DataFrame:
+        """Of each of these files `num_records`, and `min.` and `max.` of the bounded columns; null where not known."""
         table = self._table()
+        schema = {"num_records": pl.Int64} | {f"{end}.{name}": pl.Int64 for name in _BOUNDED for end in ("min", "max")}
         if not table or not files:
-            return {}, {}
+            return pl.DataFrame(schema=schema)
         added = pl.DataFrame(table.get_add_actions(flatten=True))
         names = pl.Series([str(file.relative_to(self.directory.absolute())) for file in files])
-        added = added.filter(pl.col("path").is_in(names.implode()))
-        return (
-            added.select(pl.col(f"min.{name}").min().alias(name) for name in _BOUNDED).row(0, named=True),
-            added.select(pl.col(f"max.{name}").max().alias(name) for name in _BOUNDED).row(0, named=True),
-        )
+        missing = [pl.lit(None, pl.Int64).alias(name) for name in schema if name not in added.columns]
+        return added.filter(pl.col("path").is_in(names.implode())).with_columns(missing).select(*schema)
 
     def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
         """The Parquet files that may hold what `scan` gives, and other events as well."""
@@ -170,16 +200,13 @@ class EventLog:
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
 
-        Nobody sees them before `commit`.
+        They come with their keys, room by room in a few pieces, or get that here. Nobody sees them before `commit`.
         """
         path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
         target = self.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Machine code, which takes a while to load, is needed for writing only.
-        from billing.event_keys import event_keys
-
-        keyed = events.select(*EVENT_SCHEMA, ingest_id=pl.lit(ingest_id, pl.Int64)).hstack(event_keys(events))
-        rows = keyed.sort("room_key", maintain_order=True)
+        rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
+        rows = rows.select(*EVENT_SCHEMA, pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *KEYS_SCHEMA)
         rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
         bounds = rows.select(
             pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
@@ -261,6 +288,14 @@ def _widen(table: DeltaTable) -> None:
     missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
     if missing:
         table.alter.add_columns(missing)
+
+
+def keyed(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with their keys."""
+    # Machine code, which takes a while to load, is needed for writing only.
+    from billing.event_keys import event_keys
+
+    return events.hstack(event_keys(events))
 
 
 def day_of(at_ms: int) -> date:

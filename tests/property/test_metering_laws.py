@@ -87,19 +87,18 @@ def test_the_size_of_the_parts_changes_nothing(rows: list[dict[str, Any]]) -> No
     assert many.findings.equals(one.findings)
 
 
-@given(rows=drawn_rooms(start=START), cut=st.integers(1, DAY), most_runs=st.sampled_from([1, 4096]))
+@given(rows=drawn_rooms(start=START), cut=st.integers(1, DAY), ranges=st.sampled_from([1, 2, 64]))
 def test_keys_from_the_log_and_passes_room_by_room_change_nothing(
-    rows: list[dict[str, Any]], cut: int, most_runs: int
+    rows: list[dict[str, Any]], cut: int, ranges: int
 ) -> None:
-    """Two days, the second from carried stays: as the log holds the events, with few rows a pass, in pieces sorted by
-    room or not."""
+    """Two days, the second from carried stays: as the log holds the events, with few rows a pass."""
     keyed = frame(rows).collect()
     keyed = keyed.hstack(event_keys(keyed))
     halves = [keyed[: len(rows) // 2].sort("room_key"), keyed[len(rows) // 2 :].sort("room_key")]
     log, state, plain_state = pl.concat(halves).lazy(), nobody(), nobody()
     for start, end in pairwise([START, START + cut, START + 2 * DAY]):
-        with patch.object(rows_module, "ROWS_PER_PASS", 5), patch.object(rows_module, "MOST_RUNS", most_runs):
-            passed = meter(log, state, start, end, RULES)
+        with patch.object(rows_module, "ROWS_PER_PASS", 5):
+            passed = meter(log, state, start, end, RULES, ranges=ranges)
             by_user = meter_by_user(log, state, start, end, RULES)
         plain = meter(frame(rows), plain_state, start, end, RULES)
         assert passed.usage.equals(plain.usage)
