@@ -87,14 +87,15 @@ def main() -> int:
     # Before numba and the tests' settings are loaded.
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": PROFILE, "POLARS_MAX_THREADS": "2"}
     from tests.mutants import trial
-    from tests.mutants.mutations import mutations
+    from tests.mutants.mutations import mutations, unchanged
 
     _register_profile()
     accepted = _accepted()
     tallies: dict[str, Tally] = {}
     started = time.monotonic()
     for module in options.modules or TESTS:
-        if trial.outcome(os.waitpid(trial.begin(None, TESTS[module]), 0)[1]) is not trial.Outcome.SURVIVED:
+        child = trial.begin(unchanged(Path.cwd(), module), TESTS[module])
+        if trial.outcome(os.waitpid(child, 0)[1]) is not trial.Outcome.SURVIVED:
             print(f"{module}: fails without any mutation: pytest {' '.join(TESTS[module])}", file=sys.stderr)
             return 2
         print(module, flush=True)

@@ -131,6 +131,12 @@ class Mutation:
         return self.module, self.definition, self.before, self.after
 
 
+def unchanged(root: Path, module: str) -> Mutation:
+    """No fault: the module as it is."""
+    code = (root / module).read_text(encoding="utf-8")
+    return Mutation(module=module, definition="", line=0, before="", after="", code=code)
+
+
 def mutations(root: Path, module: str) -> Iterator[Mutation]:
     """Every fault that can be put into a module (`billing/rating/charges.py`), from its first line to its last."""
     source = (root / module).read_text(encoding="utf-8")

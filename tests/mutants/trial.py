@@ -47,8 +47,8 @@ class Outcome(Enum):
     SURVIVED = "survived"
 
 
-def begin(mutation: Mutation | None, tests: Sequence[str]) -> int:
-    """Starts a trial in a child process and gives the id of that; None tries the module as it is."""
+def begin(mutation: Mutation, tests: Sequence[str]) -> int:
+    """Starts a trial in a child process and gives the id of that."""
     child = os.fork()
     if child:
         return child
@@ -60,10 +60,9 @@ def begin(mutation: Mutation | None, tests: Sequence[str]) -> int:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
-        if mutation:
-            sys.meta_path.insert(0, _Finder(mutation))
+        sys.meta_path.insert(0, _Finder(mutation))
         if any("metering" in test for test in tests):
-            _as_machine_code(mutation.module if mutation else "")
+            _as_machine_code(mutation.module)
         code = int(pytest.main([*PYTEST, *tests], plugins=[_Limit]))
     finally:
         # Whatever went wrong was the mutant; what is buffered belongs to the parent.
@@ -128,4 +127,9 @@ def _hash_all(change: int, ends: Array, letters: Array, seeds: Array, hashes: Ar
 
 
 def _attribute(field: str) -> property:
-    return property(lambda record: record[field], lambda record, value: record.__setitem__(field, value))
+    def read(record: np.void) -> object:
+        # In machine code a sum or a product with one of these is of 64 bits.
+        value = record[field]
+        return int(value) if isinstance(value, np.signedinteger) else value
+
+    return property(read, lambda record, value: record.__setitem__(field, value))
