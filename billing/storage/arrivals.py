@@ -134,9 +134,7 @@ class Arrivals:
         found = [pl.DataFrame(schema={"row": pl.Int64, "conflict": pl.Boolean})]
         for turn in range(rounds):
             suspects = _suspects(self._arrived(day), known, pl.col("key") % rounds == turn)
-            found.extend(
-                _compared(self._arrived(day), known, some.to_frame()) for some in _slices(suspects, SUSPECTS_AT_ONCE)
-            )
+            found.extend(_compared(self._arrived(day), known, some) for some in _slices(suspects, SUSPECTS_AT_ONCE))
         return pl.concat(found)
 
     def _new_events(self, day: date, repeats: pl.Series) -> Iterator[pl.DataFrame]:
@@ -194,8 +192,9 @@ def _key_hash() -> pl.Expr:
 
 def _suspects(arrived: pl.LazyFrame, known: pl.LazyFrame, share: pl.Expr) -> pl.Series:
     """The hashes, of those in this share, that more than one row has."""
-    keys = arrived.select("key").filter(share).collect()["key"]
-    repeated = keys.filter(keys.is_duplicated()).unique()
+    # To sort takes a quarter of the time that a table of all keys takes.
+    keys = arrived.select("key").filter(share).collect()["key"].sort()
+    repeated = keys.filter(keys == keys.shift()).unique()
     known_keys = known.select("key").filter(share).collect(engine="streaming")["key"]
     return pl.concat([repeated, keys.filter(keys.is_in(known_keys.implode()))]).unique()
 
@@ -205,12 +204,12 @@ def _slices(suspects: pl.Series, length: int) -> Iterator[pl.Series]:
         yield suspects.slice(offset, length)
 
 
-def _compared(arrived: pl.LazyFrame, known: pl.LazyFrame, suspects: pl.DataFrame) -> pl.DataFrame:
+def _compared(arrived: pl.LazyFrame, known: pl.LazyFrame, suspects: pl.Series) -> pl.DataFrame:
     """Of the rows with these hashes, those that are not the first with their key: `row`, `conflict`."""
     columns = ["row", *_KEY, *_COMPARED]
     rows = pl.concat(
         [
-            side.join(suspects.lazy(), on="key", how="semi").select(columns).collect(engine="streaming")
+            side.filter(pl.col("key").is_in(suspects.implode())).select(columns).collect(engine="streaming")
             for side in (known, arrived)
         ]
     ).sort("row")
