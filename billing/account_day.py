@@ -46,11 +46,12 @@ class DayTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balances:
-    """What payers had before a day: `granted` free minutes by month (its first day), `used` package units by payer
-    id."""
+    """What payers had before a day: `granted` free minutes by month (its first day), `used` and `lapsed` package units
+    by payer id."""
 
     granted: Mapping[date, int]
     used: Mapping[str, int]
+    lapsed: Mapping[str, int]
 
     def after(self, day: date, billed: "BilledDay") -> "Balances":
         """The balances at the end of a day."""
@@ -58,13 +59,15 @@ class Balances:
         for deduction in billed.deductions:
             used[deduction.payer_id] += deduction.package_units
         given = {} if billed.free_grant is None else {day.replace(day=1): billed.free_grant}
-        return Balances(granted={**self.granted, **given}, used=used)
+        lapsed = Counter(self.lapsed)
+        lapsed.update(billed.lapses)
+        return Balances(granted={**self.granted, **given}, used=used, lapsed=lapsed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledDay:
     """A day in money. `free_grant`: the free minutes that are given with it, None if the month has its own already.
-    `lapses`: what payers whose last valid day it is have left, by payer id."""
+    `lapses`: what payers have left whose last valid day it is, or was before the first billed day, by payer id."""
 
     charges: Sequence[Charge]
     deductions: Sequence[Deduction]
@@ -107,7 +110,7 @@ def bill_day(terms: DayTerms, usage: Sequence[WindowUsage], balances: Balances) 
         charges=rated.charges,
         deductions=rated.deductions,
         free_grant=granted if given is None and granted > 0 else None,
-        lapses=lapses(terms, granted, balances.used, rated.deductions),
+        lapses=lapses(terms, granted, balances, rated.deductions),
     )
 
 
@@ -118,12 +121,13 @@ def payers(terms: DayTerms, granted: int, used: Mapping[str, int]) -> list[Payer
     return payers_on(terms.day, terms.zone, free=free, packages=terms.packages, used=used, ratios=terms.version.ratios)
 
 
-def lapses(terms: DayTerms, granted: int, used: Mapping[str, int], deductions: Sequence[Deduction]) -> dict[str, int]:
-    """What is left, by payer id, of the packages and free minutes whose last valid day this is."""
-    ending = {p.id: p.minutes for p in terms.packages if valid_days(p, terms.zone)[1] == terms.day}
+def lapses(terms: DayTerms, granted: int, balances: Balances, deductions: Sequence[Deduction]) -> dict[str, int]:
+    """What is left, by payer id, of the packages and free minutes that are over with this day and have not lapsed."""
+    ending = {p.id: p.minutes for p in terms.packages if valid_days(p, terms.zone)[1] <= terms.day}
     if (terms.day + timedelta(days=1)).day == 1:
         ending[free_minutes_id(terms.day)] = granted
-    left = {payer_id: units - used.get(payer_id, 0) for payer_id, units in ending.items()}
+    gone = Counter(balances.used) + Counter(balances.lapsed)
+    left = {payer_id: units - gone[payer_id] for payer_id, units in ending.items()}
     for deduction in deductions:
         if deduction.payer_id in left:
             left[deduction.payer_id] -= deduction.package_units

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from billing import __version__, account_day, periods
-from billing.account_day import DayTerms, tier_rule
+from billing.account_day import Balances, DayTerms, tier_rule
 from billing.catalog import Account, Catalog, known_policies
 from billing.errors import BillingError
 from billing.metering.meter import Metered, meter
@@ -157,6 +157,15 @@ def carried_into(conn: Connection, each: AccountDay) -> pl.DataFrame:
     """The stays that go on into a day, as the books know them now."""
     state = bills.carried_state(conn, each.account.id, each.day - timedelta(days=1))
     return pl.DataFrame(schema=STATE_SCHEMA) if state is None else state
+
+
+def balances_before(conn: Connection, account_id: str, day: date = date.max) -> Balances:
+    """What the settled days before a day have left to the payers of an account."""
+    return Balances(
+        granted=bills.free_grants(conn, account_id),
+        used=bills.used_units(conn, account_id, before=day),
+        lapsed=bills.lapsed_units(conn, account_id, before=day),
+    )
 
 
 def meter_log(

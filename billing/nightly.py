@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from itertools import groupby
 
 from billing import periods
-from billing.account_day import Balances, DayTerms, bill_day
+from billing.account_day import DayTerms, bill_day
 from billing.catalog import Catalog
 from billing.errors import BillingError, UsageError
 from billing.metered_day import (
@@ -25,6 +25,7 @@ from billing.metered_day import (
     Metering,
     Task,
     account_days,
+    balances_before,
     carried_into,
     cutoff_now,
     meter_days,
@@ -216,9 +217,7 @@ def _failed(engine: Engine, cutoff: Cutoff, each: AccountDay, terms: DayTerms | 
 def _day_bill(task: Task, metered: Metered, engine: Engine, cutoff: Cutoff) -> DayBill:
     each, terms = task.each, task.terms
     with reading(engine) as conn:
-        balances = Balances(
-            granted=bills.free_grants(conn, each.account.id), used=bills.used_units(conn, each.account.id)
-        )
+        balances = balances_before(conn, each.account.id)
     billed = bill_day(terms, window_usage(metered.usage), balances)
     minutes = sum(charge.minutes for charge in billed.charges)
     findings = f", {metered.findings.height:,} findings" if metered.findings.height else ""

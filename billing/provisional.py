@@ -9,7 +9,7 @@ from datetime import date
 
 from billing.account_day import Balances, BilledDay, DayTerms, bill_day
 from billing.catalog import Catalog
-from billing.metered_day import AccountDay, account_days, terms_of, window_usage
+from billing.metered_day import AccountDay, account_days, balances_before, terms_of, window_usage
 from billing.storage import bills
 from billing.storage.database import Connection
 from billing.storage.provisional import ProvisionalDay, provisional_days
@@ -39,7 +39,7 @@ class ProvisionalBill:
 def provisional_bills(conn: Connection, catalog: Catalog, account_id: str) -> list[ProvisionalBill]:
     """The unsettled days of an account that were refreshed, in order."""
     last = bills.last_settled_day(conn, account_id) or date.min
-    balances = Balances(granted=bills.free_grants(conn, account_id), used=bills.used_units(conn, account_id))
+    balances = balances_before(conn, account_id)
     found = []
     for stored in provisional_days(conn, account_id):
         if stored.day <= last:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from billing.account_day import Balances, BilledDay, DayTerms, bill_day
-from billing.metered_day import AccountDay, Cutoff, Task, account_days, carried_into, window_usage
+from billing.metered_day import AccountDay, Cutoff, Task, account_days, balances_before, carried_into, window_usage
 from billing.metering.meter import Metered
 from billing.money import EXACT
 from billing.periods import day_start, local_day, time_zone
@@ -155,9 +155,7 @@ def open_replay(conn: Connection, account_id: str, first: date, *, command: str,
         posted_on=max(posted_on, last),
         cause=cause,
         last_run=last_run_of(conn, account_id),
-        balances=Balances(
-            granted=bills.free_grants(conn, account_id), used=bills.used_units(conn, account_id, before=first)
-        ),
+        balances=balances_before(conn, account_id, first),
     )
 
 

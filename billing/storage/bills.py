@@ -201,6 +201,12 @@ def used_units(conn: Connection, account_id: str, *, before: date = date.max) ->
     return _units_by_payer(conn, tables.burn_down, (burned.account_id == account_id) & (burned.day < before))
 
 
+def lapsed_units(conn: Connection, account_id: str, *, before: date = date.max) -> dict[str, int]:
+    """The package units that lapsed with the settled days before a day, corrections included, by payer id."""
+    lapsed = tables.lapse.c
+    return _units_by_payer(conn, tables.lapse, (lapsed.account_id == account_id) & (lapsed.day < before))
+
+
 def free_grants(conn: Connection, account_id: str, *, on: date = date.max, upto: int | None = None) -> dict[date, int]:
     """The free minutes given up to the end of `on`, by month (its first day)."""
     grants = tables.free_grant

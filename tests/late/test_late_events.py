@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.late.story import DAY, Account, Arrival, Row, Step, Story, story
+from tests.late.story import DAY, Account, Arrival, Package, Step, Story, story
 from tests.late.telling import Telling, check_story
 
 STORIES = int(os.environ.get("BILLING_STORIES", "2"))
@@ -38,35 +38,53 @@ def test_a_night_settles_what_the_last_refresh_showed(seed: int, tmp_path: Path)
 
 
 def test_a_rebill_leaves_the_late_events_of_another_account_to_the_nightly(tmp_path: Path) -> None:
+    check_story(
+        _short_story(
+            [(DAY, 1, "enter", 0), (DAY, 2, "enter", 0), (2 * DAY, 1, "exit", 600)],
+            [(DAY, "nightly", 1), (2 * DAY, "rebill", 2), (3 * DAY, "nightly", 1)],
+        ),
+        tmp_path,
+    )
+
+
+def test_a_package_that_ended_before_the_first_billed_day_lapses_with_it_also_when_that_day_is_late(
+    tmp_path: Path,
+) -> None:
+    tale = _short_story(
+        [(4 * DAY, 1, "enter", 3 * DAY), (5 * DAY, 1, "enter", 0)], [(4 * DAY, "cut", 1), (5 * DAY, "nightly", 1)]
+    )
+    bought = _NOON - 40 * DAY
+    package = Package(
+        id="old", account=tale.accounts[0], app=None, minutes=30, purchased_at=bought, term="month", known_at=bought
+    )
+    check_story(replace(tale, packages=(package,)), tmp_path)
+
+
+_NOON = 1_774_612_800  # of 2026-03-27
+
+
+def _short_story(told: list[tuple[int, int, str, int]], commands: list[tuple[int, str, int]]) -> Story:
+    """Two accounts with an app each. Of an event: when it arrives, the app, what it is, when it happened; of a command:
+    when, what, the account; all in seconds after noon."""
     accounts = tuple(
         Account(id=f"account-{app}", timezone="UTC", policy="trtc-intl", free_minutes=0, apps=(app,)) for app in (1, 2)
     )
-    noon = 1_774_612_800
-    told = [(DAY, 1, "enter", noon), (DAY, 2, "enter", noon), (2 * DAY, 1, "exit", noon + 600)]
-    tale = Story(
+    event = {"room_id": "hall", "user_id": "ann"}
+    return Story(
         seed=0,
-        begin=noon - DAY,
+        begin=_NOON - DAY,
         accounts=accounts,
         packages=(),
         contracts=(),
         arrivals=tuple(
-            Arrival(second=noon + delay, event=_event(app, kind, second)) for delay, app, kind, second in told
+            Arrival(
+                second=_NOON + arrives,
+                event=event
+                | {"event_id": f"{app}-{happened}", "app_id": app, "at": (_NOON + happened) * 1000, "type": kind},
+            )
+            for arrives, app, kind, happened in told
         ),
-        steps=(
-            Step(second=noon + DAY, command="nightly", account="account-1"),
-            Step(second=noon + 2 * DAY, command="rebill", account="account-2"),
-            Step(second=noon + 2 * DAY + 60, command="nightly", account="account-1"),
+        steps=tuple(
+            Step(second=_NOON + at, command=command, account=f"account-{app}") for at, command, app in commands
         ),
     )
-    check_story(tale, tmp_path)
-
-
-def _event(app: int, kind: str, second: int) -> Row:
-    return {
-        "event_id": f"{app}-{kind}",
-        "app_id": app,
-        "room_id": "hall",
-        "user_id": "ann",
-        "at": second * 1000,
-        "type": kind,
-    }
