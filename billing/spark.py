@@ -1,7 +1,7 @@
 """Spark: metering on a cluster instead of on this machine, by the same function.
 
     files of the event log -> events by room -> `meter_rooms` -> usage, state, findings, stays
-                           -> usage by window, the rest by user -> sums, `concurrent_stays` -> this process
+                           -> usage by window, the rest by user -> sums, `concurrent_rooms` -> this process
 
 Both arrows that say "by" are a shuffle: what belongs together comes to one worker process. Between them there is one
 pass over the events, and nothing of it is kept on the driver. A partition is metered as a whole, in memory, so it is
@@ -31,7 +31,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from billing.errors import BillingError
 from billing.event_schema import BILLED_COLUMNS, EVENT_SCHEMA
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_stays
+from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
 from billing.metering.meter import Metered, meter_rooms
 from billing.metering.rows import STATE_SCHEMA
 from billing.metering.tiers import TierRule
@@ -198,7 +198,7 @@ def _of_users(batches: _Batches, start: int) -> Iterator[pa.RecordBatch]:
     yield from _batches(
         usage=parts["usage"].group_by(names).agg(pl.col("seconds").sum()),
         state=parts["state"],
-        finding=pl.concat([parts["finding"], concurrent_stays(parts["stay"], start)]),
+        finding=pl.concat([parts["finding"], concurrent_rooms(parts["stay"], start)]),
     )
 
 

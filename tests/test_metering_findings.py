@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from billing.metering.findings import suspected_pairs
+from billing.metering.findings import suspected_stays
 from billing.metering.meter import meter
 from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
 
@@ -93,17 +93,21 @@ def test_a_stay_that_was_carried_in_is_a_reason_for_a_finding_and_not_one_itself
 
 @pytest.mark.parametrize("shift", [20, 40, 62])
 def test_whatever_their_keys_two_persons_who_come_by_turns_do_not_hide_each_other(shift: int) -> None:
-    """One in rooms 1 and 3, the other in rooms 2 and 4, and the keys of the two in every order."""
+    """One twice at once, the other as well, a third only once, and their keys in every order."""
     for keys in ([0, 1], [1, 0], [-1, 1], [-2, -1]):
+        third = next(key for key in (-2, -1, 0, 1) if key not in keys)
         stays = pl.DataFrame(
             {
-                "source": [0, 1, 2, 3],
-                "person_key": [key << shift for key in (*keys, *keys)],
-                "room_key": [1, 2, 3, 4],
-                "second": [0, 100_000, 200_000, 300_000],
-                "stay_end": [400_000] * 4,
-                "begins": [True] * 4,
+                "source": [0, 1, 2, 3, 4],
+                "person_key": [key << shift for key in (*keys, *keys, third)],
+                "second": [0, 100_000, 200_000, 300_000, 0],
+                "stay_end": [400_000] * 5,
             }
         )
-        pairs = suspected_pairs(stays)
-        assert sorted(pairs.select("room_key_other", "room_key").rows()) == [(1, 3), (2, 4)]
+        assert sorted(suspected_stays(stays)["source"]) == [0, 1, 2, 3]
+
+
+def test_one_user_in_a_thousand_rooms_at_once_is_found_in_each_but_the_first() -> None:
+    """A recorder, for one: what this costs must not grow with the square of the rooms."""
+    found = rooms_of_ann(*(f"{number / 10} r-{number:04} ann enter" for number in range(1_000)))
+    assert sorted(found) == [(number // 10, f"r-{number:04}", "also in room r-0000") for number in range(1, 1_000)]

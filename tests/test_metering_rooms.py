@@ -16,7 +16,7 @@ from billing.event_keys import event_keys
 from billing.event_schema import KEYS_SCHEMA
 from billing.metering import parts
 from billing.metering import rows as rows_module
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_stays
+from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
 from billing.metering.meter import meter, meter_by_user, meter_rooms
 from billing.metering.rows import Hashing
 from tests import oracle
@@ -150,7 +150,7 @@ def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
     assert usage == usage_of(whole)
     assert pl.concat([metered.state for metered, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
     found = [metered.findings for metered, _ in apart]
-    assert pl.concat([*found, concurrent_stays(stays, START)]).sort(list(FINDING_SCHEMA)).equals(whole.findings)
+    assert pl.concat([*found, concurrent_rooms(stays, START)]).sort(list(FINDING_SCHEMA)).equals(whole.findings)
 
 
 @pytest.mark.parametrize("bits", [6, 9])

@@ -10,8 +10,9 @@
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from billing.event_keys import name_keys
+from billing.compiled import compiled, inlined
 from billing.metering.rows import Words
 from billing.metering.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
 
@@ -65,50 +66,45 @@ def named_stays(stays: pl.DataFrame, words: Words) -> pl.DataFrame:
     return pl.concat([stays, who], how="horizontal").select(*STAY_SCHEMA)
 
 
-def concurrent_stays(stays: pl.DataFrame, start: int) -> pl.DataFrame:
-    """The same as `concurrent_rooms`, from stays in words (`STAY_SCHEMA`), all of those of a user of an app among
-    them."""
-    keys = name_keys(stays.with_columns(stream=pl.lit(None, pl.String)))
-    person_key = keys["user_key"].to_numpy() ^ keys["room_key"].to_numpy()
-    numbered = stays.select("second", "stay_end", "begins").with_row_index("source")
-    pairs = suspected_pairs(numbered.with_columns(keys["room_key"], person_key=pl.Series(person_key)))
-    return concurrent_rooms(pairs, Words(np.arange(stays.height), stays), start)
+def concurrent_rooms(stays: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Of the stays (`STAY_SCHEMA`), those that began while their user was in another room of the app, in
+    `FINDING_SCHEMA`. All stays of a user are among them, or none.
 
-
-def concurrent_rooms(pairs: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:
-    """Of the pairs that are suspected (`suspected_pairs`), those that are of one user in two rooms of an app, in
-    `FINDING_SCHEMA`.
-
-    Of two stays that begin in one second, the one in the room with the later id is the finding.
+    Of two stays that begin in one second, the one in the room with the later id is the finding. Of several other rooms
+    the one with the first id is named.
     """
-    one, other = (words.of(pairs[name], "app_id", "room_id", "user_id") for name in ("source", "source_other"))
-    earlier = (pl.col("second_other") < pl.col("second")) | ~pl.col("begins_other")
-    return (
-        pl.concat([pairs, one, other.select(pl.all().name.suffix("_other"))], how="horizontal")
-        .filter(
-            pl.col("app_id") == pl.col("app_id_other"),
-            pl.col("user_id") == pl.col("user_id_other"),
-            pl.col("room_id") != pl.col("room_id_other"),
-            earlier | (pl.col("room_id_other") < pl.col("room_id")),
-        )
-        .group_by("app_id", "room_id", "user_id", "second")
-        .agg(room=pl.col("room_id_other").min())
-        .select(
-            "app_id",
-            "room_id",
-            "user_id",
-            at=(pl.col("second").cast(pl.Int64) + start) * 1000,
-            finding=pl.lit("concurrent_rooms"),
-            detail=pl.lit("also in room ") + pl.col("room"),
-        )
+    stays = stays.filter(pl.col("stay_end") > pl.col("second"))
+    if stays.is_empty():
+        return pl.DataFrame(schema=FINDING_SCHEMA)
+    apps, users, rooms = (stays[name].unique().sort() for name in ("app_id", "user_id", "room_id"))
+    app, user, room = (
+        stays[name].replace_strict(names, np.arange(len(names)), return_dtype=pl.Int64).to_numpy()
+        for name, names in (("app_id", apps), ("user_id", users), ("room_id", rooms))
+    )
+    person, second = user * len(apps) + app, stays["second"].to_numpy()
+    # Of one second, stays that were carried in come first.
+    moment = (second.astype(np.int64) * 2 + stays["begins"].to_numpy()) * len(rooms) + room
+    turn = np.lexsort((moment, person))
+    other = np.empty(len(turn), np.int64)
+    find_other_rooms(
+        turn, person, second, stays["stay_end"].to_numpy(), room, np.empty_like(turn), np.empty_like(turn), other
+    )
+    found = stays.with_columns(other=pl.Series(other)).filter("begins", pl.col("other") >= 0)
+    return found.select(
+        "app_id",
+        "room_id",
+        "user_id",
+        at=(pl.col("second").cast(pl.Int64) + start) * 1000,
+        finding=pl.lit("concurrent_rooms"),
+        detail=pl.lit("also in room ") + rooms.gather(found["other"]),
     )
 
 
-def suspected_pairs(stays: pl.DataFrame) -> pl.DataFrame:
-    """Pairs of stays that seem to be of one person: one began while the `…_other` went on.
+def suspected_stays(stays: pl.DataFrame) -> pl.DataFrame:
+    """All stays of those who seem to have been in two rooms at once.
 
-    It goes through the stays of all rooms (`source, person_key, room_key, second, stay_end, begins`) by hashes, and so
-    may suspect too many, never too few.
+    It goes through the stays of all rooms (`person_key, second, stay_end` and others) by hashes, and so may suspect too
+    many, never too few.
     """
     # One number to sort by, whose high bits are the person's: for suspicions they are enough. The low bits have room
     # for the seconds of a span of days, and of stays that began before it.
@@ -127,19 +123,56 @@ def suspected_pairs(stays: pl.DataFrame) -> pl.DataFrame:
     suspected[:-1] |= ~changes & (second[1:] == second[:-1])
     persons = np.zeros(len(turn), np.bool_)
     persons[number[suspected]] = True
-    asked = persons[number] & (stay_end > second)
-    several = pl.DataFrame(
-        {
-            **{name: stays[name].to_numpy()[turn[asked]] for name in ("source", "room_key", "begins")},
-            "second": second[asked],
-            "stay_end": stay_end[asked],
-            "person": number[asked],
-            "suspected": suspected[asked],
-        }
-    )
-    pairs: pl.DataFrame = several.filter("suspected", "begins").join(several, on="person", suffix="_other")
-    return pairs.filter(
-        pl.col("room_key") != pl.col("room_key_other"),
-        pl.col("second_other") <= pl.col("second"),
-        pl.col("stay_end_other") > pl.col("second"),
-    )
+    return stays[turn[persons[number]]]
+
+
+@compiled
+def find_other_rooms(
+    turn: NDArray[np.int64],
+    person: NDArray[np.int64],
+    second: NDArray[np.int32],
+    stay_end: NDArray[np.int32],
+    room: NDArray[np.int64],
+    heap_room: NDArray[np.int64],
+    heap_end: NDArray[np.int64],
+    other: NDArray[np.int64],
+) -> None:
+    """Fills, for each stay, the least room in which its person was when it began; -1: in none. `turn`: the stays by
+    person and time; the heap is room for as many rooms, the least first, with the ends of the stays there."""
+    size = 0
+    for place in range(len(turn)):
+        stay = turn[place]
+        if place == 0 or person[stay] != person[turn[place - 1]]:
+            size = 0
+        while size > 0 and heap_end[0] <= second[stay]:
+            size -= 1
+            sink(heap_room, heap_end, heap_room[size], heap_end[size], size)
+        other[stay] = heap_room[0] if size > 0 else -1
+        rise(heap_room, heap_end, room[stay], stay_end[stay], size)
+        size += 1
+
+
+@inlined
+def rise(heap_room: NDArray[np.int64], heap_end: NDArray[np.int64], room: int, end: int, size: int) -> None:
+    """Puts a room into a heap of `size`."""
+    place = size
+    while place > 0 and heap_room[(place - 1) // 2] > room:
+        above = (place - 1) // 2
+        heap_room[place], heap_end[place] = heap_room[above], heap_end[above]
+        place = above
+    heap_room[place], heap_end[place] = room, end
+
+
+@inlined
+def sink(heap_room: NDArray[np.int64], heap_end: NDArray[np.int64], room: int, end: int, size: int) -> None:
+    """Puts a room into a heap of `size` in place of the least one."""
+    place = 0
+    while 2 * place + 1 < size:
+        below = 2 * place + 1
+        if below + 1 < size and heap_room[below + 1] < heap_room[below]:
+            below += 1
+        if heap_room[below] >= room:
+            break
+        heap_room[place], heap_end[place] = heap_room[below], heap_end[below]
+        place = below
+    heap_room[place], heap_end[place] = room, end

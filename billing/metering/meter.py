@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_pairs
+from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_stays
 from billing.metering.parts import Share, by_room, metered_shares
 from billing.metering.rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
 from billing.metering.state import carried_state
@@ -72,9 +72,9 @@ def meter(
 
     def compute(hashing: Hashing) -> Metered:
         span = _span(events, carried, start, end, rules, hashing, ranges=ranges)
-        pairs = suspected_pairs(span.all("stays"))
-        words = span.words(pairs["source"], pairs["source_other"])
-        return span.metered(words, concurrent_rooms(pairs, words, start))
+        suspected = suspected_stays(span.all("stays"))
+        words = span.words(suspected["source"])
+        return span.metered(words, concurrent_rooms(named_stays(suspected, words), start))
 
     return _without_collisions(compute)
 
@@ -83,7 +83,7 @@ def meter_rooms(
     events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]
 ) -> tuple[Metered, pl.DataFrame]:
     """As `meter`, for some of the rooms of a span: without the findings across rooms, which follow from the stays of
-    all rooms together (`STAY_SCHEMA`, `findings.concurrent_stays`)."""
+    all rooms together (`STAY_SCHEMA`, `findings.concurrent_rooms`)."""
 
     def compute(hashing: Hashing) -> tuple[Metered, pl.DataFrame]:
         span = _span(events, carried, start, end, rules, hashing)

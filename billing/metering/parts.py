@@ -46,8 +46,8 @@ _Tied = tuple[Events, NDArray[np.bool_]]
 class Share:
     """What one worker found out about its parts; `source` is the number of a row, seconds count from the span's start.
 
-    `findings`: `kind, source, at` (epoch ms). `stays`: `source` (of its first event), `person_key, room_key, second,
-    stay_end, begins` (in this span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`:
+    `findings`: `kind, source, at` (epoch ms). `stays`: `source` (of its first event), `person_key, second, stay_end,
+    begins` (in this span). `open_stays`: `stay` (its source), `last_event, wait_ends`. `open_streams`:
     `stay, source` (of its last event). `users`: `source` (of the user's first event), `class, seconds`, if asked for.
     """
 

@@ -74,7 +74,6 @@ FINDING = np.dtype([("at", np.int64), ("source", np.uint32), ("kind", np.uint8)]
 STAY = np.dtype(
     [
         ("person_key", np.uint64),
-        ("room_key", np.uint64),
         ("source", np.uint32),
         ("second", np.int32),
         ("stay_end", np.int32),
@@ -290,7 +289,6 @@ def note_finding(world: World, kind: int, source: int, at: int) -> None:
 def note_stay(world: World, user: int, end: int) -> None:
     each = world.users[user]
     stay = world.stays[world.made[STAYS]]
-    room_key = world.rooms[each.room].key
-    stay.person_key, stay.room_key = each.key ^ room_key, room_key
+    stay.person_key = each.key ^ world.rooms[each.room].key
     stay.source, stay.second, stay.stay_end, stay.begins = each.source, each.begun, end, not each.carried
     world.made[STAYS] += 1

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.metering.findings import FINDING_SCHEMA, concurrent_stays
+from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms
 from billing.metering.meter import meter, meter_rooms
 from tests.metering_facts import DAY, RULES, START, frame, nobody
 from tests.property.rooms import rooms as drawn_rooms
@@ -24,7 +24,7 @@ def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[d
             for each in range(parts)
         ]
         usage = pl.concat([found.usage for found, _ in apart]).group_by(whole.usage.columns[:4]).agg(pl.sum("seconds"))
-        several = concurrent_stays(pl.concat([stays for _, stays in apart]), start)
+        several = concurrent_rooms(pl.concat([stays for _, stays in apart]), start)
         findings = pl.concat([*(found.findings for found, _ in apart), several])
         assert usage.sort("app_id", "window_start", "item", "reason").equals(whole.usage)
         assert pl.concat([found.state for found, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
