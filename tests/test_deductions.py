@@ -30,6 +30,11 @@ def test_a_started_minute_is_paid_once_however_many_windows_it_spans() -> None:
     assert paid(usage, payer("pkg", 100)) == [(0, "audio", "pkg", 1, 1), (2, "audio", "pkg", 1, 1)]
 
 
+def test_a_minute_and_a_second_are_two_minutes() -> None:
+    assert [minutes for *_, minutes in minutes_by_window(used("audio", 60))] == [1]
+    assert [minutes for *_, minutes in minutes_by_window(used("audio", 61))] == [2]
+
+
 def test_each_app_and_item_has_its_own_started_minutes() -> None:
     """10 s each of audio and HD in two apps are four started minutes."""
     usage = [*used("audio", 10), *used("hd", 10), *used("audio", 10, app=SUPPORT), *used("hd", 10, app=SUPPORT)]

@@ -36,7 +36,9 @@ PRELOADED = (hypothesis, numba, polars, xxhash)
 MOST_SECONDS = 4
 MOST_SECONDS_BY_THE_CLOCK = 300
 MOST_MEMORY = 4 * 2**30
-PYTEST = ("-x", "-q", "--assert=plain", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+# What numpy is told about numbers that overflow holds for one thread, so the warning is ignored as well.
+OVERFLOW = "ignore:overflow encountered:RuntimeWarning"
+PYTEST = ("-x", "-q", "--assert=plain", "-W", OVERFLOW, "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
 
 
 class Outcome(Enum):
