@@ -260,8 +260,10 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         raws = [RawRow(text, None, None) for text in texts]
         rejects.add(_as_entries(desk, rows, lines, reasons, details, raws))
     read = len(rows.unread)
-    for batch in prefetched(rows.batches()):
-        accepted, rejected = validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)
+    judged = (
+        (batch, *validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)) for batch in prefetched(rows.batches())
+    )
+    for batch, accepted, rejected in prefetched(judged):
         arrivals.add(accepted)
         if rejected.height:
             rejects.add(_entries(desk, rows, batch, rejected))

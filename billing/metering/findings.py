@@ -107,11 +107,11 @@ def suspected_stays(stays: pl.DataFrame) -> pl.DataFrame:
     many, never too few.
     """
     # One number to sort by, whose high bits are the person's: for suspicions they are enough. The low bits have room
-    # for the seconds of a span of days, and of stays that began before it.
+    # for the seconds of a span of days.
     bits = 20
     person = stays["person_key"].to_numpy().view(np.int64) >> bits
     second, stay_end = stays["second"].to_numpy(), stays["stay_end"].to_numpy()
-    turn = np.argsort((person << bits) + (second.astype(np.int64) + 2 ** (bits - 1)))
+    turn = np.argsort((person << bits) + second)
     person, second, stay_end = person[turn], second[turn], stay_end[turn]
     changes = person[1:] != person[:-1]
     number = np.zeros(len(turn), np.int64)
