@@ -176,7 +176,7 @@ class Telling:
         settled = self.home.settled_rows(step.second, self.tale.accounts)
         assert self.settled <= settled, f"{self._at(step.second)}: settled rows changed: {self.settled - settled}"
         self.settled = settled
-        self._remember(step, self.tale.apps, in_detail=True)
+        self._remember(step, self.tale.apps, in_detail=step.draw < 0.5)
 
     def _remember(self, step: Step, apps: Sequence[int], *, in_detail: bool = False) -> None:
         """Keeps what is shown now of the windows of some apps; `in_detail`: of some days of one of them by room or
