@@ -24,7 +24,6 @@ from billing.event_schema import EVENT_TYPES
 # Types as codes; their order is the order of events of one millisecond.
 EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(EVENT_TYPES))
 SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
-SIZE_BITS = 30
 CODE_BITS = 4
 
 CHECK = 0x9E3779B97F4A7C15
