@@ -1,9 +1,11 @@
 """Findings: what is said of accepted events that changed nothing or had to be interpreted."""
 
+import random
+
 import polars as pl
 import pytest
 
-from billing.metering.findings import suspected_stays
+from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms, suspected_stays
 from billing.metering.meter import meter
 from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
 
@@ -111,3 +113,30 @@ def test_one_user_in_a_thousand_rooms_at_once_is_found_in_each_but_the_first() -
     """A recorder, for one: what this costs must not grow with the square of the rooms."""
     found = rooms_of_ann(*(f"{number / 10} r-{number:04} ann enter" for number in range(1_000)))
     assert sorted(found) == [(number // 10, f"r-{number:04}", "also in room r-0000") for number in range(1, 1_000)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_any_stays_those_that_began_beside_another_are_found(seed: int) -> None:
+    """Compared pair by pair. Sixty stays of three users of two apps in six rooms, within twenty seconds."""
+    draw = random.Random(seed)
+    places = {(draw.choice([7, 8]), f"r-{draw.randrange(6)}", draw.choice("abc")) for _ in range(60)}
+    stays = []
+    for app, room, user in sorted(places):
+        begins = draw.random() < 0.8
+        second = draw.randrange(20) if begins else 0
+        stays.append((app, room, user, second, second + draw.randrange(9), begins))
+    expected = set()
+    for app, room, user, second, end, begins in stays:
+        others = [
+            other_room
+            for other_app, other_room, other_user, other_second, other_end, other_begins in stays
+            if (other_app, other_user) == (app, user) and other_room != room and other_second <= second < other_end
+            if other_second < second or not other_begins or other_room < room
+        ]
+        if begins and end > second and others:
+            expected.add((app, room, user, (START + second) * 1000, f"also in room {min(others)}"))
+    draw.shuffle(stays)
+    found = concurrent_rooms(pl.DataFrame(stays, schema=STAY_SCHEMA, orient="row"), START)
+    assert set(found.select("app_id", "room_id", "user_id", "at", "detail").rows()) == expected
+    assert found.height == len(expected)
+    assert found.schema == FINDING_SCHEMA
