@@ -113,16 +113,12 @@ def suspected_stays(stays: pl.DataFrame) -> pl.DataFrame:
     second, stay_end = stays["second"].to_numpy(), stays["stay_end"].to_numpy()
     turn = np.argsort((person << bits) + second)
     person, second, stay_end = person[turn], second[turn], stay_end[turn]
-    changes = person[1:] != person[:-1]
     number = np.zeros(len(turn), np.int64)
-    number[1:] = np.cumsum(changes)
+    number[1:] = np.cumsum(person[1:] != person[:-1])
     # The person's number in the high bits makes the running maximum begin anew with each.
     ended_before = np.maximum.accumulate(number * 2**32 + stay_end)[:-1] - number[1:] * 2**32
-    suspected = np.zeros(len(turn), np.bool_)
-    suspected[1:] = ended_before > second[1:]
-    suspected[:-1] |= ~changes & (second[1:] == second[:-1])
     persons = np.zeros(len(turn), np.bool_)
-    persons[number[suspected]] = True
+    persons[number[1:][ended_before > second[1:]]] = True
     return stays[turn[persons[number]]]
 
 
