@@ -138,7 +138,8 @@ def find_other_rooms(
     size = 0
     for place in range(len(turn)):
         stay = turn[place]
-        if place == 0 or person[stay] != person[turn[place - 1]]:
+        # (The first is compared with the last, which does no harm.)
+        if person[stay] != person[turn[place - 1]]:
             size = 0
         while size > 0 and heap_end[0] <= second[stay]:
             size -= 1
