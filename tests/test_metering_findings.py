@@ -109,22 +109,23 @@ def test_whatever_their_keys_two_persons_who_come_by_turns_do_not_hide_each_othe
         assert sorted(suspected_stays(stays)["source"]) == [0, 1, 2, 3]
 
 
-def test_one_user_in_a_thousand_rooms_at_once_is_found_in_each_but_the_first() -> None:
+def test_one_user_in_hundreds_of_rooms_at_once_is_found_in_each_but_the_first() -> None:
     """A recorder, for one: what this costs must not grow with the square of the rooms."""
-    found = rooms_of_ann(*(f"{number / 10} r-{number:04} ann enter" for number in range(1_000)))
-    assert sorted(found) == [(number // 10, f"r-{number:04}", "also in room r-0000") for number in range(1, 1_000)]
+    found = rooms_of_ann(*(f"{number / 10} r-{number:04} ann enter" for number in range(300)))
+    assert sorted(found) == [(number // 10, f"r-{number:04}", "also in room r-0000") for number in range(1, 300)]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_of_any_stays_those_that_began_beside_another_are_found(seed: int) -> None:
-    """Compared pair by pair. Sixty stays of three users of two apps in six rooms, within twenty seconds."""
+    """Compared pair by pair. Stays of three users of two apps in six rooms, or of one user in forty."""
     draw = random.Random(seed)
-    places = {(draw.choice([7, 8]), f"r-{draw.randrange(6)}", draw.choice("abc")) for _ in range(60)}
+    apps, rooms, users, seconds = ([7, 8], 6, "abc", 20) if seed % 2 else ([7], 40, "a", 60)
+    places = {(draw.choice(apps), f"r-{draw.randrange(rooms):02}", draw.choice(users)) for _ in range(90)}
     stays = []
     for app, room, user in sorted(places):
         begins = draw.random() < 0.8
-        second = draw.randrange(20) if begins else 0
-        stays.append((app, room, user, second, second + draw.randrange(9), begins))
+        second = draw.randrange(seconds) if begins else 0
+        stays.append((app, room, user, second, second + draw.randrange(seconds // 2), begins))
     expected = set()
     for app, room, user, second, end, begins in stays:
         others = [
