@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from benchmarks.month import export_invoice
 from benchmarks.timing import Timing, median_of, timed
 
 ALL_DEDUCTED = ("--package-minutes", "1000000000")
+WORKER_MEGABYTES = 3_072  # beside the memory of Python
 SHORT_RUNS = 5  # of what takes a moment only; the one in the middle counts
 
 
@@ -66,6 +68,16 @@ def _nightly(day: Day) -> Measured:
     billing = day.billing()
     billing.start_over(day.catalog, keep_events=True)
     return Measured(timing=billing.run("nightly"))
+
+
+def _on_spark(day: Day, workers: int) -> Measured:
+    if find_spec("pyspark") is None:
+        return Measured(timing=None, note="needs pyspark: `make spark-test`")
+    day.log()
+    billing = day.billing()
+    billing.start_over(day.catalog, keep_events=True)
+    cluster = f"local-cluster[{workers},1,{WORKER_MEGABYTES}]"
+    return Measured(timing=billing.run("nightly", "--engine", "spark", "--master", cluster))
 
 
 def _end_to_end(day: Day) -> Measured:
@@ -123,6 +135,8 @@ COMMANDS = {
         run=lambda day: _ingest(day, ".parquet"), title="`billing ingest`, Parquet", rows_per_second=600_000
     ),
     "nightly": Command(run=_nightly, title="`billing nightly` of that day", seconds=30),
+    "spark-1": Command(run=lambda day: _on_spark(day, 1), title="that nightly on Spark, one worker of one core"),
+    "spark-2": Command(run=lambda day: _on_spark(day, 2), title="that nightly on Spark, two workers of one core"),
     "usage-window": Command(
         run=lambda day: _usage(day, "window"), title="`billing usage --by window`, one day", seconds=1.5
     ),

@@ -394,6 +394,21 @@ def test_a_damaged_database_is_said(billed: Commands) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("directory", "command"),
+    [("events/day=2026-03-10", "usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by room"),
+     ("events/day=2026-03-10", "ingest {tmp}/more.ndjson"),
+     ("quarantine", "quarantine list"), ("quarantine", "quarantine retry")],
+)  # fmt: skip
+def test_a_damaged_file_of_the_home_is_said(billed: Commands, tmp_path: Path, directory: str, command: str) -> None:
+    (tmp_path / "more.ndjson").write_bytes((SAMPLE / "events.ndjson").read_bytes() + b"{}\n")
+    for file in (billed.home / directory).glob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:300])
+    done = billed(command.format(tmp=tmp_path))
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "damaged: restore it from a backup" in done.stderr
+
+
 def test_a_clock_that_cannot_be_read_is_wrong_usage(billed: Commands) -> None:
     done = Commands(home=billed.home, now="noon")("nightly")
     assert (done.exit_code, done.stdout) == (2, "")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -159,3 +160,14 @@ def test_a_damaged_log_says_what_to_do(tmp_path: Path) -> None:
     next((tmp_path / "events" / "_delta_log").glob("*.json")).write_text("{not json\n")
     with pytest.raises(BillingError, match="damaged; restore it from a backup"):
         log.version()
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:300], lambda content: b"", lambda content: content[4:]])
+def test_a_damaged_file_of_the_log_says_what_to_do(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """As after a copy that was cut off."""
+    log = EventLog(directory=tmp_path / "events")
+    appended(log, events({}))
+    file = next((tmp_path / "events").glob("*/*.parquet"))
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(BillingError, match=f"{file} is damaged: restore it from a backup"):
+        log.scan(START, START + 1)

@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction
 
 from billing.errors import BillingError
 from billing.event_schema import EVENT_SCHEMA, KEYS_SCHEMA
-from billing.storage.disk import sync
+from billing.storage.disk import sync, whole_parquet
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
 DAY_MS = 86_400_000
@@ -270,7 +270,8 @@ class EventLog:
     def _files(self, wanted: list[tuple[str, str, object]]) -> list[Path]:
         table = self._table()
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
-        return [self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
+        paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
+        return [whole_parquet(path) for path in paths]
 
 
 def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import UsageError
-from billing.storage.disk import sync
+from billing.storage.disk import sync, whole_parquet
 
 QUARANTINE_SCHEMA = pl.Schema(
     {
@@ -131,4 +131,4 @@ def row_id(file_hash: str, line: int, part: int) -> str:
 def _scan(paths: list[Path]) -> pl.LazyFrame:
     if not paths:
         return pl.LazyFrame(schema=QUARANTINE_SCHEMA)
-    return pl.scan_parquet(paths, schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False)
+    return pl.scan_parquet([whole_parquet(path) for path in paths], schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False)
