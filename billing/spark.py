@@ -55,7 +55,7 @@ _SETTINGS = {
     "spark.log.level": "ERROR",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
-    # The largest number turns this limit off. To keep it, Spark would look at all lists of a batch again after each row.
+    # No limit: to keep one, Spark would look at all lists of a batch again after each row.
     "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
 }
 # One process for each task: threads of their own would only be in each other's way.

@@ -162,7 +162,9 @@ def test_a_damaged_log_says_what_to_do(tmp_path: Path) -> None:
         log.version()
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:300], lambda content: b"", lambda content: content[4:]])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:300], lambda content: content[:0], lambda content: content[4:]]
+)
 def test_a_damaged_file_of_the_log_says_what_to_do(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """As after a copy that was cut off."""
     log = EventLog(directory=tmp_path / "events")

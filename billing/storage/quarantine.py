@@ -131,4 +131,6 @@ def row_id(file_hash: str, line: int, part: int) -> str:
 def _scan(paths: list[Path]) -> pl.LazyFrame:
     if not paths:
         return pl.LazyFrame(schema=QUARANTINE_SCHEMA)
-    return pl.scan_parquet([whole_parquet(path) for path in paths], schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False)
+    return pl.scan_parquet(
+        [whole_parquet(path) for path in paths], schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False
+    )
