@@ -90,13 +90,13 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
 def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
     columns["line"] = columns["row"]
-    misfits: dict[str, _Column] = {}
+    misfits: dict[str, pl.Series] = {}
     problems: list[Problem] = []
     for name in (name for name in EVENT_SCHEMA if name in batch.schema.names):
         column = _read(name, batch.column(name))
         columns["at_text" if name == "at" and column.values.dtype == pl.String else name] = column.values
-        if column.misfit.any():
-            misfits[name] = column
+        if column.misfit is not None:
+            misfits[name] = column.misfit
             problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
     problem, detail = first_problem(problems)
     frame = pl.DataFrame(columns).with_columns(problem=problem, problem_detail=detail)
@@ -115,10 +115,11 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
 
 
 class _Column(NamedTuple):
-    """What could be read of a column, null where nothing could; `misfit`: where there was something all the same."""
+    """What could be read of a column, null where nothing could; `misfit`: where there was something all the same, if
+    anywhere."""
 
     values: pl.Series
-    misfit: pl.Series
+    misfit: pl.Series | None
     reason: str
     detail: str
 
@@ -127,9 +128,10 @@ def _read(name: str, column: pa.Array) -> _Column:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values, reason, detail = _values(name, column)
-    return _Column(
-        values, pl.Series(column.is_valid().to_numpy(zero_copy_only=False)) & values.is_null(), reason, detail
-    )
+    misfit = None
+    if column.null_count < values.null_count():
+        misfit = pl.Series(column.is_valid().to_numpy(zero_copy_only=False)) & values.is_null()
+    return _Column(values, misfit, reason, detail)
 
 
 def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
@@ -190,11 +192,9 @@ def _texts_of(frame: pl.DataFrame) -> list[str]:
     return frame.select(pl.when(pl.col("at").is_null()).then(timed).otherwise(row)).to_series().to_list()
 
 
-def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, _Column], position: int) -> str:
+def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, pl.Series], position: int) -> str:
     """The text of a row, with the values that do not fit their columns."""
-    written = {
-        name: _misfit(batch.column(name)[position]) for name, column in misfits.items() if column.misfit[position]
-    }
+    written = {name: _misfit(batch.column(name)[position]) for name, misfit in misfits.items() if misfit[position]}
     return json.dumps(json.loads(text) | written, ensure_ascii=False) if written else text
 
 

@@ -1,7 +1,7 @@
 """Arrivals: the accepted rows of one ingest, on their way into the event log.
 
-They are held on disk, until the whole file is read, in parts of at most about 500,000 rows, each sorted by day and
-room. Then each UTC day is compared with itself and with what the log holds of that day. Rows with one key (app, event
+They are held on disk, until the whole file is read, in parts of at most about 500,000 rows, each cut by day and sorted
+by room. Then each UTC day is compared with itself and with what the log holds of that day. Rows with one key (app, event
 id) are one event: the first stands, one in the log before any that arrives, then by row; another with the same billed
 columns is a duplicate, one with others a conflict. What is new of a day goes into files that have rooms of their own:
 each holds one of 1, 2, 4 … 64 equal ranges of room keys.
@@ -37,15 +37,15 @@ _COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
 
 
 class _Segment(NamedTuple):
-    """The rows of one day in a part: they follow each other there, room by room. `bounds`: where each range of room
-    keys begins, and where the last one ends."""
+    """The rows of one day in a part: a file, room by room. `bounds`: where each range of room keys begins there, and
+    where the last one ends."""
 
     path: Path
     bounds: NDArray[np.int64]
 
     @property
     def rows(self) -> int:
-        return int(self.bounds[-1] - self.bounds[0])
+        return int(self.bounds[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,8 @@ class Arrivals:
         self._held_rows = self._held_bytes = self._last_row = 0
         self._parts = 0
         self._segments: dict[date, list[_Segment]] = defaultdict(list)
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         """Takes rows with the columns `row` (rising) and those of `EVENT_SCHEMA`."""
@@ -83,6 +85,7 @@ class Arrivals:
     def settle(self) -> Settled:
         """Writes what is new to the log's directory; the caller commits it."""
         self._store()
+        self._finish_part()
         duplicates = 0
         conflicts = pl.Series("row", [], dtype=pl.Int64)
         with _Writers(self._log, self._ingest_id) as writers:
@@ -98,25 +101,32 @@ class Arrivals:
         )
 
     def _store(self) -> None:
-        """Writes what is held to a part."""
+        """Begins to write what is held, once the part before is written."""
         if not self._held:
             return
-        rows = keyed(pl.concat(self._held)).with_columns(key=_key_hash(), day=pl.col("at") // DAY_MS)
-        rows = rows.sort("day", "room_key", maintain_order=True)
-        path = self._directory / f"{self._parts:06d}.arrow"
-        rows.drop("day").write_ipc(path)
-        begin = 0
-        for (at, length), of_day in zip(
-            rows.group_by("day", maintain_order=True).agg(pl.col("at").first(), rows=pl.len()).drop("day").iter_rows(),
-            rows.select("day", "room_key").partition_by("day", maintain_order=True),
-            strict=True,
-        ):
-            limits = np.searchsorted(of_day["room_key"].to_numpy(), _LIMITS)
-            self._segments[day_of(at)].append(_Segment(path, begin + np.concatenate([[0], limits, [length]])))
-            begin += length
-        self._parts += 1
+        rows = keyed(pl.concat(self._held)).with_columns(key=_key_hash())
         self._last_row = self._held[-1]["row"][-1]
         self._held, self._held_rows, self._held_bytes = [], 0, 0
+        self._finish_part()
+        self._writing = self._writer.submit(self._write, rows)
+
+    def _finish_part(self) -> None:
+        if self._writing:
+            self._writing.result()
+
+    def _write(self, rows: pl.DataFrame) -> None:
+        """Writes a part: a file for each day."""
+        days = rows["at"] // DAY_MS
+        for day in days.unique().sort():
+            # Most parts are of one day: then nothing is copied.
+            of_day = rows if day == days.min() == days.max() else rows.filter(days == day)
+            path = self._directory / f"{self._parts:06d}.arrow"
+            in_order = of_day.sort("room_key", maintain_order=True)
+            in_order.write_ipc(path)
+            limits = np.searchsorted(in_order["room_key"].to_numpy(), _LIMITS)
+            bounds = np.concatenate([[0], limits, [in_order.height]])
+            self._segments[day_of(day * DAY_MS)].append(_Segment(path, bounds))
+            self._parts += 1
 
     def _arrived(self, day: date) -> pl.LazyFrame:
         """The rows of a day, with `row` and `key`."""
