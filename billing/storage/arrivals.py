@@ -1,10 +1,10 @@
 """Arrivals: the accepted rows of one ingest, on their way into the event log.
 
-They are held on disk, until the whole file is read, in parts of at most about 500,000 rows, each cut by day and sorted
-by room. Then each UTC day is compared with itself and with what the log holds of that day. Rows with one key (app, event
-id) are one event: the first stands, one in the log before any that arrives, then by row; another with the same billed
-columns is a duplicate, one with others a conflict. What is new of a day goes into files that have rooms of their own:
-each holds one of 1, 2, 4 … 64 equal ranges of room keys.
+They are held on disk, until the whole file is read, in parts of at most about 500,000 rows, each cut by day and
+sorted by room. Then each UTC day is compared with itself and with what the log holds of that day. Rows with one key
+(app, event id) are one event: the first stands, one in the log before any that arrives, then by row; another with
+the same billed columns is a duplicate, one with others a conflict. What is new of a day goes into files that have
+rooms of their own: each holds one of 1, 2, 4 … 64 equal ranges of room keys.
 
 Keys are compared by a 64-bit hash, and only where hashes are equal by the texts themselves.
 """
