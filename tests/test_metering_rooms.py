@@ -118,7 +118,7 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
         keyed = keyed.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("room_key", "user_key"))
     elif stored == "in two files":
         keyed = pl.concat([half.sort("room_key") for half in (keyed[:400], keyed[400:])], rechunk=False)
-    ranges = 4 if stored == "in the order of rooms" else 1
+    ranges = {"ranges": 4} if stored == "in the order of rooms" else {}
     rows_per_pass = rows_module.ROWS_PER_PASS if stored == "in files without keys" else 40
     log, state, plain_state = keyed.lazy(), nobody(), nobody()
     for start, end in pairwise([START, START + DAY, START + 2 * DAY]):
@@ -126,7 +126,7 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
             patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass),
             patch.object(parts, "ROWS_PER_PART", 5),
         ):
-            passed = meter(log, state, start, end, RULES, ranges=ranges)
+            passed = meter(log, state, start, end, RULES, **ranges)
             by_user = meter_by_user(log, state, start, end, RULES)
         bare = keyed.drop(KEYS_SCHEMA).lazy()
         plainly = meter(bare, plain_state, start, end, RULES)
@@ -135,6 +135,20 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
         assert passed.findings.equals(plainly.findings)
         assert by_user.equals(meter_by_user(bare, plain_state, start, end, RULES))
         state, plain_state = passed.state, plainly.state
+
+
+def test_a_pass_takes_whole_rooms_and_a_share_of_the_rows() -> None:
+    rows = frame(made(7)).collect()
+    log = rows.hstack(event_keys(rows)).lazy()
+    of_passes = list(
+        rows_module.passes(rows_module.texts_of(log, nobody(), START, Hashing()), START, START + DAY, Hashing(), 4)
+    )
+    rooms = [set(of_pass.keyed["room_key"]) for of_pass in of_passes]
+    timely = rows.filter(pl.col("at").is_between(START * 1000, (START + DAY) * 1000, closed="left"))
+    assert sum(of_pass.keyed.height for of_pass in of_passes) == timely.height
+    assert len(set().union(*rooms)) == sum(map(len, rooms)) == timely["room_id"].n_unique()
+    assert all(len(of_pass) < sum(map(len, rooms)) / 2 for of_pass in rooms)
+    assert len(rooms) == 4
 
 
 def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
