@@ -137,18 +137,21 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
         state, plain_state = passed.state, plainly.state
 
 
-def test_a_pass_takes_whole_rooms_and_a_share_of_the_rows() -> None:
-    rows = frame(made(7)).collect()
-    log = rows.hstack(event_keys(rows)).lazy()
-    of_passes = list(
-        rows_module.passes(rows_module.texts_of(log, nobody(), START, Hashing()), START, START + DAY, Hashing(), 4)
+@pytest.mark.parametrize(("ranges", "rows_per_pass", "passes"), [(4, 8, 4), (1, 8, 1), (1, 7, 2), (1, 3, 3), (2, 2, 4)])
+def test_a_pass_takes_an_equal_range_of_room_keys(ranges: int, rows_per_pass: int, passes: int) -> None:
+    """Eight rooms at the limits of the ranges, and rows of another day, which do not count."""
+    fourth = 2**62
+    keys = [-2 * fourth, -fourth - 1, -fourth, -1, 0, fourth - 1, fourth, 2 * fourth - 1]
+    at = [START * 1000] * 4 + [(START + DAY) * 1000 - 1] * 4 + [START * 1000 - 1, (START + DAY) * 1000] * 10
+    rows = pl.DataFrame({"room_key": keys + [0] * 20, "at": at}).with_columns(
+        *(pl.lit(0, dtype).alias(name) for name, dtype in KEYS_SCHEMA.items() if name != "room_key"), app_id=1, seq=0
     )
-    rooms = [set(of_pass.keyed["room_key"]) for of_pass in of_passes]
-    timely = rows.filter(pl.col("at").is_between(START * 1000, (START + DAY) * 1000, closed="left"))
-    assert sum(of_pass.keyed.height for of_pass in of_passes) == timely.height
-    assert len(set().union(*rooms)) == sum(map(len, rooms)) == timely["room_id"].n_unique()
-    assert all(len(of_pass) < sum(map(len, rooms)) / 2 for of_pass in rooms)
-    assert len(rooms) == 4
+    texts = rows_module.texts_of(rows.lazy(), nobody(), START, Hashing())
+    with patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass):
+        found = list(rows_module.passes(texts, START, START + DAY, Hashing(), ranges))
+    width = 2**64 // passes
+    expected = [[key for key in keys if min((key + 2**63) // width, passes - 1) == place] for place in range(passes)]
+    assert [of_pass.keyed["room_key"].to_list() for of_pass in found] == expected
 
 
 def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
