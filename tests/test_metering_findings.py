@@ -2,10 +2,11 @@
 
 import random
 
+import numpy as np
 import polars as pl
 import pytest
 
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms, suspected_stays
+from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms, rise, sink, suspected_stays
 from billing.metering.meter import meter
 from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
 
@@ -113,6 +114,20 @@ def test_one_user_in_hundreds_of_rooms_at_once_is_found_in_each_but_the_first() 
     """A recorder, for one: what this costs must not grow with the square of the rooms."""
     found = rooms_of_ann(*(f"{number / 10} r-{number:04} ann enter" for number in range(300)))
     assert sorted(found) == [(number // 10, f"r-{number:04}", "also in room r-0000") for number in range(1, 300)]
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_heap_gives_its_rooms_back_in_order(size: int) -> None:
+    """Whatever the order in which they came; some come twice."""
+    rooms = random.Random(size).choices(range(size), k=size)
+    heap_room, heap_end = np.empty(size, np.int64), np.empty(size, np.int64)
+    for place, room in enumerate(rooms):
+        rise(heap_room, heap_end, room, room + 100, place)
+    least = []
+    for place in reversed(range(size)):
+        least.append((heap_room[0], heap_end[0]))
+        sink(heap_room, heap_end, heap_room[place], heap_end[place], place)
+    assert least == [(room, room + 100) for room in sorted(rooms)]
 
 
 @pytest.mark.parametrize("seed", range(20))
