@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -135,6 +136,18 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
         assert passed.findings.equals(plainly.findings)
         assert by_user.equals(meter_by_user(bare, plain_state, start, end, RULES))
         state, plain_state = passed.state, plainly.state
+
+
+def test_the_order_of_rows_is_that_of_time_then_seq_then_type() -> None:
+    """From the start of the span on: what was carried into it comes before."""
+    at, seq, what = (
+        np.array([START * 1000 + 1, START * 1000, START * 1000 - 1]),
+        np.array([5, 5, 4]),
+        np.array([6, 16, 7]),
+    )
+    order = np.empty(3, np.int64)
+    parts.put_in_order(at, seq, what, START * 1000, 4, 1, order)
+    assert order.tolist() == [8 * (2 * 1 + 1) + 6, 8 * (2 * 0 + 1) + 0, 8 * (2 * -1 + 0) + 7]
 
 
 @pytest.mark.parametrize(("ranges", "rows_per_pass", "passes"), [(4, 8, 4), (1, 8, 1), (1, 7, 2), (1, 3, 3), (2, 2, 4)])
