@@ -109,6 +109,16 @@ def test_the_dismissal_of_a_room_that_has_the_hash_of_another_is_noticed() -> No
     assert all(noticed(rows, colliding(rows, rooms=1, users=users)) for users in (1, 2))
 
 
+def test_keys_of_the_log_that_collide_are_worked_out_anew() -> None:
+    """As if all users had one hash: their checks tell them apart."""
+    rows = seen("0 r ann enter", "1 r bob enter", "100 r ann exit", "200 r bob exit")
+    events = frame(rows).collect()
+    log = events.hstack(event_keys(events)).with_columns(user_key=pl.lit(7, pl.Int64))
+    result, expected = meter(log.lazy(), nobody(), START, END, RULES), metered(rows, 300)
+    assert result.usage.equals(expected.usage)
+    assert result.findings.is_empty()
+
+
 def test_hashes_that_do_not_collide_are_not_computed_again() -> None:
     rows = seen("0 r ann enter", "1 s bob enter", "2 s bob video_on x/camera 64x48", "3 r - dismiss")
     assert not noticed(rows, Hashing())
