@@ -167,6 +167,14 @@ def test_a_pass_takes_an_equal_range_of_room_keys(ranges: int, rows_per_pass: in
     assert [of_pass.keyed["room_key"].to_list() for of_pass in found] == expected
 
 
+def test_a_span_without_events_is_one_pass_whatever_the_log_holds() -> None:
+    rows = frame(made(7)).collect()
+    texts = rows_module.texts_of(rows.hstack(event_keys(rows)).lazy(), nobody(), 0, Hashing())
+    with patch.object(rows_module, "ROWS_PER_PASS", 3):
+        (only,) = rows_module.passes(texts, 0, DAY, Hashing(), 1)
+    assert only.keyed.is_empty()
+
+
 def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
     """Usage, state and findings of three groups of rooms; findings across rooms from the stays of all of them."""
     whole = meter(frame(made(8)), nobody(), START, START + DAY, RULES)
