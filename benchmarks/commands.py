@@ -63,21 +63,17 @@ def _ingest(day: Day, ending: str) -> Measured:
     return Measured(timing=timing, rows=_rows(timing))
 
 
-def _nightly(day: Day) -> Measured:
+def _nightly(day: Day, *options: str) -> Measured:
     day.log()
     billing = day.billing()
     billing.start_over(day.catalog, keep_events=True)
-    return Measured(timing=billing.run("nightly"))
+    return Measured(timing=billing.run("nightly", *options))
 
 
 def _on_spark(day: Day, workers: int) -> Measured:
     if find_spec("pyspark") is None:
         return Measured(timing=None, note="needs pyspark: `make spark-test`")
-    day.log()
-    billing = day.billing()
-    billing.start_over(day.catalog, keep_events=True)
-    cluster = f"local-cluster[{workers},1,{WORKER_MEGABYTES}]"
-    return Measured(timing=billing.run("nightly", "--engine", "spark", "--master", cluster))
+    return _nightly(day, "--engine", "spark", "--master", f"local-cluster[{workers},1,{WORKER_MEGABYTES}]")
 
 
 def _end_to_end(day: Day) -> Measured:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -253,7 +253,6 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
     """Judges all rows of a file and stores them, under the ingest lock."""
     log = EventLog(directory=desk.home.events)
     ingest_id = log.last_ingest_id() + 1
-    arrivals = Arrivals(log, _made(directory / "arrivals"), ingest_id)
     rejects = Rejects(_made(directory / "rejects"))
     if rows.unread:
         _, lines, reasons, details, texts = zip(*rows.unread, strict=True)
@@ -263,14 +262,15 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
     judged = (
         (batch, *validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)) for batch in prefetched(rows.batches())
     )
-    for batch, accepted, rejected in prefetched(judged):
-        arrivals.add(accepted)
-        if rejected.height:
-            rejects.add(_entries(desk, rows, batch, rejected))
-        read += batch.frame.height
-        if desk.progress:
-            desk.progress(batch.frame.height)
-    settled = arrivals.settle()
+    with closing(Arrivals(log, _made(directory / "arrivals"), ingest_id)) as arrivals:
+        for batch, accepted, rejected in prefetched(judged):
+            arrivals.add(accepted)
+            if rejected.height:
+                rejects.add(_entries(desk, rows, batch, rejected))
+            read += batch.frame.height
+            if desk.progress:
+                desk.progress(batch.frame.height)
+        settled = arrivals.settle()
     _reject(desk, rows, rejects, settled.conflicts)
     rows.check()
     report = FileReport(

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import polars as pl
 import pytest
 
 from billing.errors import BillingError, UsageError
-from billing.ingest import FileReport, convert, ingest_trace, retry_quarantine, write_ndjson
+from billing.ingest import FileReport, convert, ingest_files, ingest_trace, retry_quarantine, write_ndjson
 from billing.storage import arrivals, event_log
 from billing.storage.event_log import EventLog
 from billing.storage.home import Home
@@ -132,6 +133,30 @@ def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
     path = written(tmp_path / "a.parquet", parquet([*rows, event(event_id="e-0", width=9)]))
     assert [counted(report) for report in ingest(home, path, path)] == [(101, 60, 40, 1), (101, 0, 100, 1)]
     assert logged(home)["event_id"].sort().to_list() == sorted(f"e-{n}" for n in range(60))
+
+
+def test_of_a_file_that_fails_nothing_is_being_written_any_more_when_the_next_one_begins(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts are written in the background, and the next file has the same directory for its own."""
+    written_parts: list[bool] = []
+    write = arrivals.Arrivals._write
+
+    def write_slowly(held: arrivals.Arrivals, rows: pl.DataFrame) -> None:
+        time.sleep(0.3)
+        write(held, rows)
+        written_parts.append(True)
+
+    def fail(_: int) -> None:
+        raise BillingError("it failed here")
+
+    monkeypatch.setattr(arrivals, "PART_ROWS", 1)
+    monkeypatch.setattr(arrivals.Arrivals, "_write", write_slowly)
+    file = str(written(tmp_path / "a.ndjson", ndjson([event()])))
+    (report,) = ingest_files(home, [file], apps=APPS, now=LATER, progress=fail)
+    assert (report.error, written_parts) == ("it failed here", [True])
+    assert not (home.directory / "staging").exists()
+    assert logged(home).is_empty()
 
 
 def test_the_files_of_a_large_ingest_have_rooms_of_their_own(

@@ -237,7 +237,7 @@ def test_the_later_event_id_counts_however_many_events_share_its_millisecond(oth
 
 
 @pytest.mark.parametrize("low", [-(2**39), -8, -7, 0])
-@pytest.mark.parametrize("spread", [1, 8, 2**31 - 1, 2**31, 2**37 - 1, 2**40])
+@pytest.mark.parametrize("spread", [1, 8, 2**20 - 1, 2**20, 2**31 - 1, 2**31, 2**37 - 1, 2**40])
 def test_events_of_one_millisecond_take_effect_in_the_order_of_their_seq(spread: int, low: int) -> None:
     """However far apart they are; the millisecond comes first, and the event id has no say. (At these times numbers
     that overflow would put an enter behind other events.)"""

@@ -10,12 +10,15 @@ Keys are compared by a 64-bit hash, and only where hashes are equal by the texts
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -34,6 +37,9 @@ SUSPECTS_AT_ONCE = 2_000_000  # rows compared at once, with their texts
 _LIMITS = np.array([-(2**63) + number * (2**64 // MOST_RANGES) for number in range(1, MOST_RANGES)], np.int64)
 _KEY = ["app_id", "event_id"]
 _COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
+
+
+_Written = TypeVar("_Written")
 
 
 class _Segment(NamedTuple):
@@ -59,7 +65,8 @@ class Settled:
 
 
 class Arrivals:
-    """The rows of the ingest `ingest_id`, held in `directory`, which must be empty and is the caller's to remove."""
+    """The rows of the ingest `ingest_id`, held in `directory`, which must be empty and is the caller's to remove; until
+    `close` it is written to."""
 
     def __init__(self, log: EventLog, directory: Path, ingest_id: int) -> None:
         self._log = log
@@ -69,8 +76,11 @@ class Arrivals:
         self._held_rows = self._held_bytes = self._last_row = 0
         self._parts = 0
         self._segments: dict[date, list[_Segment]] = defaultdict(list)
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._part_writer = _Writers[None](1)
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._part_writer.close()
 
     def add(self, rows: pl.DataFrame) -> None:
         """Takes rows with the columns `row` (rising) and those of `EVENT_SCHEMA`."""
@@ -85,17 +95,19 @@ class Arrivals:
     def settle(self) -> Settled:
         """Writes what is new to the log's directory; the caller commits it."""
         self._store()
-        self._finish_part()
+        self._part_writer.results()
         duplicates = 0
         conflicts = pl.Series("row", [], dtype=pl.Int64)
-        with _Writers(self._log, self._ingest_id) as writers:
+        numbers = count()
+        with closing(_Writers[DataFile](FILES_AT_ONCE)) as writers:
             for day in sorted(self._segments):
                 repeats = self._repeats(day)
                 duplicates += repeats.height - int(repeats["conflict"].sum())
                 conflicts.append(repeats.filter("conflict")["row"])
                 for events in self._new_events(day, repeats["row"]):
-                    writers.write(events, day)
-            files = writers.files()
+                    number = next(numbers)
+                    writers.begin(partial(self._log.write, events, day, ingest_id=self._ingest_id, number=number))
+            files = writers.results()
         return Settled(
             files=files, accepted=sum(file.rows for file in files), duplicates=duplicates, conflicts=conflicts.sort()
         )
@@ -107,25 +119,20 @@ class Arrivals:
         rows = keyed(pl.concat(self._held)).with_columns(key=_key_hash())
         self._last_row = self._held[-1]["row"][-1]
         self._held, self._held_rows, self._held_bytes = [], 0, 0
-        self._finish_part()
-        self._writing = self._writer.submit(self._write, rows)
-
-    def _finish_part(self) -> None:
-        if self._writing:
-            self._writing.result()
+        self._part_writer.begin(partial(self._write, rows))
 
     def _write(self, rows: pl.DataFrame) -> None:
         """Writes a part: a file for each day."""
         days = rows["at"] // DAY_MS
-        for day in days.unique().sort():
-            # Most parts are of one day: then nothing is copied.
-            of_day = rows if day == days.min() == days.max() else rows.filter(days == day)
+        one_day = days.min() == days.max()
+        # Most parts are of one day: then nothing is copied.
+        for of_day in [rows] if one_day else rows.with_columns(day=days).partition_by("day", include_key=False):
             path = self._directory / f"{self._parts:06d}.arrow"
             in_order = of_day.sort("room_key", maintain_order=True)
             in_order.write_ipc(path)
             limits = np.searchsorted(in_order["room_key"].to_numpy(), _LIMITS)
             bounds = np.concatenate([[0], limits, [in_order.height]])
-            self._segments[day_of(day * DAY_MS)].append(_Segment(path, bounds))
+            self._segments[day_of(in_order["at"][0])].append(_Segment(path, bounds))
             self._parts += 1
 
     def _arrived(self, day: date) -> pl.LazyFrame:
@@ -162,31 +169,27 @@ class Arrivals:
                 yield rows
 
 
-class _Writers:
-    """Writes files of an ingest, some at a time: half of the work of each keeps one processor busy only."""
+class _Writers(Generic[_Written]):
+    """Writes files in the background, `at_once` at a time: half of the work of each keeps one processor busy only."""
 
-    def __init__(self, log: EventLog, ingest_id: int) -> None:
-        self._log = log
-        self._ingest_id = ingest_id
-        self._pool = ThreadPoolExecutor(FILES_AT_ONCE)
-        self._written: list[Future[DataFile]] = []
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._pool = ThreadPoolExecutor(at_once)
+        self._begun: list[Future[_Written]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def write(self, events: pl.DataFrame, day: date) -> None:
+    def begin(self, write: Callable[[], _Written]) -> None:
         """Begins to write the next file, as soon as there are not too many."""
-        number = len(self._written)
-        if number >= FILES_AT_ONCE:
-            self._written[number - FILES_AT_ONCE].result()
-        self._written.append(self._pool.submit(self._log.write, events, day, ingest_id=self._ingest_id, number=number))
+        if len(self._begun) >= self._at_once:
+            self._begun[-self._at_once].result()
+        self._begun.append(self._pool.submit(write))
 
-    def files(self) -> list[DataFile]:
-        """All files, once they are written."""
-        return [written.result() for written in self._written]
+    def results(self) -> list[_Written]:
+        """What came of all files, once they are written."""
+        return [begun.result() for begun in self._begun]
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _rows(segment: _Segment, first: int = 0, after: int = MOST_RANGES) -> pl.DataFrame:
