@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from benchmarks.timing import CommandFailedError, Timing, median_of, timed
-from billing.storage.event_log import EventLog
+from billing.events.log import EventLog
 
 NEEDS = {"clickhouse": "chdb"}
 Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
@@ -24,8 +24,8 @@ Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
 
 def engine(log: EventLog) -> Contender:
     """What `billing nightly` calls."""
-    from billing.metered_day import meter_log
-    from billing.metering.rows import STATE_SCHEMA
+    from billing.metering.engine.keyed_rows import STATE_SCHEMA
+    from billing.metering.spans import meter_log
     from billing.metering.tiers import TierRule
 
     rule = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)))

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.rooms import NUMBERS, Shape
 from benchmarks.timing import Timing, timed
-from billing.storage.event_log import EventLog
+from billing.events.log import EventLog
 
 DATA = Path(__file__).parent / "data"
 ACCOUNTS = tuple(f"account-{number}" for number in range(3))

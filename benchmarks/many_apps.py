@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from billing import nightly
-from billing.catalog import parse_catalog
-from billing.event_schema import EVENT_SCHEMA
+from billing.catalog.catalog import parse_catalog
+from billing.events.log import EventLog
+from billing.events.schema import EVENT_SCHEMA
+from billing.home import Home
+from billing.jobs import nightly
+from billing.ledger import catalog_store
+from billing.ledger import settled_days as bills
+from billing.ledger.database import Engine, open_database, upgrade, writing
+from billing.ledger.settled_days import DayBill
+from billing.metering.engine.keyed_rows import STATE_SCHEMA
 from billing.metering.findings import FINDING_SCHEMA
 from billing.metering.meter import Metered
-from billing.metering.rows import STATE_SCHEMA
 from billing.metering.tiers import TierRule
 from billing.metering.windows import USAGE_SCHEMA
-from billing.storage import bills, catalog_store
-from billing.storage.bills import DayBill
-from billing.storage.database import Engine, open_database, upgrade, writing
-from billing.storage.event_log import EventLog
-from billing.storage.home import Home
 
 ACCOUNTS, APPS = 10, 1_000
 FIRST_APP = 1_600_000_001

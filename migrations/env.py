@@ -1,4 +1,4 @@
-"""Runs the migrations inside the transaction that `billing.storage.database` hands over.
+"""Runs the migrations inside the transaction that `billing.ledger.database` hands over.
 
 `billing init` is the way to upgrade. For whoever changes the tables, `alembic check`, `alembic upgrade` and the like
 work in a checkout too, on the database of BILLING_DATABASE_URL or of the home (BILLING_HOME).
@@ -10,9 +10,9 @@ from pathlib import Path
 from alembic import context
 from sqlalchemy import Connection
 
-from billing.storage.database import migrating
-from billing.storage.home import Home
-from billing.storage.tables import metadata
+from billing.home import Home
+from billing.ledger.database import migrating
+from billing.ledger.tables import metadata
 
 
 def _run(conn: Connection) -> None:

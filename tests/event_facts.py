@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
-from billing.ingest import FileReport, ingest_files
-from billing.sources.events import validate
-from billing.sources.files import EventFile
-from billing.storage.event_log import EventLog
-from billing.storage.home import Home
+from billing.events.log import EventLog
+from billing.events.validation import validate
+from billing.home import Home
+from billing.jobs.ingest import FileReport, ingest_files
+from billing.sources.files.event_files import EventFile
 
 APPS = (1400000001, 1400000002)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

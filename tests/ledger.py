@@ -12,9 +12,9 @@ import polars as pl
 from openpyxl import load_workbook
 from sqlalchemy import Connection, MetaData, NullPool, Table, create_engine, select
 
-from billing.storage.event_log import EventLog
-from billing.storage.home import Home
-from billing.storage.quarantine import Quarantine
+from billing.events.log import EventLog
+from billing.events.quarantine import Quarantine
+from billing.home import Home
 
 Rows = list[tuple[Any, ...]]
 Ledger = dict[str, Rows]

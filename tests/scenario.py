@@ -16,7 +16,7 @@ from typing import Any
 from click.testing import CliRunner
 from openpyxl import load_workbook
 
-from cli import main
+from billing.cli.main import main
 from sample_data.demo import Table, read_workbook
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.catalog import Account, App, Catalog, Seller, check_catalog, known_policies, parse_catalog
+from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog, known_policies, parse_catalog
 from billing.errors import BillingError
 
 ACME = """

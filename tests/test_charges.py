@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from billing.catalog.contracts import unit_prices
+from billing.catalog.items import WindowUsage
+from billing.catalog.packages import Payer
+from billing.catalog.policies import builtin_policies
 from billing.errors import BillingError
 from billing.money import round_to_minor_unit
 from billing.rating.charges import Charge, rate_day
-from billing.rating.contracts import unit_prices
-from billing.rating.deductions import WindowUsage
-from billing.rating.packages import Payer
-from billing.rating.policies import builtin_policies
 
 APP = 1400000001
 

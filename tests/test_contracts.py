@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.rating.contracts import Contract, contract_on, unit_prices
-from billing.rating.policies import PolicyVersion, builtin_policies
+from billing.catalog.contracts import Contract, contract_on, unit_prices
+from billing.catalog.policies import PolicyVersion, builtin_policies
 
 
 @pytest.fixture

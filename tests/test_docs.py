@@ -11,7 +11,7 @@ import click
 import pandas as pd
 import pytest
 
-from cli import main
+from billing.cli.main import main
 from tests.commands import ROOT, Commands, examples, python_blocks
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "sample_data").rglob("*.md"))]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from billing.catalog import Catalog, parse_catalog
+from billing.catalog.catalog import Catalog, parse_catalog
+from billing.cli.main import main
 from billing.errors import UsageError
-from billing.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
 from billing.periods import day_bounds, days_between, parse_day, time_zone
-from cli import main
+from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
 from tests.estimate_facts import rooms_of_a_day
 from tests.scenario import Program
 
@@ -226,7 +226,7 @@ def test_a_second_screen_share_is_refused() -> None:
 def test_an_estimate_does_not_load_what_it_does_not_need() -> None:
     """A price must be there before the customer has hung up."""
     heavy = "sqlalchemy deltalake openpyxl pyarrow pandas"
-    script = f"import sys, billing.estimate; print(sorted(sys.modules.keys() & set('{heavy}'.split())))"
+    script = f"import sys, billing.reports.estimate; print(sorted(sys.modules.keys() & set('{heavy}'.split())))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from billing.rating.fields import (
+from billing.catalog.fields import (
     Refused,
     address,
     day,

@@ -16,9 +16,9 @@ import pytest
 import zstandard
 
 from billing.errors import BillingError
-from billing.sources.files import expand, open_event_file
-from billing.sources.lines import KEPT_BYTES
-from billing.sources.rows import LINE_LIMIT_BYTES, RejectedRow, TraceLine
+from billing.events.rows import LINE_LIMIT_BYTES, RejectedRow, TraceLine
+from billing.sources.files.event_files import expand, open_event_file
+from billing.sources.files.lines import KEPT_BYTES
 from tests.event_facts import ABSENT, AT, EVENT, csv, event, event_file, judged, ndjson, parquet, reasons
 
 
@@ -292,7 +292,7 @@ def test_a_parquet_column_whose_name_is_not_utf_8_makes_the_file_unreadable() ->
 
 def test_a_row_group_that_would_become_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a megabyte of one letter takes a hundred bytes on disk."""
-    monkeypatch.setattr("billing.sources.parquet.ROW_GROUP_LIMIT_BYTES", 500_000)
+    monkeypatch.setattr("billing.sources.files.parquet.ROW_GROUP_LIMIT_BYTES", 500_000)
     content = parquet([event(room_id="x" * 500_000)])
     assert len(content) < 20_000
     with pytest.raises(BillingError, match=r"row group 0 has 500,\d+ bytes when it is uncompressed"):

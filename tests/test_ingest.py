@@ -17,11 +17,12 @@ import polars as pl
 import pytest
 
 from billing.errors import BillingError, UsageError
-from billing.ingest import FileReport, convert, ingest_files, ingest_trace, retry_quarantine, write_ndjson
-from billing.storage import arrivals, event_log
-from billing.storage.event_log import EventLog
-from billing.storage.home import Home
-from billing.storage.quarantine import Quarantine
+from billing.events import deduplication as arrivals
+from billing.events import log as event_log
+from billing.events.log import EventLog
+from billing.events.quarantine import Quarantine
+from billing.home import Home
+from billing.jobs.ingest import FileReport, convert, ingest_files, ingest_trace, retry_quarantine, write_ndjson
 from tests.event_facts import (
     ABSENT,
     APPS,
@@ -299,10 +300,12 @@ def test_ingests_at_the_same_time_do_not_overlook_each_other(home: Home, tmp_pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import billing.ingest as ingest
-from billing.storage import arrivals, event_log, quarantine
+import billing.jobs.ingest as ingest
+from billing.events import deduplication as arrivals
+from billing.events import log as event_log
+from billing.events import quarantine
 from tests.event_facts import ingest as run
-from billing.storage.home import Home
+from billing.home import Home
 
 def kill_in(owner, name, after):
     inner = getattr(owner, name)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.events.rows import TraceLine
 from billing.sources.janus import Derived, derive
-from billing.sources.rows import TraceLine
 
 TRACES = Path(__file__).parent / "janus"
 Event = dict[str, object]

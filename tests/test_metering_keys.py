@@ -10,9 +10,9 @@ from unittest.mock import patch
 import polars as pl
 import pytest
 
-from billing.event_keys import event_keys
+from billing.events.keys import event_keys
+from billing.metering.engine.keyed_rows import Hashing
 from billing.metering.meter import meter
-from billing.metering.rows import Hashing
 from tests.metering_facts import RULES, START, Row, frame, metered, nobody, seen
 
 END = START + 300

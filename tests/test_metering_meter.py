@@ -6,8 +6,8 @@ from unittest.mock import patch
 import polars as pl
 import pytest
 
+from billing.metering.engine.room_tables import Sums
 from billing.metering.meter import USER_USAGE_SCHEMA, meter, meter_by_user
-from billing.metering.tables import Sums
 from billing.metering.windows import USAGE_SCHEMA, window_seconds
 from tests.metering_facts import RULES, START, frame, metered, nobody, seen
 

@@ -13,13 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from billing.event_keys import event_keys
-from billing.event_schema import KEYS_SCHEMA
-from billing.metering import parts
-from billing.metering import rows as rows_module
+from billing.events.keys import event_keys
+from billing.events.schema import KEYS_SCHEMA
+from billing.metering.engine import keyed_rows as rows_module
+from billing.metering.engine import parts
+from billing.metering.engine.keyed_rows import Hashing
 from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
 from billing.metering.meter import meter, meter_by_user, meter_rooms
-from billing.metering.rows import Hashing
 from tests import oracle
 from tests.metering_facts import (
     DAY,

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from billing.metering import parts
+from billing.metering.engine import parts
 from billing.metering.meter import meter
 from tests import oracle
 from tests.metering_facts import (

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
+from billing.catalog.packages import Package, Payer, free_minutes_id, payers_on, valid_days
 from billing.periods import parse_instant, time_zone
-from billing.rating.packages import Package, Payer, free_minutes_id, payers_on, valid_days
 
 UTC, TOKYO, NEW_YORK = time_zone("UTC"), time_zone("Asia/Tokyo"), time_zone("America/New_York")
 RATIOS = {"audio": 1, "hd": 4}

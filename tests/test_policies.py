@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from billing.errors import BillingError
-from billing.rating.policies import (
+from billing.catalog.policies import (
     Policy,
     PolicyVersion,
     builtin_policies,
@@ -16,6 +15,7 @@ from billing.rating.policies import (
     policy_from_source,
     policy_source,
 )
+from billing.errors import BillingError
 
 GENERAL_PACKAGES_USD = {25_000: 24, 250_000: 227, 1_000_000: 856, 3_000_000: 2_416}
 GENERAL_PACKAGES_CNY = {25_000: 168, 250_000: 1_588, 1_000_000: 5_968, 3_000_000: 16_888}

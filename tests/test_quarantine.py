@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from billing.errors import UsageError
-from billing.ingest import retry_quarantine
-from billing.storage.home import Home
-from billing.storage.quarantine import Quarantine, row_id
+from billing.events.quarantine import Quarantine, row_id
+from billing.home import Home
+from billing.jobs.ingest import retry_quarantine
 from tests.event_facts import APPS, AT, NOW, counted, csv, event, ingest, logged, ndjson, new_home, parquet, written
 
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from billing.invoicing.invoice import Facts, ReasonSeconds, WindowSeconds, make_invoice
-from billing.invoicing.sheets import REASONS, sheets
-from billing.invoicing.table import Cell, Formula, Row, Sheet
+from billing.invoicing.workbook.sheets import REASONS, sheets
+from billing.invoicing.workbook.table import Cell, Formula, Row, Sheet
 from tests.invoice_facts import CORRECTIONS, Month, corrected
 
 DAY = date(2026, 3, 2)

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from billing.home import Home
+from billing.ledger.database import open_database
 from billing.periods import day_start, time_zone
-from billing.storage.database import open_database
-from billing.storage.home import Home
-from billing.usage import app_usage
+from billing.reports.usage import app_usage
 from tests.commands import Commands
 
 APP = 1

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.compiled import compiled, inlined
-from billing.metering.rows import Words
-from billing.metering.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
+from billing.metering.engine.keyed_rows import Words
+from billing.metering.engine.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
+from billing.numba_cache import compiled, inlined
 
 FINDING_SCHEMA = pl.Schema(
     {

@@ -17,14 +17,14 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from billing.metering.engine.keyed_rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
+from billing.metering.engine.parts import Share, by_room, metered_shares
+from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
 from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_stays
-from billing.metering.parts import Share, by_room, metered_shares
-from billing.metering.rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
 from billing.metering.state import carried_state
-from billing.metering.tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
 from billing.metering.tiers import AUDIO, TierRule
 from billing.metering.windows import USAGE_SCHEMA, window_seconds
-from billing.prefetch import prefetched
+from billing.read_ahead import prefetched
 
 USER_USAGE_SCHEMA = pl.Schema(
     {

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from billing.metering.rows import STATE_SCHEMA, Words
+from billing.metering.engine.keyed_rows import STATE_SCHEMA, Words
 
 
 def carried_state(open_stays: pl.DataFrame, received: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:

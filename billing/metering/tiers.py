@@ -7,6 +7,8 @@ summed.
 
 from dataclasses import dataclass
 
+from billing.catalog.policies import PolicyVersion
+
 AUDIO = "audio"
 
 
@@ -32,3 +34,11 @@ class TierRule:
     def items(self) -> tuple[str, ...]:
         """The items of the tiers, ascending."""
         return tuple(item for item, _ in self.tiers)
+
+
+def tier_rule(version: PolicyVersion) -> TierRule:
+    """How the meter is to class video under a policy version."""
+    return TierRule(
+        per_stream=version.method == "per_stream",
+        tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
+    )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from billing.metering.tables import Sums
+from billing.catalog.items import WindowUsage
+from billing.metering.engine.room_tables import Sums
 from billing.periods import WINDOW_SECONDS
 
 USAGE_SCHEMA = pl.Schema(
@@ -29,3 +30,9 @@ def window_seconds(shares: Sequence[Sums], start: int) -> pl.DataFrame:
             "seconds": seconds[app, seconds_class, window],
         }
     )
+
+
+def window_usage(usage: pl.DataFrame) -> list[WindowUsage]:
+    """The seconds of each window, app and item, over all reasons, in order."""
+    sums = usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
+    return [WindowUsage(*row) for row in sums.sort("window_start", "app_id").iter_rows()]

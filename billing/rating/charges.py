@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
+from billing.catalog.items import ITEM_RANK, WindowUsage
+from billing.catalog.packages import Payer
 from billing.errors import BillingError
 from billing.money import EXACT
-from billing.rating.deductions import Deduction, WindowUsage, deduct, minutes_by_window, whole_minutes
-from billing.rating.items import ITEM_RANK
-from billing.rating.packages import Payer
+from billing.rating.deductions import Deduction, deduct, minutes_by_window, whole_minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,17 +16,8 @@ is payable.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from billing.rating.items import ITEM_RANK
-from billing.rating.packages import Payer
-
-
-class WindowUsage(NamedTuple):
-    """Seconds of one item in one app and window (its start as epoch second); any reasons are already summed."""
-
-    window_start: int
-    app_id: int
-    item: str
-    seconds: int
+from billing.catalog.items import ITEM_RANK, WindowUsage
+from billing.catalog.packages import Payer
 
 
 class Deduction(NamedTuple):

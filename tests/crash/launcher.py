@@ -23,13 +23,13 @@ import psycopg  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 import tqdm  # noqa: F401
 
-import billing.account_month
-import billing.books
-import billing.ingest
-import billing.nightly
-import billing.storage.catalog_store
-import billing.usage  # noqa: F401
-from cli import main
+import billing.jobs.ingest
+import billing.jobs.nightly
+import billing.ledger.catalog_store
+import billing.reports.account
+import billing.reports.invoice_facts
+import billing.reports.usage  # noqa: F401
+from billing.cli.main import main
 from tests.crash.steps import Course, Fate, run, run_together, unavailable
 
 

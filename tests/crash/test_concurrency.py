@@ -25,7 +25,7 @@ _HOLDER = """
 import sys, time
 from datetime import date
 from pathlib import Path
-from billing.storage.home import Home
+from billing.home import Home
 with Home.at(Path(sys.argv[1])).lock(sys.argv[2]):
     print("held", flush=True)
     time.sleep(600)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import zstandard
 
-from billing.catalog import parse_catalog
+from billing.catalog.catalog import parse_catalog
 from billing.errors import BillingError
+from billing.events.rows import ROW_SCHEMA, RejectedRow
+from billing.events.validation import validate
 from billing.sources import janus
-from billing.sources.events import validate
-from billing.sources.rows import ROW_SCHEMA, RejectedRow
 from tests.event_facts import APPS, AT, csv, event, event_file, ndjson, parquet
 
 ENDINGS = (".ndjson", ".csv", ".parquet", ".ndjson.gz", ".csv.zst", ".janus", ".toml")

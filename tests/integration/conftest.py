@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from billing.storage.database import open_database, upgrade
+from billing.ledger.database import open_database, upgrade
 
 _numbers = count(1)
 

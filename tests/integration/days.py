@@ -8,15 +8,16 @@ from decimal import Decimal
 import polars as pl
 from sqlalchemy import Engine
 
-from billing.catalog import parse_catalog
+from billing.catalog.catalog import parse_catalog
+from billing.catalog.policies import Policy, builtin_policies
+from billing.ledger import catalog_store
+from billing.ledger import settled_days as bills
+from billing.ledger.catalog_store import Change
+from billing.ledger.database import reading, writing
+from billing.ledger.runs import Run
+from billing.ledger.settled_days import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill
 from billing.rating.charges import Charge
 from billing.rating.deductions import Deduction
-from billing.rating.policies import Policy, builtin_policies
-from billing.storage import bills, catalog_store
-from billing.storage.bills import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill
-from billing.storage.catalog_store import Change
-from billing.storage.database import reading, writing
-from billing.storage.runs import Run
 
 CLASSROOM = 1400000001
 FIRST = date(2026, 3, 1)

@@ -5,11 +5,11 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import Engine, select
 
-from billing.catalog import Catalog, parse_catalog
+from billing.catalog.catalog import Catalog, parse_catalog
 from billing.errors import BillingError, UsageError
-from billing.storage import tables
-from billing.storage.catalog_store import Terms, apply, load_catalog, plan, terms_on
-from billing.storage.database import reading, writing
+from billing.ledger import tables
+from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, terms_on
+from billing.ledger.database import reading, writing
 from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run, settle
 
 OWN_POLICY = """

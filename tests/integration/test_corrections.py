@@ -28,18 +28,21 @@ from polars.testing import assert_frame_equal
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DatabaseError
 
-from billing import books, periods
+from billing import periods
 from billing.errors import BillingError, UsageError
-from billing.ingest import ingest_files
-from billing.metered_day import Task, cutoff_now, meter_days, terms_of
-from billing.nightly import Outcome, run_nightly
-from billing.rebill import run_rebill
-from billing.refresh import run_refresh
-from billing.replay import open_replay
-from billing.storage import corrections, tables
-from billing.storage.database import open_database, reading, upgrade, writing
-from billing.storage.home import Home
-from billing.usage import app_usage
+from billing.home import Home
+from billing.jobs.cutoff import cutoff_now
+from billing.jobs.ingest import ingest_files
+from billing.jobs.metered_days import Task, meter_days
+from billing.jobs.nightly import Outcome, run_nightly
+from billing.jobs.rebill import run_rebill
+from billing.jobs.refresh import run_refresh
+from billing.jobs.rerating import open_replay
+from billing.ledger import corrections, tables
+from billing.ledger.database import open_database, reading, upgrade, writing
+from billing.ledger.opening import terms_of
+from billing.reports import account as books
+from billing.reports.usage import app_usage
 from tests.integration.days import apply_catalog
 
 CATALOG = """

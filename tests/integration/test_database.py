@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from billing.errors import BillingError, UsageError
-from billing.storage import database
-from billing.storage.bills import settled_days
-from billing.storage.database import migrating, migration_config, open_database, reading, upgrade, writing
-from billing.storage.runs import latest_runs
-from billing.storage.tables import account, app, metadata
+from billing.ledger import database
+from billing.ledger.database import migrating, migration_config, open_database, reading, upgrade, writing
+from billing.ledger.runs import latest_runs
+from billing.ledger.settled_days import settled_days
+from billing.ledger.tables import account, app, metadata
 from tests.commands import ROOT
 
 ACME = {"id": "acme", "name": "Acme K.K.", "currency": "USD", "timezone": "Asia/Tokyo"}

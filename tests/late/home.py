@@ -13,7 +13,7 @@ from typing import Any
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from cli import main
+from billing.cli.main import main
 from tests.late.clean_bill import Balance, Books, Charge
 from tests.late.story import DAY, Account, Row, instant
 

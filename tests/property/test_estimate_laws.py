@@ -15,19 +15,19 @@ import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from billing import account_day
-from billing.account_day import tier_rule
-from billing.catalog import Account, Catalog, known_policies
-from billing.estimate import Estimate, Room, estimate, live_room, tariff_of_account
-from billing.event_schema import EVENT_SCHEMA
+from billing.catalog.catalog import Account, Catalog, known_policies
+from billing.catalog.contracts import Contract
+from billing.catalog.items import WindowUsage
+from billing.catalog.packages import Package, free_minutes_id
+from billing.catalog.policies import builtin_policies
+from billing.events.schema import EVENT_SCHEMA
+from billing.metering.engine.keyed_rows import STATE_SCHEMA
 from billing.metering.meter import meter
-from billing.metering.rows import STATE_SCHEMA
+from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
+from billing.rating import day as account_day
 from billing.rating.charges import rate_day
-from billing.rating.contracts import Contract
-from billing.rating.deductions import WindowUsage
-from billing.rating.packages import Package, free_minutes_id
-from billing.rating.policies import builtin_policies
+from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
 from tests.estimate_facts import Size, rooms_of_a_day
 
 APP = 7

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.errors import BillingError
-from billing.sources.events import validate
-from billing.storage.home import Home
-from billing.storage.quarantine import Quarantine
+from billing.events.quarantine import Quarantine
+from billing.events.validation import validate
+from billing.home import Home
 from tests.event_facts import (
     APPS,
     AT,

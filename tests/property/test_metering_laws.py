@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.event_keys import event_keys
-from billing.metering import parts
-from billing.metering import rows as rows_module
+from billing.events.keys import event_keys
+from billing.metering.engine import keyed_rows as rows_module
+from billing.metering.engine import parts
+from billing.metering.engine.keyed_rows import Hashing
 from billing.metering.meter import meter, meter_by_user
-from billing.metering.rows import Hashing
 from tests import oracle
 from tests.metering_facts import (
     DAY,

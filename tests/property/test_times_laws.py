@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from billing.sources.times import epoch_ms
+from billing.events.times import epoch_ms
 
 TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})"

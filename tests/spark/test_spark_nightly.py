@@ -149,7 +149,7 @@ def test_a_master_that_cannot_be_used_is_an_error_that_says_what_spark_needs(hom
 
 def test_this_machine_needs_no_spark(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark", None)
-    monkeypatch.delitem(sys.modules, "billing.spark", raising=False)
+    monkeypatch.delitem(sys.modules, "billing.metering.spark", raising=False)
     refused = Commands(home=home)("nightly --engine spark")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "pip install 'billing[spark]'" in refused.stderr

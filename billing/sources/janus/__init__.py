@@ -18,8 +18,8 @@ Janus' time stamps are microseconds: `at` is their millisecond, and `seq` counts
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from billing.events.rows import DerivedEvent, RejectedRow, TraceLine
 from billing.sources.janus.people import MS, Ending, Loss
-from billing.sources.janus.reading import Trace, read_trace
 from billing.sources.janus.records import (
     Created,
     HungUp,
@@ -31,7 +31,7 @@ from billing.sources.janus.records import (
     Up,
 )
 from billing.sources.janus.rooms import Rooms
-from billing.sources.rows import DerivedEvent, RejectedRow, TraceLine
+from billing.sources.janus.trace import Trace, read_trace
 
 # A page that is closed hangs up its PeerConnections before its socket closes, or the stamps are swapped.
 ALERT_BEFORE = 5_000 * MS

@@ -1,0 +1,20 @@
+"""Items: what a second of use is billed as, from audio up to the largest picture.
+
+The order is the one in which a package that runs out pays inside one window and app, and the order of columns and lines
+everywhere.
+"""
+
+from typing import NamedTuple
+
+ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k")
+AUDIO = ITEMS[0]
+ITEM_RANK = {item: rank for rank, item in enumerate(ITEMS)}
+
+
+class WindowUsage(NamedTuple):
+    """Seconds of one item in one app and window (its start as epoch second); any reasons are already summed."""
+
+    window_start: int
+    app_id: int
+    item: str
+    seconds: int

@@ -1,0 +1,3 @@
+"""The command line."""
+
+from billing.cli.main import main as main

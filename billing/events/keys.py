@@ -1,0 +1,162 @@
+"""Event keys: what metering needs of an event, as numbers.
+
+Rooms, users in a room and streams are told apart by 64-bit hashes, because comparing texts takes longer than all the
+rest of metering. The keys are worked out once, when an event enters the log, and stored there; rows are stored room by
+room. So they are a named hash with a fixed meaning, XXH64, not that of a dataframe library, which may change:
+
+    room_key   = XXH64(room_id, seed = app_id)
+    person_key = XXH64(user_id, seed = app_id ^ PERSON)     a user in any room; not stored
+    user_key   = person_key ^ room_key                      a user in a room
+    stream_key = XXH64(stream, seed = 0)
+
+A hash is only safe where a collision is noticed: each has a check, the high half of the same hash with the seed changed
+by `CHECK` (a user's is that of the person and that of the room together). Two keys that are equal and whose checks are
+not are a collision; then all keys are worked out again with another `seed`, which is added to each of the seeds.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from billing.events.schema import EVENT_TYPES
+from billing.numba_cache import compiled, inlined
+
+# Types as codes; their order is the order of events of one millisecond.
+EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(EVENT_TYPES))
+SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
+CODE_BITS = 4
+
+CHECK = 0x9E3779B97F4A7C15
+PERSON = 0xD1B54A32D192ED03
+_ALL_BITS = 2**64 - 1
+_P1 = np.uint64(0x9E3779B185EBCA87)
+_P2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_P3 = np.uint64(0x165667B19E3779F9)
+_P4 = np.uint64(0x85EBCA77C2B2AE63)
+_P5 = np.uint64(0x27D4EB2F165667C5)
+
+
+def event_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+    """The keys of events (`app_id, room_id, user_id, type, stream, width, height`), in `KEYS_SCHEMA`.
+
+    They are signed, as tables and files have them; the bits are those of the unsigned hashes.
+
+    `mask` exists so that a test can make collisions likely.
+    """
+    code = pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical()
+    return name_keys(events, seed=seed, mask=mask).with_columns(events.select(what=what(code)).to_series())
+
+
+def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+    """The keys of what `app_id, room_id, user_id, stream` name: all of `KEYS_SCHEMA` but `what`."""
+    apps = events["app_id"].to_numpy().astype(np.uint64)
+    room_key, room_check = text_hashes(events["room_id"], apps, seed)
+    person_key, person_check = text_hashes(events["user_id"], apps ^ np.uint64(PERSON), seed)
+    stream_key, stream_check = text_hashes(events["stream"], np.zeros(len(apps), np.uint64), seed)
+    high, low = np.uint64(2**64 - 2**32), np.uint64(32)
+    columns = {
+        "room_key": (room_key & np.uint64(mask)).view(np.int64),
+        "room_check": (room_check >> low).astype(np.uint32).view(np.int32),
+        "user_key": ((person_key ^ room_key) & np.uint64(mask)).view(np.int64),
+        "stream_key": (stream_key & np.uint64(mask)).view(np.int64),
+        "checks": (((person_check ^ room_check) & high) | (stream_check >> low)).view(np.int64),
+    }
+    return pl.DataFrame(columns)
+
+
+def what(code: pl.Expr) -> pl.Expr:
+    """Size and code of an event in one number."""
+    screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
+    area = pl.col("width").cast(pl.Int64) * pl.col("height") + screen
+    size = pl.when(code == VIDEO_ON).then(area).otherwise(0)
+    number: pl.Expr = size * 2**CODE_BITS + code.cast(pl.Int64)
+    return number
+
+
+def text_hashes(
+    texts: pl.Series, seeds: NDArray[np.uint64], seed: int = 0
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """XXH64 of each text (null: as the empty text) with its own seed, and the check of each."""
+    _, offsets, content = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    hashes, checks = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
+    if len(texts):
+        ends = np.frombuffer(offsets, np.int64)[-len(texts) - 1 :]
+        letters = np.frombuffer(content, np.uint8) if content else np.zeros(1, np.uint8)
+        with np.errstate(over="ignore"):
+            moved = seeds + np.uint64(seed)
+        _hash_all(ends, letters, moved, hashes, checks)
+    return hashes, checks
+
+
+@compiled
+def _hash_all(
+    ends: NDArray[np.int64],
+    letters: NDArray[np.uint8],
+    seeds: NDArray[np.uint64],
+    hashes: NDArray[np.uint64],
+    checks: NDArray[np.uint64],
+) -> None:
+    for i in range(len(seeds)):
+        hashes[i] = _xxh64(letters, ends[i], ends[i + 1], seeds[i])
+        checks[i] = _xxh64(letters, ends[i], ends[i + 1], seeds[i] ^ np.uint64(CHECK))
+
+
+@inlined
+def _xxh64(letters: NDArray[np.uint8], at: int, end: int, seed: np.uint64) -> np.uint64:
+    """XXH64 of a piece of `letters` (the algorithm is specified with xxHash)."""
+    length = np.uint64(end - at)
+    if end - at >= 32:
+        one, two = seed + _P1 + _P2, seed + _P2
+        three, four = seed, seed - _P1
+        while end - at >= 32:
+            one = _round(one, _eight(letters, at))
+            two = _round(two, _eight(letters, at + 8))
+            three = _round(three, _eight(letters, at + 16))
+            four = _round(four, _eight(letters, at + 24))
+            at += 32
+        mixed = _turned(one, 1) + _turned(two, 7) + _turned(three, 12) + _turned(four, 18)
+        mixed = _merged(mixed, one)
+        mixed = _merged(mixed, two)
+        mixed = _merged(mixed, three)
+        mixed = _merged(mixed, four)
+    else:
+        mixed = seed + _P5
+    mixed += length
+    while end - at >= 8:
+        mixed = _turned(mixed ^ _round(np.uint64(0), _eight(letters, at)), 27) * _P1 + _P4
+        at += 8
+    if end - at >= 4:
+        mixed = _turned(mixed ^ (_four(letters, at) * _P1), 23) * _P2 + _P3
+        at += 4
+    while at < end:
+        mixed = _turned(mixed ^ (np.uint64(letters[at]) * _P5), 11) * _P1
+        at += 1
+    mixed = (mixed ^ (mixed >> np.uint64(33))) * _P2
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * _P3
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+@inlined
+def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
+    return _turned(lane + word * _P2, 31) * _P1
+
+
+@inlined
+def _merged(mixed: np.uint64, lane: np.uint64) -> np.uint64:
+    return (mixed ^ _round(np.uint64(0), lane)) * _P1 + _P4
+
+
+@inlined
+def _turned(word: np.uint64, bits: int) -> np.uint64:
+    return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
+
+
+@inlined
+def _four(letters: NDArray[np.uint8], at: int) -> np.uint64:
+    low = np.uint64(letters[at]) | (np.uint64(letters[at + 1]) << np.uint64(8))
+    return low | (np.uint64(letters[at + 2]) << np.uint64(16)) | (np.uint64(letters[at + 3]) << np.uint64(24))
+
+
+@inlined
+def _eight(letters: NDArray[np.uint8], at: int) -> np.uint64:
+    return _four(letters, at) | (_four(letters, at + 4) << np.uint64(32))

@@ -1,0 +1,316 @@
+"""The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
+
+Rows have the event columns, the keys that metering goes by (`billing.events.keys`) and `ingest_id`, the number of the
+ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, in a few pieces, which
+is how they are metered; of a large ingest each file holds a range of rooms. One ingest of one file is one Delta commit,
+whose metadata says which file it was and what was counted. The log holds every key (app, UTC day, event id) once. There
+is one writer at a time (`Home.lock("ingest")`); readers see whole commits only.
+
+What was known at the time of a run is `ingest_id <= N`, not a version of the table: old versions may be cleaned up.
+The last id is an application transaction of the table, which survives that.
+"""
+
+import json
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import DeltaError as DeltaError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction
+
+from billing.errors import BillingError
+from billing.events.durable_files import sync, whole_parquet
+from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+
+LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
+DAY_MS = 86_400_000
+MOST_RANGES = 64
+ROWS_PER_RANGE = 1_000_000
+ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out
+
+_PARTITION = "day"
+_TRANSACTION = "billing-ingest"
+_BOUNDED = [
+    "app_id",
+    "at",
+    "ingest_id",
+    "room_key",
+]  # columns whose least and largest value the log knows of every file
+_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
+_DELTA_SCHEMA = Schema(
+    [
+        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
+        Field(_PARTITION, PrimitiveType("date")),
+    ]
+)
+# Old log entries hold what each ingest counted: they are kept.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A Parquet file of events of one day, in its place in the log's directory but not committed."""
+
+    path: str  # relative to the directory of the log
+    day: date
+    rows: int
+    size: int
+    least: Mapping[str, int]
+    largest: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateEvents:
+    """Of one app: the oldest instant (epoch ms), and the first and the last ingest that brought any."""
+
+    first_at: int
+    first_ingest: int
+    last_ingest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLog:
+    """The table in `directory`, which is created by its first commit."""
+
+    directory: Path
+
+    def scan(
+        self,
+        start: int,
+        end: int,
+        *,
+        ingest_id: int | None = None,
+        apps: Collection[int] | None = None,
+        number: str | None = None,
+    ) -> pl.LazyFrame:
+        """Events with `start <= at // 1000 < end` (epoch seconds), in `LOG_SCHEMA`, in no order.
+
+        Only those of the first `ingest_id` ingests, and of `apps`, when these are given. Only files of these days
+        are read. With `number`, the first column has this name and numbers the rows of the files.
+        """
+        files = self.files(start, end, ingest_id=ingest_id)
+        rows = _scan(files, number=number)
+        if not files:
+            return rows
+        # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
+        timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
+        known = pl.col("max.ingest_id") <= (ingest_id or 0)
+        all_timely, all_known = (
+            self._bounds(files).select(each.fill_null(value=False).all() for each in (timely, known)).row(0)
+        )
+        if not all_timely:
+            rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
+        if ingest_id is not None and not all_known:
+            rows = rows.filter(pl.col("ingest_id") <= ingest_id)
+        if apps is not None and not set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps):
+            rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
+        return rows
+
+    def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
+        """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
+        of the others: 1, 2, 4 … `MOST_RANGES`, and about a million rows each."""
+        files = self.files(start, end, ingest_id=ingest_id)
+        bounds = self._bounds(files)
+        held = [
+            (rows, first + 2**63, last + 2**63)
+            for rows, first, last in bounds.select("num_records", "min.room_key", "max.room_key")
+            .drop_nulls()
+            .iter_rows()
+        ]
+        total = sum(rows for rows, _, _ in held)
+        count = MOST_RANGES if len(held) == len(files) else 1
+        while count > 1:
+            width = 2**64 // count
+            read = sum(rows * (last // width - first // width + 1) for rows, first, last in held)
+            if total // count >= ROWS_PER_RANGE and read <= total * 1.1:
+                break
+            count //= 2
+        return count
+
+    def _bounds(self, files: Collection[Path]) -> pl.DataFrame:
+        """Of each of these files `num_records`, and `min.` and `max.` of the bounded columns; null where not known."""
+        table = self._table()
+        schema = {"num_records": pl.Int64} | {f"{end}.{name}": pl.Int64 for name in _BOUNDED for end in ("min", "max")}
+        if not table or not files:
+            return pl.DataFrame(schema=schema)
+        added = pl.DataFrame(table.get_add_actions(flatten=True))
+        names = pl.Series([str(file.relative_to(self.directory.absolute())) for file in files])
+        missing = [pl.lit(None, pl.Int64).alias(name) for name in schema if name not in added.columns]
+        return added.filter(pl.col("path").is_in(names.implode())).with_columns(missing).select(*schema)
+
+    def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
+        """The Parquet files that may hold what `scan` gives, and other events as well."""
+        start_ms, end_ms = start * 1000, end * 1000
+        wanted: list[tuple[str, str, object]] = [
+            (_PARTITION, ">=", day_of(start_ms)),
+            (_PARTITION, "<=", day_of(end_ms - 1)),
+            ("at", ">=", start_ms),
+            ("at", "<", end_ms),
+        ]
+        if ingest_id is not None:
+            wanted.append(("ingest_id", "<=", ingest_id))
+        return self._files(wanted)
+
+    def scan_day(self, day: date) -> pl.LazyFrame:
+        """All events of a UTC day."""
+        return self._read([(_PARTITION, "=", day)])
+
+    def version(self) -> int | None:
+        """The version of the Delta table; None before the first commit."""
+        table = self._table()
+        return table.version() if table else None
+
+    def last_ingest_id(self) -> int:
+        """The number of the last committed ingest; 0 when there is none."""
+        table = self._table()
+        return (table.transaction_version(_TRANSACTION) or 0) if table else 0
+
+    def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
+        """The oldest `at` (ms) of each of the apps that has events: reads day after day, until all are found."""
+        table = self._table()
+        sought = set(apps)
+        found: dict[int, int] = {}
+        days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
+        for day in days:
+            if not sought:
+                break
+            may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
+            events = self._read(may_hold).filter(pl.col("app_id").is_in(sorted(sought)))
+            found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
+            sought -= found.keys()
+        return found
+
+    def late_events(self, *, after: int, upto: int, before: int) -> dict[int, LateEvents]:
+        """What the ingests after `after` and up to `upto` have of instants before epoch second `before`, by app."""
+        late = self._read([("ingest_id", ">", after), ("at", "<", before * 1000)]).filter(
+            pl.col("ingest_id").is_between(after, upto, closed="right"), pl.col("at") < before * 1000
+        )
+        ingest = pl.col("ingest_id")
+        sums = late.group_by("app_id").agg(pl.col("at").min(), first=ingest.min(), last=ingest.max())
+        return {
+            app_id: LateEvents(first_at=at, first_ingest=first, last_ingest=last)
+            for app_id, at, first, last in sums.collect(engine="streaming").iter_rows()
+        }
+
+    def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
+        """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
+
+        They come with their keys, room by room in a few pieces, or get that here. Nobody sees them before `commit`.
+        """
+        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
+        target = self.directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
+        rows = rows.select(*EVENT_SCHEMA, pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *KEYS_SCHEMA)
+        rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
+        bounds = rows.select(
+            pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
+        ).row(0, named=True)
+        return DataFile(path=path, day=day, rows=rows.height, size=target.stat().st_size, **bounds)
+
+    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
+        """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
+
+        They are on the disk before the commit is, and the commit is before this returns: what is billed from it must
+        not be gone after a loss of power.
+        """
+        files = list(files)
+        for file in files:
+            sync(self.directory / file.path, self.directory)
+        table = self._table() or DeltaTable.create(
+            self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
+        )
+        _widen(table)
+        table.create_write_transaction(
+            [_added(file) for file in files],
+            mode="append",
+            schema=_DELTA_SCHEMA,
+            partition_by=[_PARTITION],
+            commit_properties=CommitProperties(
+                custom_metadata={"ingest_id": ingest_id, **metadata},
+                app_transactions=[Transaction(_TRANSACTION, ingest_id)],
+            ),
+        )
+        # The first commit is the second version of the table.
+        for path in sorted(self._commits.glob("*.json"))[-2:]:
+            sync(path, self.directory.parent)
+
+    def discard_uncommitted(self) -> None:
+        """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
+        for path in self.directory.glob(f"{_PARTITION}=*/{self.last_ingest_id() + 1:010d}-*.parquet"):
+            path.unlink()
+        for path in self._commits.glob("*#*"):
+            path.unlink()
+
+    @property
+    def _commits(self) -> Path:
+        return self.directory / "_delta_log"
+
+    def _table(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._uri()) if DeltaTable.is_deltatable(self._uri()) else None
+        except DeltaError as error:
+            raise BillingError(
+                f"the event log in {self.directory} is damaged; restore it from a backup: {str(error).splitlines()[0]}"
+            ) from None
+
+    def _uri(self) -> str:
+        # A plain path with `%` or `#` in it would be taken for an address.
+        return self.directory.absolute().as_uri()
+
+    def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
+        """The rows of the files that may hold what is wanted."""
+        return _scan(self._files(wanted))
+
+    def _files(self, wanted: list[tuple[str, str, object]]) -> list[Path]:
+        table = self._table()
+        addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
+        paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
+        return [whole_parquet(path) for path in paths]
+
+
+def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:
+    if not files:
+        return pl.LazyFrame(schema={number: pl.UInt32, **LOG_SCHEMA} if number else LOG_SCHEMA)
+    # (Files of an older version have no keys.)
+    return pl.scan_parquet(
+        files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert", row_index_name=number
+    )
+
+
+def _widen(table: DeltaTable) -> None:
+    """Gives the table of an older version the columns that it lacks."""
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
+    if missing:
+        table.alter.add_columns(missing)
+
+
+def keyed(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with their keys."""
+    # Machine code, which takes a while to load, is needed for writing only.
+    from billing.events.keys import event_keys
+
+    return events.hstack(event_keys(events))
+
+
+def day_of(at_ms: int) -> date:
+    """The UTC day that holds an instant."""
+    return date(1970, 1, 1) + timedelta(days=at_ms // DAY_MS)
+
+
+def _added(file: DataFile) -> AddAction:
+    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={_PARTITION: file.day.isoformat()},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(statistics),
+    )

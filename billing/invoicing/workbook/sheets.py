@@ -1,0 +1,336 @@
+"""The sheets of an invoice's workbook, from the invoice itself down to every 5-minute window and every deduction.
+
+Every row of a table carries account, month and app, so that it can be matched to the invoice. Usage is in seconds, one
+column for each item; a zero is shown as a dash. Instants are RFC 3339 text with the account's offset, because a
+spreadsheet's own times have no offset and one hour of the day on which clocks go back exists twice; days are dates.
+
+The sheets of usage show what the days were billed with at first; what was corrected is on sheets of its own, which are
+there only when something was.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from itertools import chain, islice
+from string import ascii_uppercase
+
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.workbook.checks import VERDICT_CELL, Tables, check_table, make_checks, verdict
+from billing.invoicing.workbook.columns import DAY, ITEM, KEYS, PAYMENT, WINDOW, MakeTable, keys, zone_of
+from billing.invoicing.workbook.correction_sheets import correction_tables
+from billing.invoicing.workbook.front_sheet import front_sheets, line_table
+from billing.invoicing.workbook.table import EXCEL_ROWS, Chart, Column, Formula, Kind, Row, Sheet, Table
+from billing.money import round_half_up
+from billing.periods import local_iso
+
+REASONS = {
+    "disconnect_grace": "Connection lost: the server keeps the place for 90 seconds, and that wait is billed as audio.",
+    "alone_in_room": "Nobody else was in the room: billed as audio, whatever the user was sending.",
+    "no_video_received": "Others were in the room, but no video arrived: cameras off, not subscribed or not delivered.",
+    "camera": "Video of other users' cameras was received, and no screen share.",
+    "screen_share": "Video was received, and a screen share was part of it.",
+}
+
+_BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month")
+
+
+def sheets(invoice: Invoice, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
+    """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40)."""
+    make = partial(Table, row_limit=row_limit)
+    tables = Tables(
+        lines=line_table(invoice, make),
+        minutes=_minutes(invoice, make),
+        daily=_daily(invoice, make),
+        windows=_windows(invoice, make),
+        deductions=_deductions(invoice, make),
+        packages=_packages(invoice, make),
+        reasons=_reasons_by_day(invoice, make),
+        corrections=correction_tables(invoice, make) if invoice.has_corrections else None,
+    )
+    corrections = chain.from_iterable(table.sheets() for table in tables.corrections or ())
+    checks = make_checks(invoice, tables)
+    return [
+        *front_sheets(invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
+        *tables.minutes.sheets(),
+        *tables.daily.sheets(),
+        *tables.windows.sheets(),
+        *tables.deductions.sheets(),
+        *corrections,
+        *tables.packages.sheets(),
+        *_reasons(invoice, make, tables.reasons).sheets(),
+        *tables.reasons.sheets(),
+        *_prices(invoice, make).sheets(),
+        *check_table(invoice, make, checks).sheets(),
+    ]
+
+
+def _minutes(invoice: Invoice, make: MakeTable) -> Table:
+    """Minutes by day and item over all apps, with the chart."""
+    by_day: dict[date, dict[str, int]] = {day: {} for day in invoice.facts.days}
+    for charge in invoice.facts.charges:
+        _add(by_day[charge.day], charge.item, charge.minutes)
+    apps = list(invoice.facts.apps)
+    account_month_app = keys(invoice, apps[0] if len(apps) == 1 else None)
+    columns = (*KEYS, DAY)
+    table = _item_table(
+        invoice, make, "Minutes", columns, [((*account_month_app, day), by_day[day]) for day in sorted(by_day)]
+    )
+    chart = Chart(
+        title="Minutes by day and item",
+        value_title="Minutes",
+        categories=len(columns) - 1,
+        series=range(len(columns), len(columns) + len(invoice.items)),
+    )
+    return replace(table, chart=chart if table.count and invoice.items else None)
+
+
+def _daily(invoice: Invoice, make: MakeTable) -> Table:
+    """Seconds by app and day."""
+    by_day: dict[tuple[int, date], dict[str, int]] = {}
+    for charge in invoice.facts.charges:
+        _add(by_day.setdefault((charge.app_id, charge.day), {}), charge.item, charge.seconds)
+    days = [((*keys(invoice, app_id), day), by_day[app_id, day]) for app_id, day in sorted(by_day)]
+    return _item_table(invoice, make, "Daily", (*KEYS, DAY), days)
+
+
+def _windows(invoice: Invoice, make: MakeTable) -> Table:
+    """Seconds by app and 5-minute window."""
+    by_window: dict[tuple[int, int, date], dict[str, int]] = {}
+    for app_id, start, day, item, seconds in invoice.facts.windows:
+        _add(by_window.setdefault((app_id, start, day), {}), item, seconds)
+    zone = zone_of(invoice)
+    windows = [
+        ((*keys(invoice, app_id), day, local_iso(start, zone)), by_window[app_id, start, day])
+        for app_id, start, day in sorted(by_window)
+    ]
+    return _item_table(invoice, make, "5-minute", (*KEYS, DAY, WINDOW), windows)
+
+
+def _item_table(
+    invoice: Invoice,
+    make: MakeTable,
+    name: str,
+    columns: tuple[Column, ...],
+    numbers: Sequence[tuple[Row, Mapping[str, int]]],
+) -> Table:
+    """Rows of labels and numbers by item: a column for each item, and their sum as a live formula."""
+    items = invoice.items
+    first, last = ascii_uppercase[len(columns)], ascii_uppercase[len(columns) + len(items) - 1]
+
+    def rows(start: int, stop: int, row: int) -> Iterator[Row]:
+        for number, (labels, by_item) in enumerate(islice(numbers, start, stop), row):
+            values = [by_item.get(item, 0) for item in items]
+            yield *labels, *values, Formula(f"SUM({first}{number}:{last}{number})", sum(values))
+
+    totals = {item: sum(by_item.get(item, 0) for _, by_item in numbers) for item in items}
+    return make(
+        name=name,
+        columns=(
+            *columns,
+            *(Column(header=item, width=13, kind=Kind.COUNT) for item in items),
+            Column(header="Total", width=14, kind=Kind.COUNT),
+        ),
+        count=len(numbers),
+        rows=rows,
+        totals=totals | {"Total": sum(totals.values())},
+    )
+
+
+def _add(by_item: dict[str, int], item: str, number: int) -> None:
+    by_item[item] = by_item.get(item, 0) + number
+
+
+def _deductions(invoice: Invoice, make: MakeTable) -> Table:
+    """What each payer paid in each window, in the order in which items are paid."""
+    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+    deductions = sorted(
+        invoice.facts.deductions, key=lambda row: (row.window_start, row.app_id, order[row.item], row.payer_id)
+    )
+    zone = zone_of(invoice)
+
+    def rows(start: int, stop: int, _: int) -> Iterator[Row]:
+        for day, app_id, window_start, item, minutes, package_units, payer_id in islice(deductions, start, stop):
+            yield *keys(invoice, app_id), day, local_iso(window_start, zone), item, minutes, package_units, payer_id
+
+    return make(
+        name="Deductions",
+        columns=(
+            *KEYS,
+            DAY,
+            WINDOW,
+            ITEM,
+            *PAYMENT,
+        ),
+        count=len(deductions),
+        rows=rows,
+        totals={
+            "Minutes": sum(row.minutes for row in deductions),
+            "Package minutes": sum(row.package_units for row in deductions),
+        },
+    )
+
+
+def _packages(invoice: Invoice, make: MakeTable) -> Table:
+    """Each package's balance."""
+    packages = sorted(invoice.facts.packages, key=lambda package: (package.valid_from, package.expires_at, package.id))
+    zone = zone_of(invoice)
+
+    def rows(start: int, stop: int, _: int) -> Iterator[Row]:
+        for package in packages[start:stop]:
+            yield (
+                *keys(invoice, package.app_id),
+                package.id,
+                package.valid_from.astimezone(zone).isoformat(),
+                package.expires_at.astimezone(zone).isoformat(),
+                package.granted,
+                package.deducted,
+                package.lapsed,
+                package.remaining,
+                package.deducted_this_month,
+            )
+
+    return make(
+        name="Packages",
+        columns=(
+            *KEYS,
+            Column(header="Package", width=24),
+            Column(header="Valid from", width=27),
+            Column(header="Expires at", width=27),
+            *(Column(header=header, width=13, kind=Kind.COUNT) for header in _BALANCES),
+        ),
+        count=len(packages),
+        rows=rows,
+        totals=dict(
+            zip(
+                _BALANCES,
+                (
+                    sum(package.granted for package in packages),
+                    sum(package.deducted for package in packages),
+                    sum(package.lapsed for package in packages),
+                    sum(package.remaining for package in packages),
+                    sum(package.deducted_this_month for package in packages),
+                ),
+                strict=True,
+            )
+        ),
+        notes=(
+            "Package minutes are an item's minutes times its ratio (sheet Prices).",
+            f"Deducted, lapsed and remaining are as of the end of {invoice.facts.balances_on}."
+            if invoice.facts.balances_on
+            else "Nothing is billed yet.",
+        ),
+    )
+
+
+def _reasons_by_day(invoice: Invoice, make: MakeTable) -> Table:
+    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+    reasons = sorted(invoice.facts.reasons, key=lambda row: (row.app_id, row.day, order[row.item], row.reason))
+
+    def rows(start: int, stop: int, _: int) -> Iterator[Row]:
+        for app_id, day, item, reason, seconds in islice(reasons, start, stop):
+            yield *keys(invoice, app_id), day, item, reason, seconds
+
+    return make(
+        name="Reasons by day",
+        columns=(
+            *KEYS,
+            DAY,
+            ITEM,
+            Column(header="Reason", width=22),
+            Column(header="Seconds", width=15, kind=Kind.COUNT),
+        ),
+        count=len(reasons),
+        rows=rows,
+        totals={"Seconds": sum(row.seconds for row in reasons)},
+    )
+
+
+def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
+    """Why seconds were audio or video: the month by app, item and reason, with each reason in words."""
+    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+    seconds: dict[tuple[int, str, str], int] = {}
+    of_app: dict[int, int] = {}
+    for row in invoice.facts.reasons:
+        key = row.app_id, row.item, row.reason
+        seconds[key] = seconds.get(key, 0) + row.seconds
+        of_app[row.app_id] = of_app.get(row.app_id, 0) + row.seconds
+    reasons = sorted(seconds, key=lambda key: (key[0], order[key[1]], key[2]))
+
+    def rows(start: int, stop: int, row: int) -> Iterator[Row]:
+        for number, (app_id, item, reason) in enumerate(islice(reasons, start, stop), row):
+            own = {"App": f"$C{number}", "Item": f"$D{number}", "Reason": f"$E{number}"}
+            in_app = by_day.sum_where("Seconds", {"App": own["App"]})
+            share = Decimal(seconds[app_id, item, reason]) / of_app[app_id]
+            yield (
+                *keys(invoice, app_id),
+                item,
+                reason,
+                Formula(by_day.sum_where("Seconds", own), seconds[app_id, item, reason]),
+                Formula(f"F{number}/({in_app})", round_half_up(share, 15)),
+                REASONS.get(reason, ""),
+            )
+
+    return make(
+        name="Reasons",
+        columns=(
+            *KEYS,
+            ITEM,
+            Column(header="Reason", width=22),
+            Column(header="Seconds", width=15, kind=Kind.COUNT),
+            Column(header="Share of app", width=14, kind=Kind.SHARE),
+            Column(header="What it means", width=84),
+        ),
+        count=len(reasons),
+        rows=rows,
+        totals={"Seconds": sum(seconds.values())},
+        notes=(
+            "Why is there audio on a video call? A user is billed by what it receives: a second in which it receives",
+            "video is a video second; every other second in the room is an audio second, for one of these reasons.",
+        ),
+    )
+
+
+def _prices(invoice: Invoice, make: MakeTable) -> Table:
+    """The price list and the package ratios of every policy version that priced a day of the month."""
+    prices = [(policy, price) for policy in invoice.facts.policies for price in policy.items]
+
+    def rows(start: int, stop: int, _: int) -> Iterator[Row]:
+        for policy, price in prices[start:stop]:
+            yield (
+                *keys(invoice, None),
+                policy.id,
+                policy.name,
+                policy.valid_from,
+                price.item,
+                price.top_area,
+                price.price,
+                invoice.facts.account.currency,
+                price.ratio,
+                price.free_ratio,
+                policy.hash,
+            )
+
+    return make(
+        name="Prices",
+        columns=(
+            *KEYS,
+            Column(header="Policy", width=18),
+            Column(header="Name", width=34),
+            Column(header="Valid from", width=12, kind=Kind.DAY),
+            ITEM,
+            Column(header="Up to pixels", width=13, kind=Kind.COUNT),
+            Column(header="List price per 1,000 minutes", width=14, kind=Kind.PRICE),
+            Column(header="Currency", width=10),
+            Column(header="Package ratio", width=10, kind=Kind.COUNT),
+            Column(header="Free ratio", width=10, kind=Kind.COUNT),
+            Column(header="Policy hash", width=68),
+        ),
+        count=len(prices),
+        rows=rows,
+        notes=(
+            "Video is billed by the pixels received, up to and including the figure given; a blank has no upper bound.",
+            *(f"Contract: {text}" for text in invoice.facts.contract[:5]),
+        ),
+    )

@@ -1,0 +1,87 @@
+"""The cut-off: what a run knows. Whatever arrives later is for the next run.
+
+Every run begins by saying it: the catalog, and how far into the event log it reads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from billing import __version__, periods
+from billing.catalog.catalog import Catalog
+from billing.catalog.terms import DayTerms
+from billing.errors import BillingError
+from billing.events.log import EventLog
+from billing.home import Home
+from billing.ledger.catalog_store import last_change, load_catalog
+from billing.ledger.database import Connection
+from billing.ledger.runs import Run, read_through
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutoff:
+    """What a run knows. `ingest_id`: the last ingest that it reads; `started_at_ms`: when it looked."""
+
+    log: EventLog
+    ingest_id: int
+    log_version: int | None
+    catalog: Catalog
+    catalog_change: int
+    started_at_ms: int
+
+    def run(
+        self,
+        command: str,
+        *,
+        account_id: str | None,
+        day: date | None,
+        terms: DayTerms | None = None,
+        counts: Mapping[str, int] | None = None,
+        result: str,
+        detail: str = "",
+        from_day: date | None = None,
+        cause: str | None = None,
+    ) -> Run:
+        """The record of what was done with it, ended now."""
+        return Run(
+            command=command,
+            account_id=account_id,
+            day=day,
+            from_day=from_day,
+            started_at_ms=self.started_at_ms,
+            finished_at_ms=max(self.started_at_ms, now_ms()),
+            engine_version=__version__,
+            policy_id=terms.policy.id if terms else None,
+            policy_hash=terms.policy.hash if terms else None,
+            price_hash=terms.price_hash if terms else None,
+            ingest_id=self.ingest_id,
+            log_version=self.log_version,
+            counts=counts or {},
+            result=result,
+            detail=detail,
+            cause=cause,
+        )
+
+
+def cutoff_now(conn: Connection, home: Home) -> Cutoff:
+    """What is known at this moment. A `BillingError` when the books rest on events that the log does not have."""
+    log = EventLog(directory=home.events)
+    ingest_id, read = log.last_ingest_id(), max(read_through(conn).values(), default=0)
+    if read > ingest_id:
+        raise BillingError(
+            f"the books rest on {read} ingests, but the event log in {home.events} has {ingest_id}: restore the log "
+            "from the same backup as the database"
+        )
+    return Cutoff(
+        log=log,
+        ingest_id=ingest_id,
+        log_version=log.version(),
+        catalog=load_catalog(conn),
+        catalog_change=last_change(conn),
+        started_at_ms=now_ms(),
+    )
+
+
+def now_ms() -> int:
+    """This moment in epoch milliseconds."""
+    return int(periods.now().timestamp() * 1000)

@@ -1,0 +1,104 @@
+"""Runs: what was done to the books, when, with what, and from which events. A run is written once, at its end.
+
+Runs are numbered in the order in which they were written, one writer at a time. So *what was known then* is what the
+runs up to a number wrote.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from sqlalchemy import Connection, RowMapping, func, insert, select
+
+from billing.errors import UsageError
+from billing.ledger import tables
+
+BILLED, CORRECTED, REFRESHED, FAILED = "billed", "corrected", "refreshed", "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run over one day of one account, or (`refreshed`) over all. `id` is None until it is stored.
+
+    `ingest_id` is the cut-off: the run read this ingest and those before, and no later one. A run that `corrected` went
+    through every day from `from_day` to the last one settled before it, because of `cause`, and posted on `day`.
+    """
+
+    id: int | None = None
+    command: str
+    account_id: str | None
+    day: date | None
+    from_day: date | None = None
+    started_at_ms: int
+    finished_at_ms: int
+    engine_version: str
+    policy_id: str | None
+    policy_hash: str | None
+    price_hash: str | None
+    ingest_id: int
+    log_version: int | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    result: str = BILLED
+    detail: str = ""
+    cause: str | None = None
+
+
+def insert_run(conn: Connection, run: Run) -> int:
+    """Writes a run and returns its number."""
+    columns = {column.name: getattr(run, column.name) for column in tables.run.c if column.name != "id"}
+    columns["counts"] = json.dumps(dict(run.counts), sort_keys=True)
+    run_id: int = conn.execute(insert(tables.run).values(columns).returning(tables.run.c.id)).scalar_one()
+    return run_id
+
+
+def run_of(row: RowMapping) -> Run:
+    """A row of the table as a run; other columns are left out."""
+    columns = {column.name: row[column.name] for column in tables.run.c}
+    return Run(**{**columns, "counts": json.loads(row["counts"])})
+
+
+def find_run(conn: Connection, run_id: int) -> Run:
+    """A `UsageError` when there is no such run."""
+    row = conn.execute(select(tables.run).where(tables.run.c.id == run_id)).mappings().first()
+    if row is None:
+        raise UsageError(f"there is no run {run_id}: see `billing runs`")
+    return run_of(row)
+
+
+def latest_runs(conn: Connection, limit: int) -> list[Run]:
+    """The last runs, the newest first."""
+    newest = select(tables.run).order_by(tables.run.c.id.desc()).limit(limit)
+    return [run_of(row) for row in conn.execute(newest).mappings()]
+
+
+def last_run_at(conn: Connection, at_ms: int) -> int:
+    """The number of the last run that had ended at an instant; 0 when there was none."""
+    last: int | None = conn.execute(
+        select(func.max(tables.run.c.id)).where(tables.run.c.finished_at_ms <= at_ms)
+    ).scalar()
+    return last or 0
+
+
+def read_through(conn: Connection) -> dict[str, int]:
+    """The ingest up to which each account's books take in all events: those of later ones may be late."""
+    run = tables.run.c
+    done = select(run.account_id, func.max(run.ingest_id)).where(run.result.in_([BILLED, CORRECTED]))
+    return dict(conn.execute(done.group_by(run.account_id)).all())
+
+
+def last_run_of(conn: Connection, account_id: str) -> int:
+    """The last run that wrote into the books of an account; 0 when none did."""
+    run = tables.run.c
+    written = (run.account_id == account_id) & run.result.in_([BILLED, CORRECTED])
+    last: int = conn.execute(select(func.coalesce(func.max(run.id), 0)).where(written)).scalar_one()
+    return last
+
+
+def corrections_of(conn: Connection, account_id: str, upto: int | None) -> Sequence[Run]:
+    """The runs that corrected days of an account, in order; those up to `upto` when it is given."""
+    run = tables.run
+    wanted = (run.c.account_id == account_id) & (run.c.result == CORRECTED)
+    if upto is not None:
+        wanted &= run.c.id <= upto
+    return [run_of(row) for row in conn.execute(select(run).where(wanted).order_by(run.c.id)).mappings()]

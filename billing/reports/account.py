@@ -1,0 +1,278 @@
+"""What stands in the books about one account, in the names that the commands print: charges, packages, findings.
+
+Every view is a polars frame: days are dates, instants RFC 3339 text in the account's time zone, prices and amounts
+exact decimals.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import polars as pl
+
+from billing import periods
+from billing.catalog.packages import free_minutes_id
+from billing.errors import UsageError
+from billing.ledger import corrections
+from billing.ledger import settled_days as bills
+from billing.ledger.catalog_store import load_catalog
+from billing.ledger.database import Connection, Engine, reading
+from billing.ledger.runs import Run, find_run, latest_runs
+from billing.ledger.settled_days import PackageBalance, PostedCharge
+from billing.money import SCALE_DIGITS
+from billing.reports.provisional import ProvisionalBill, provisional_bills
+
+_MONEY = pl.Decimal(38, SCALE_DIGITS)
+CHARGES_SCHEMA = pl.Schema(
+    {
+        "day": pl.Date(),
+        "app_id": pl.Int64(),
+        "item": pl.String(),
+        "seconds": pl.Int64(),
+        "minutes": pl.Int64(),
+        "deducted_minutes": pl.Int64(),
+        "payable_minutes": pl.Int64(),
+        "unit_price": _MONEY,  # per minute
+        "amount": _MONEY,
+        "currency": pl.String(),
+        "kind": pl.String(),  # "usage" or "correction"
+        "run": pl.Int64(),  # null: not settled
+        "corrects_run": pl.Int64(),
+        "posted_on": pl.Date(),
+        "cause": pl.String(),
+        "deducted_by": pl.List(pl.Struct({"payer_id": pl.String, "minutes": pl.Int64})),
+        "settled": pl.Boolean(),
+    }
+)
+PACKAGES_SCHEMA = pl.Schema(
+    {
+        "id": pl.String,
+        "app_id": pl.Int64,  # null: the whole account
+        "valid_from": pl.String,
+        "expires_at": pl.String,  # the first instant at which it no longer pays
+        "granted": pl.Int64,  # package minutes, as all that follow
+        "deducted": pl.Int64,
+        "lapsed": pl.Int64,
+        "remaining": pl.Int64,
+        "settled": pl.Boolean,  # false: days that are not billed yet have taken from it
+    }
+)
+FINDINGS_SCHEMA = pl.Schema(
+    {
+        "day": pl.Date,
+        "app_id": pl.Int64,
+        "room_id": pl.String,
+        "user_id": pl.String,
+        "at": pl.String,
+        "finding": pl.String,
+        "detail": pl.String,
+    }
+)
+
+
+def charges(engine: Engine, account_id: str, month: date, *, provisional: bool = False) -> pl.DataFrame:
+    """The charges of the month's billed days and the corrections posted in it, by day, app and item: `CHARGES_SCHEMA`.
+
+    `provisional` includes the days that are not billed yet, up to the last refresh.
+    """
+    last = periods.month_days(month)[-1]
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        catalog.account(account_id)
+        posted = bills.charges(conn, account_id, month, last)
+        deducted = bills.deducted_minutes(conn, account_id, month, last)
+        open_days = provisional_bills(conn, catalog, account_id) if provisional else []
+    rows = [_charge_row(entry, _deducted_by(entry, deducted), settled=True) for entry in posted]
+    for bill in open_days:
+        if month <= bill.day <= last:
+            rows += _provisional_rows(bill, catalog.account(account_id).currency)
+    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row")
+
+
+def correction_lines(
+    lines: Iterable[PostedCharge],
+    deducted: Mapping[tuple[date, int, str], Mapping[str, int]],
+    *,
+    run: int | None,
+) -> pl.DataFrame:
+    """Correction lines as `charges` shows them; `run` is None when they are not posted."""
+    rows = [
+        _charge_row(
+            replace(line, run_id=run or 0),
+            deducted.get((line.day, line.charge.app_id, line.charge.item), {}),
+            settled=run is not None,
+        )
+        for line in lines
+    ]
+    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row").with_columns(
+        run=pl.when(pl.col("settled")).then("run")
+    )
+
+
+def _deducted_by(
+    posted: PostedCharge, deducted: Mapping[tuple[date, int, str, int | None], Mapping[str, int]]
+) -> Mapping[str, int]:
+    run = posted.run_id if posted.kind == "correction" else None
+    return deducted.get((posted.day, posted.charge.app_id, posted.charge.item, run), {})
+
+
+def _provisional_rows(bill: ProvisionalBill, currency: str) -> list[tuple[object, ...]]:
+    deducted: dict[tuple[int, str], Counter[str]] = {}
+    for deduction in bill.billed.deductions:
+        deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
+    return [
+        _charge_row(
+            PostedCharge(
+                day=bill.day,
+                kind="usage",
+                run_id=0,
+                posted_on=bill.day,
+                currency=currency,
+                list_price=bill.terms.list_prices.get(charge.item),
+                charge=charge,
+            ),
+            deducted.get((charge.app_id, charge.item), {}),
+            settled=False,
+        )
+        for charge in bill.billed.charges
+    ]
+
+
+def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: bool) -> tuple[object, ...]:
+    charge = posted.charge
+    return (
+        posted.day,
+        charge.app_id,
+        charge.item,
+        charge.seconds,
+        charge.minutes,
+        charge.deducted_minutes,
+        charge.payable_minutes,
+        charge.unit_price,
+        charge.amount,
+        posted.currency,
+        posted.kind,
+        posted.run_id if settled else None,
+        posted.corrects_run_id,
+        posted.posted_on,
+        posted.cause,
+        [{"payer_id": payer_id, "minutes": minutes} for payer_id, minutes in sorted(deducted.items())],
+        settled,
+    )
+
+
+def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> pl.DataFrame:
+    """Every month's free minutes and every package as of the last billed day: `PACKAGES_SCHEMA`.
+
+    `provisional` takes off what the days that are not billed yet have used, up to the last refresh.
+    """
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        zone = periods.time_zone(catalog.account(account_id).timezone)
+        balances = bills.package_balances(conn, catalog, account_id)
+        open_days = provisional_bills(conn, catalog, account_id) if provisional else []
+    if open_days:
+        balances = _after_open_days(balances, open_days)
+    rows = [
+        (
+            balance.id,
+            balance.app_id,
+            periods.local_iso(periods.day_start(balance.valid_from, zone), zone),
+            periods.local_iso(periods.day_start(balance.valid_to + timedelta(days=1), zone), zone),
+            balance.granted,
+            balance.deducted,
+            balance.lapsed,
+            balance.remaining,
+            not open_days,
+        )
+        for balance in balances
+    ]
+    return pl.DataFrame(rows, schema=PACKAGES_SCHEMA, orient="row")
+
+
+def _after_open_days(balances: Sequence[PackageBalance], open_days: Sequence[ProvisionalBill]) -> list[PackageBalance]:
+    """The balances with what the unsettled days took and let lapse, and the free minutes that they would be given."""
+    known = {balance.id: balance for balance in balances}
+    for month, granted in open_days[-1].balances.granted.items():
+        valid_to = periods.month_days(month)[-1]
+        free = PackageBalance(
+            id=free_minutes_id(month), app_id=None, valid_from=month, valid_to=valid_to, granted=granted
+        )
+        known.setdefault(free.id, free)
+    lapsed: Counter[str] = Counter()
+    for bill in open_days:
+        if bill.is_over:
+            lapsed.update(bill.billed.lapses)
+    used = open_days[-1].balances.used
+    after = [
+        replace(balance, deducted=used.get(balance.id, 0), lapsed=balance.lapsed + lapsed[balance.id])
+        for balance in known.values()
+    ]
+    # Free minutes first.
+    return sorted(after, key=lambda balance: (not balance.id.startswith("free-"), balance.valid_from, balance.id))
+
+
+def findings(
+    engine: Engine, *, account_id: str | None = None, app_id: int | None = None, first: date, last: date
+) -> pl.DataFrame:
+    """What was ignored or interpreted on the days `first` to `last`, both included: `FINDINGS_SCHEMA`.
+
+    Of one account, of one app, or of all.
+    """
+    if last < first:
+        raise UsageError(f"{first} is after {last}: give the earlier day first")
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        owner = catalog.app(app_id).account if app_id is not None else account_id
+        accounts = catalog.accounts.values() if owner is None else [catalog.account(owner)]
+        if account_id not in (None, owner):
+            raise UsageError(f"app {app_id} belongs to account {owner!r}, not to {account_id!r}")
+        frames = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+        for account in accounts:
+            found = _findings(conn, account.id, first, last, None if app_id is None else [app_id])
+            zone = periods.time_zone(account.timezone)
+            at = [periods.local_iso_ms(at_ms, zone) for at_ms in found["at"]]
+            frames.append(found.with_columns(pl.Series("at", at, pl.String)).select(*FINDINGS_SCHEMA))
+    return pl.concat(frames)
+
+
+def runs(engine: Engine, *, run_id: int | None = None, limit: int = 20) -> list[dict[str, object]]:
+    """The last runs, the newest first, or one of them: with every field, times as RFC 3339 in UTC."""
+    with reading(engine) as conn:
+        found = latest_runs(conn, limit) if run_id is None else [find_run(conn, run_id)]
+    return [_run_row(run) for run in found]
+
+
+def _run_row(run: Run) -> dict[str, object]:
+    utc = periods.time_zone("UTC")
+    return {
+        "id": run.id,
+        "command": run.command,
+        "account": run.account_id,
+        "day": run.day,
+        "from_day": run.from_day,
+        "cause": run.cause,
+        "started_at": periods.local_iso_ms(run.started_at_ms, utc),
+        "finished_at": periods.local_iso_ms(run.finished_at_ms, utc),
+        "engine_version": run.engine_version,
+        "policy": run.policy_id,
+        "policy_hash": run.policy_hash,
+        "price_hash": run.price_hash,
+        "ingest_id": run.ingest_id,
+        "log_version": run.log_version,
+        "counts": run.counts,
+        "result": run.result,
+        "detail": run.detail,
+    }
+
+
+def _findings(conn: Connection, account_id: str, first: date, last: date, apps: Sequence[int] | None) -> pl.DataFrame:
+    """Those of the settled days, with those that corrections added and without those that they took away."""
+    found = bills.findings(conn, account_id, first, last, apps=apps)
+    corrected = corrections.findings(conn, account_id, first, last, apps=apps)
+    if corrected.is_empty():
+        return found
+    both = pl.concat([found.with_columns(count=pl.lit(1, pl.Int64)), corrected])
+    net = both.group_by(found.columns).agg(pl.col("count").sum()).sort(found.columns, nulls_last=False)
+    return net.select(pl.exclude("count").repeat_by("count").explode()).drop_nulls("day")

@@ -1,0 +1,271 @@
+"""Estimate: what a month of rooms will cost, before anybody has entered one.
+
+It is the bill of a month that is made up: one representative room becomes events, the meter meters them, every day is
+rated as a bill rates it, and the free minutes that one day leaves are there on the next. So a bill over the same usage
+gives the same money.
+
+- Every room of a day begins at 00:00 and lasts 1 to 1,440 minutes; a month has 1 to 31 such days of 24 hours.
+- Everybody is there from beginning to end and receives every stream but his own. The first users publish one camera
+  each, the first of all also the screen share; a screen share is received by all others and costs its sender nothing.
+- Users who publish nothing are alike, and each adds the same seconds (one who is alone in the room receives nothing,
+  and that is audio either way). So the room is metered without them and with one, whether they are two or 100,000.
+- The terms are those of the day on which the estimate is made. What an account has left of bought packages is not
+  looked at.
+
+One call a day under `trtc-cn`, 3 users, 30 minutes, no video: 90 minutes of audio a day, 90 x 0.007 = 0.63 CNY.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal, localcontext
+
+import polars as pl
+
+from billing.catalog.catalog import Account, Catalog, known_policies
+from billing.catalog.fields import unknown
+from billing.catalog.items import WindowUsage
+from billing.catalog.packages import Package, free_minutes_id
+from billing.catalog.policies import builtin_policies
+from billing.catalog.terms import DayTerms, day_terms
+from billing.errors import UsageError
+from billing.events.schema import EVENT_SCHEMA
+from billing.metering.engine.keyed_rows import STATE_SCHEMA
+from billing.metering.meter import meter
+from billing.metering.tiers import tier_rule
+from billing.money import EXACT
+from billing.periods import DAY_SECONDS, day_start, local_day, time_zone
+from billing.rating.charges import rate_day
+from billing.rating.day import payers
+
+# Width and height in pixels.
+Size = tuple[int, int]
+
+LONGEST_SIDE = 16_384
+LONGEST_MINUTES = DAY_SECONDS // 60
+MOST_DAYS = 31
+MOST = 10**9  # users, or rooms a day: far above any real number
+
+# The representative room stands in one app with its publishers only, in the other with one viewer more.
+_PUBLISHERS_ONLY, _WITH_A_VIEWER = 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Who is in a room: each of `cameras` belongs to one of the `users`, the `screen` to the first of them."""
+
+    users: int
+    cameras: tuple[Size, ...] = ()
+    screen: Size | None = None
+
+    def __post_init__(self) -> None:
+        _check("users", self.users, 1)
+        for width, height in (*self.cameras, *([self.screen] if self.screen else [])):
+            if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
+                raise UsageError(f"{width}x{height} is not a picture size: each side has 1 to {LONGEST_SIDE} pixels")
+        _check_cameras(len(self.cameras), self.users, "users")
+
+    @property
+    def publishers(self) -> int:
+        """How many of the users send a picture."""
+        return max(len(self.cameras), 1 if self.screen else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tariff:
+    """What a month is priced with: the terms of one day, in one currency."""
+
+    terms: DayTerms
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemEstimate:
+    """A month of one item. `package_minutes` are the units that a package would give for all of its minutes; `amount`
+    is minutes x unit price, before free minutes."""
+
+    item: str
+    minutes: int
+    package_minutes: int
+    unit_price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageChoice:
+    """A month with one package of `minutes` bought at `price`: `overage` is charged for what it does not pay.
+
+    `cheapest`: its total is the lowest of all packages, and lower than paying as you go.
+    """
+
+    minutes: int
+    price: Decimal
+    overage: Decimal
+    total: Decimal
+    cheapest: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A month. `free_minutes_used` are package units; `pay_as_you_go` is what is left to pay without any package,
+    exact."""
+
+    items: tuple[ItemEstimate, ...]
+    free_minutes_used: int
+    pay_as_you_go: Decimal
+    currency: str
+    packages: tuple[PackageChoice, ...]
+
+
+def live_room(*, anchors: int, audience: int, cameras: tuple[Size, ...] = (), screen: Size | None = None) -> Room:
+    """A live room: only anchors publish, and each receives all the others. (A call is a plain `Room`.)"""
+    _check("anchors", anchors, 1)
+    _check("audience", audience, 0)
+    _check_cameras(len(cameras), anchors, "anchors")
+    return Room(users=anchors + audience, cameras=cameras, screen=screen)
+
+
+def tariff_of_policy(policy_id: str, at: datetime) -> Tariff:
+    """The list prices and free minutes of a built-in policy, in its first currency."""
+    policies = builtin_policies()
+    if policy_id not in policies:
+        raise UsageError(f"{unknown('policy', policy_id, policies)} (for an account's own policy, give --account)")
+    policy = policies[policy_id]
+    currency = next(iter(policy.version_on(at.date()).prices))
+    anybody = Account(id=policy_id, name=policy.name, currency=currency, timezone="UTC", policy=policy_id)
+    return tariff_of_account(Catalog(accounts={anybody.id: anybody}), anybody.id, at)
+
+
+def tariff_of_account(catalog: Catalog, account_id: str, at: datetime) -> Tariff:
+    """What an account pays on its local day: policy, contract, free minutes and currency, but not its packages."""
+    account = catalog.account(account_id)
+    zone = time_zone(account.timezone)
+    day = local_day(int(at.timestamp()), zone)
+    policy = known_policies(catalog)[account.policy]
+    terms = day_terms(catalog, account, zone, day, policy=policy, free_minutes=account.free_minutes)
+    return Tariff(terms=replace(terms, packages=[]), currency=account.currency)
+
+
+def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, days: int = 30) -> Estimate:
+    """A month of `days` days with `rooms_per_day` such rooms of `minutes` minutes each."""
+    _check("rooms a day", rooms_per_day, 1)
+    _check("minutes", minutes, 1, LONGEST_MINUTES)
+    _check("days", days, 1, MOST_DAYS)
+    terms = tariff.terms
+    usage = list(_day_usage(room, rooms_per_day, minutes, terms))
+    month = _rate_month(usage, terms, days)
+    return Estimate(
+        items=tuple(_items(usage, terms, days)),
+        free_minutes_used=month.used[free_minutes_id(terms.day)],
+        pay_as_you_go=month.amount,
+        currency=tariff.currency,
+        packages=_package_choices(usage, tariff, days, month.amount),
+    )
+
+
+def _day_usage(room: Room, rooms: int, minutes: int, terms: DayTerms) -> Iterator[WindowUsage]:
+    """The seconds of a day with so many such rooms, by window and item."""
+    events = [*_events(room, 0, minutes, _PUBLISHERS_ONLY), *_events(room, 1, minutes, _WITH_A_VIEWER)]
+    rule = tier_rule(terms.version)
+    metered = meter(
+        pl.LazyFrame(events, schema=EVENT_SCHEMA),
+        pl.DataFrame(schema=STATE_SCHEMA),
+        0,
+        DAY_SECONDS,
+        {_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule},
+    )
+    # publishers only + viewers x (with a viewer - publishers only)
+    viewers = room.users - room.publishers
+    weights = {_PUBLISHERS_ONLY: 1 - viewers, _WITH_A_VIEWER: viewers}
+    seconds: Counter[tuple[int, str]] = Counter()
+    for app_id, window_start, item, _, of_one_room in metered.usage.iter_rows():
+        seconds[window_start, item] += weights[app_id] * of_one_room
+    for (window_start, item), total in seconds.items():
+        if total:
+            yield WindowUsage(window_start, _PUBLISHERS_ONLY, item, rooms * total)
+
+
+def _events(room: Room, viewers: int, minutes: int, app_id: int) -> Iterator[dict[str, object]]:
+    """A room with everybody who publishes and so many viewers, from second 0 on."""
+    streams = [(user, "camera", size) for user, size in enumerate(room.cameras)]
+    if room.screen:
+        streams.append((0, "screen", room.screen))
+    for user in range(room.publishers + viewers):
+        who = {"app_id": app_id, "room_id": "room", "user_id": str(user), "seq": 0}
+        yield {**who, "at": 0, "type": "enter"}
+        for publisher, kind, (width, height) in streams:
+            if publisher != user:
+                stream = f"{publisher}/{kind}"
+                yield {**who, "at": 0, "type": "video_on", "stream": stream, "width": width, "height": height}
+        yield {**who, "at": minutes * 60_000, "type": "exit"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Month:
+    """`amount` that nothing has paid, and the package units `used` by payer id."""
+
+    amount: Decimal
+    used: Counter[str]
+
+
+def _rate_month(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> _Month:
+    """Rates the same day again and again, with what the days before have left of free minutes and packages."""
+    used: Counter[str] = Counter()
+    amount = Decimal(0)
+    for _ in range(days):
+        rated = rate_day(usage, payers(terms, terms.free_minutes, used), terms.prices)
+        for deduction in rated.deductions:
+            used[deduction.payer_id] += deduction.package_units
+        with localcontext(EXACT):
+            amount += sum((charge.amount for charge in rated.charges), Decimal(0))
+    return _Month(amount=amount, used=used)
+
+
+def _items(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> Iterator[ItemEstimate]:
+    for charge in rate_day(usage, [], terms.prices).charges:
+        minutes = charge.minutes * days
+        with localcontext(EXACT):
+            amount = minutes * charge.unit_price
+        yield ItemEstimate(
+            item=charge.item,
+            minutes=minutes,
+            package_minutes=minutes * terms.version.ratios[charge.item],
+            unit_price=charge.unit_price,
+            amount=amount,
+        )
+
+
+def _package_choices(
+    usage: Sequence[WindowUsage], tariff: Tariff, days: int, pay_as_you_go: Decimal
+) -> tuple[PackageChoice, ...]:
+    """Each published package alone, bought on the day of the estimate, smallest first."""
+    offers = tariff.terms.version.package_prices.get(tariff.currency, ())
+    overages = [
+        _rate_month(usage, replace(tariff.terms, packages=[_bought(minutes, tariff.terms)]), days).amount
+        for minutes, _ in offers
+    ]
+    with localcontext(EXACT):
+        totals = [price + overage for (_, price), overage in zip(offers, overages, strict=True)]
+    # Of equal totals the first wins: nothing bought, then the smallest package.
+    choices = [pay_as_you_go, *totals]
+    cheapest = choices.index(min(choices)) - 1
+    return tuple(
+        PackageChoice(minutes=minutes, price=price, overage=overage, total=total, cheapest=number == cheapest)
+        for number, ((minutes, price), overage, total) in enumerate(zip(offers, overages, totals, strict=True))
+    )
+
+
+def _bought(minutes: int, terms: DayTerms) -> Package:
+    purchased_at = datetime.fromtimestamp(day_start(terms.day, terms.zone), terms.zone)
+    return Package(id="bought", account="estimate", minutes=minutes, purchased_at=purchased_at)
+
+
+def _check(name: str, number: int, least: int, most: int = MOST) -> None:
+    if not least <= number <= most:
+        raise UsageError(f"{name}: {number} is not from {least} to {most}")
+
+
+def _check_cameras(cameras: int, people: int, noun: str) -> None:
+    if cameras > people:
+        raise UsageError(f"{cameras} cameras, but {noun}: {people}; each camera belongs to one of them")

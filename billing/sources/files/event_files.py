@@ -1,0 +1,204 @@
+"""Event files: opened by what their name ends in, decompressed as they are read, and refused whole when they are
+damaged.
+
+| ending | format |
+|---|---|
+| `.ndjson`, `.jsonl`, `.json` | one JSON object a line |
+| `.csv` | comma-separated, with a header |
+| `.parquet` | Parquet |
+
+The text formats may be compressed as well: `.gz`, `.zst`. `-` is standard input. What cannot be read twice (a pipe)
+is first copied to an unnamed file in `spool`, which is gone when this process is.
+"""
+
+import glob
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+import zstandard
+
+from billing.errors import BillingError
+from billing.events.rows import Batch, RejectedRow, TraceLine
+from billing.sources.files.csv import read_csv
+from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
+from billing.sources.files.ndjson import read_ndjson
+from billing.sources.files.parquet import read_parquet
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+STANDARD_STREAM = "-"
+_FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
+_COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFile:
+    """An open file. `name` is as the user gave it, `digest` the SHA-256 of its bytes as they are stored."""
+
+    name: str
+    ending: str  # such as ".csv" or ".ndjson.gz"
+    digest: str
+    content: IO[bytes]
+    stamp: tuple[int, int]  # size and time of last change
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows, from the first; a `BillingError` when the file is damaged or of no known format."""
+        suffix, compression = _split_ending(self.ending)
+        kind = _FORMATS.get(suffix)
+        if kind is None or (kind == "parquet" and compression):
+            raise BillingError(
+                f"{self.name}: unknown kind of file: its name must end in .parquet, or in .ndjson or .csv, "
+                "which .gz or .zst may follow"
+            )
+        if self.content.seek(0, os.SEEK_END) == 0:
+            return
+        self.content.seek(0)
+        if kind == "parquet":
+            yield from read_parquet(self.name, self.content)
+        elif kind == "csv":
+            yield from read_csv(self.name, line_blocks(self._chunks(compression)))
+        else:
+            yield from read_ndjson(line_blocks(self._chunks(compression)))
+
+    def trace_lines(self, rejected: list[RejectedRow]) -> Iterator[TraceLine]:
+        """The lines of a foreign trace; one that is too long goes to `rejected` instead."""
+        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
+            for number, line in enumerate(block.lines, block.first):
+                if block.long_bytes and number == block.first:
+                    raw = line.decode(errors="backslashreplace")
+                    rejected.append(RejectedRow(self.name, number, *too_long(block.long_bytes), raw))
+                else:
+                    yield TraceLine(self.name, number, line.removesuffix(b"\r"))
+
+    def check_unchanged(self) -> None:
+        """A `BillingError` when the file was written to since it was opened."""
+        if _stamp(self.content) != self.stamp:
+            raise BillingError(f"{self.name}: changed while it was read: ingest it again when it is complete")
+
+    def _chunks(self, compression: str) -> Iterator[bytes]:
+        self.content.seek(0)
+        stream: IO[bytes] = self.content
+        if compression == ".gz":
+            stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.content))
+        elif compression == ".zst":
+            stream = io.BufferedReader(_Zstandard(self.content), BLOCK_BYTES)
+        try:
+            while chunk := stream.read(BLOCK_BYTES):
+                yield chunk
+        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+            raise BillingError(f"{self.name}: damaged or cut off: {error}") from None
+
+
+@contextmanager
+def open_event_file(path: str, *, spool: Path, standard_input: str = ".ndjson") -> Iterator[EventFile]:
+    """Opens a file, or standard input for `-`, which is read as if its name ended in `standard_input`."""
+    name = display_name(path)
+    with _open(path, name) as content, _seekable(content, spool) as whole:
+        stamp = _stamp(whole)
+        digest = hashlib.file_digest(whole, "sha256").hexdigest()  # type: ignore[arg-type]
+        ending = standard_input if path == STANDARD_STREAM else "".join(Path(path).suffixes[-2:]).lower()
+        yield EventFile(name=name, ending=ending, digest=digest, content=whole, stamp=stamp)
+
+
+def display_name(path: str) -> str:
+    """A file's name as text that can be stored and printed."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """File names in place of patterns that the shell has left as they are, sorted; other names as they are."""
+    names: list[str] = []
+    for pattern in patterns:
+        is_pattern = glob.has_magic(pattern) and not os.path.lexists(pattern)
+        names.extend((sorted(glob.glob(pattern, recursive=True)) or [pattern]) if is_pattern else [pattern])
+    return names
+
+
+@contextmanager
+def _open(path: str, name: str) -> Iterator[IO[bytes]]:
+    if path == STANDARD_STREAM:
+        yield sys.stdin.buffer
+        return
+    if os.path.isdir(path):
+        raise BillingError(f"{name}: is a directory: give the files in it, such as {name.rstrip('/')}/*.ndjson")
+    with ExitStack() as stack:
+        try:
+            content = stack.enter_context(open(path, "rb"))
+        except FileNotFoundError:
+            raise BillingError(f"{name}: there is no such file") from None
+        except OSError as error:
+            raise BillingError(f"{name}: cannot be opened: {error.strerror}") from None
+        yield content
+
+
+@contextmanager
+def _seekable(content: IO[bytes], spool: Path) -> Iterator[IO[bytes]]:
+    """The same bytes in a file that can be read from its beginning any number of times."""
+    if content is not sys.stdin.buffer and stat.S_ISREG(os.fstat(content.fileno()).st_mode):
+        yield content
+        return
+    with tempfile.TemporaryFile(dir=spool) as copy:
+        shutil.copyfileobj(content, copy, BLOCK_BYTES)
+        copy.seek(0)
+        yield copy
+
+
+def _stamp(content: IO[bytes]) -> tuple[int, int]:
+    status = os.fstat(content.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _split_ending(ending: str) -> tuple[str, str]:
+    """`.csv.gz` as (`.csv`, `.gz`), `.csv` as (`.csv`, ``)."""
+    first, dot, last = ending.rpartition(".")
+    if dot + last in _COMPRESSIONS:
+        return "." + first.rpartition(".")[2], dot + last
+    return dot + last, ""
+
+
+class _Zstandard(io.RawIOBase):
+    """Decompresses frame after frame, in memory that no frame can exceed, and notices when the last is cut off."""
+
+    # 1 KiB can hold 256 blocks of 128 KiB each: no more than 32 MiB come out of one step.
+    STEP_BYTES = 1024
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        while not self._output:
+            self._input = self._input or self._content.read(self.STEP_BYTES)
+            if not self._input:
+                if self._begun:
+                    raise EOFError("the compressed data ends too early")
+                return 0
+            self._output = memoryview(self._frame.decompress(self._input))
+            self._begun = not self._frame.eof
+            self._input = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), len(self._output))
+        view[:size] = self._output[:size]
+        self._output = self._output[size:]
+        return size

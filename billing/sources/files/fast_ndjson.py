@@ -1,0 +1,285 @@
+"""Plain lines: rows of JSON as nearly all of them are written, read by machine code.
+
+A line is plain when it is one object whose keys are columns of the event schema, each at most once, and whose values
+are strings without escapes, whole numbers of at most 18 digits, or null, each where the column can hold it. Any other
+line is left to `billing.sources.files.ndjson.parse`, which says what JSON means; a plain line means the same to both.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from billing.events.rows import INTEGER_COLUMNS, ROW_SCHEMA
+from billing.events.schema import EVENT_SCHEMA
+from billing.numba_cache import compiled, inlined
+from billing.sources.files.lines import Block
+
+Letters = NDArray[np.uint8]
+
+_COLUMNS = tuple(EVENT_SCHEMA)
+# What the value of a column may be, beside null.
+_TEXT, _INTEGER, _EITHER, _INTEGER_AS_TEXT = range(4)
+_KINDS = np.array(
+    [
+        {"at": _EITHER, "room_id": _INTEGER_AS_TEXT}.get(name, _INTEGER if name in INTEGER_COLUMNS else _TEXT)
+        for name in _COLUMNS
+    ]
+)
+_NAMES = np.frombuffer("".join(_COLUMNS).encode(), np.uint8)
+_NAME_ENDS = np.cumsum([0, *map(len, _COLUMNS)])
+_MOST_DIGITS = 18
+# Lengths that are none.
+_ABSENT, _NUMBER = -1, -2
+_QUOTE, _BACKSLASH, _MINUS, _ZERO, _NINE = b'"\\-09'
+_OPEN, _CLOSE, _COLON, _COMMA = b"{}:,"
+_TAB, _LINE_END, _RETURN, _SPACE = b"\t\n\r "
+_NULL = np.frombuffer(b"null", np.uint8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The lines of a block that are not blank: their numbers, and where each begins and ends in its content."""
+
+    numbers: NDArray[np.int64]
+    begins: NDArray[np.int32]
+    ends: NDArray[np.int32]
+
+
+def rows_of(block: Block) -> Lines:
+    """The lines that are rows; a first line that is too long is one."""
+    content, size = _letters(block.content), block.size
+    numbers, begins, ends = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32)
+    count = _find_rows(content, block.long_bytes > 0, numbers, begins, ends)
+    return Lines(numbers=numbers[:count] + block.first, begins=begins[:count], ends=ends[:count])
+
+
+def read_plain(block: Block, lines: Lines) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
+    """The plain lines in `ROW_SCHEMA`, in their order, and which of the lines they are."""
+    content, count = _letters(block.content), len(lines.numbers)
+    plain = np.zeros(count, np.bool_)
+    starts = np.empty((len(_COLUMNS), count), np.int32)
+    lengths = np.full((len(_COLUMNS), count), _ABSENT, np.int32)
+    numbers = np.zeros((len(_COLUMNS), count), np.int64)
+    _read_rows(
+        content, lines.begins, lines.ends, _is_utf8(block.content), _NAMES, _NAME_ENDS, _KINDS, _NULL,
+        plain, starts, lengths, numbers,
+    )  # fmt: skip
+    if block.long_bytes:
+        plain[0] = False
+    columns = {"row": pl.Series(lines.numbers), "line": pl.Series(lines.numbers)}
+    for place, name in enumerate(_COLUMNS):
+        if _KINDS[place] != _INTEGER:
+            texts = _texts(content, starts[place], lengths[place])
+            columns["at_text" if _KINDS[place] == _EITHER else name] = texts
+        if ROW_SCHEMA[name] == pl.Int64:
+            columns[name] = _integers(numbers[place], lengths[place])
+    frame = pl.DataFrame(columns).with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in ROW_SCHEMA.items() if name not in columns
+    )
+    return frame.select(*ROW_SCHEMA).filter(pl.Series(plain)), plain
+
+
+def _letters(content: bytes) -> Letters:
+    return np.frombuffer(content, np.uint8)
+
+
+def _is_utf8(content: bytes) -> bool:
+    if content.isascii():
+        return True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _texts(content: Letters, starts: NDArray[np.int32], lengths: NDArray[np.int32]) -> pl.Series:
+    present = lengths >= 0
+    if not present.any():
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(lengths))
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(np.where(present, lengths, 0), out=ends[1:])
+    letters = np.empty(ends[-1], np.uint8)
+    _copy(content, starts, ends, letters)
+    validity = pa.py_buffer(np.packbits(present, bitorder="little"))
+    return pl.Series(
+        pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), pa.py_buffer(letters), validity)
+    )
+
+
+def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Series:
+    column, present = pl.Series(numbers), lengths == _NUMBER
+    if present.all():
+        return column
+    return column.to_frame("number").select(pl.when(pl.Series(present)).then("number")).to_series()
+
+
+@compiled
+def _find_rows(
+    content: Letters,
+    has_long_line: bool,
+    numbers: NDArray[np.int64],
+    begins: NDArray[np.int32],
+    ends: NDArray[np.int32],
+) -> int:
+    """Fills the place of each row, numbered from 0; the number of rows."""
+    found = number = begin = 0
+    is_blank = not has_long_line
+    for at in range(len(content) + 1):
+        letter = content[at] if at < len(content) else _LINE_END
+        if letter == _LINE_END:
+            if not is_blank:
+                end = at - 1 if content[at - 1] == _RETURN else at
+                numbers[found], begins[found], ends[found] = number, begin, end
+                found += 1
+            number, begin, is_blank = number + 1, at + 1, True
+        elif letter != _SPACE and not (_TAB <= letter <= _RETURN):
+            is_blank = False
+    return found
+
+
+@compiled
+def _read_rows(
+    content: Letters,
+    begins: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    is_utf8: bool,
+    names: Letters,
+    name_ends: NDArray[np.int64],
+    kinds: NDArray[np.int64],
+    null: Letters,
+    plain: NDArray[np.bool_],
+    starts: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    numbers: NDArray[np.int64],
+) -> None:
+    """Fills, for each row, whether it is plain, and for each column where its text begins and how long it is, or its
+    number."""
+    for row in range(len(begins)):
+        end = ends[row]
+        at = _skip(content, begins[row], end)
+        if at == end or content[at] != _OPEN:
+            continue
+        at = _skip(content, at + 1, end)
+        seen, column = 0, -1
+        while at < end and content[at] == _QUOTE:
+            name = at + 1
+            at = _end_of_text(content, name, end, is_utf8)
+            if at < 0:
+                break
+            column = _column_of(content, name, at - name, column + 1, names, name_ends)
+            if column < 0 or (seen >> column) & 1:
+                break
+            seen |= 1 << column
+            at = _skip(content, at + 1, end)
+            if at == end or content[at] != _COLON:
+                break
+            at = _skip(content, at + 1, end)
+            if at == end:
+                break
+            if content[at] == _QUOTE:
+                start = at + 1
+                at = _end_of_text(content, start, end, is_utf8)
+                if at < 0 or kinds[column] == _INTEGER:
+                    break
+                starts[column, row], lengths[column, row] = start, at - start
+                at += 1
+            elif content[at] == null[0]:
+                if not _is_at(content, at, end, null):
+                    break
+                at += len(null)
+            else:
+                start = at
+                at, value = _integer(content, start, end)
+                if at < 0 or kinds[column] == _TEXT:
+                    break
+                if kinds[column] == _INTEGER_AS_TEXT:
+                    if value == 0 and content[start] == _MINUS:  # -0 is 0
+                        break
+                    starts[column, row], lengths[column, row] = start, at - start
+                else:
+                    numbers[column, row], lengths[column, row] = value, _NUMBER
+            at = _skip(content, at, end)
+            if at == end:
+                break
+            if content[at] == _CLOSE:
+                plain[row] = _skip(content, at + 1, end) == end
+                break
+            if content[at] != _COMMA:
+                break
+            at = _skip(content, at + 1, end)
+
+
+@inlined
+def _skip(content: Letters, at: int, end: int) -> int:
+    """Past JSON's white space."""
+    while at < end and (content[at] == _SPACE or content[at] == _TAB or content[at] == _RETURN):
+        at += 1
+    return at
+
+
+@inlined
+def _end_of_text(content: Letters, at: int, end: int, is_utf8: bool) -> int:
+    """The place of the closing quotation mark; -1: there is none, or the text is not plain."""
+    while at < end:
+        letter = content[at]
+        if letter == _QUOTE:
+            return at
+        if letter == _BACKSLASH or letter < _SPACE or (letter > 127 and not is_utf8):
+            return -1
+        at += 1
+    return -1
+
+
+@inlined
+def _column_of(
+    content: Letters, start: int, length: int, likely: int, names: Letters, name_ends: NDArray[np.int64]
+) -> int:
+    """The column with this name; -1: there is none. Columns come mostly in the same order."""
+    count = len(name_ends) - 1
+    for turn in range(count):
+        column = (likely + turn) % count
+        if name_ends[column + 1] - name_ends[column] == length:
+            same = 0
+            while same < length and content[start + same] == names[name_ends[column] + same]:
+                same += 1
+            if same == length:
+                return column
+    return -1
+
+
+@inlined
+def _is_at(content: Letters, at: int, end: int, word: Letters) -> bool:
+    same = 0
+    while same < len(word) and at + same < end and content[at + same] == word[same]:
+        same += 1
+    return bool(same == len(word))
+
+
+@inlined
+def _integer(content: Letters, at: int, end: int) -> tuple[int, int]:
+    """The place after a whole number of at most 18 digits, and its value; a place of -1: it is something else."""
+    sign = 1
+    if content[at] == _MINUS:
+        sign, at = -1, at + 1
+    begin, value = at, 0
+    while at < end and _ZERO <= content[at] <= _NINE:
+        value = value * 10 + (content[at] - _ZERO)
+        at += 1
+        if at - begin > _MOST_DIGITS:
+            return -1, 0
+    if at == begin or (content[begin] == _ZERO and at - begin > 1):
+        return -1, 0
+    return at, sign * value
+
+
+@compiled
+def _copy(content: Letters, starts: NDArray[np.int32], ends: NDArray[np.int64], letters: Letters) -> None:
+    """Brings the texts together, one after the other."""
+    for row in range(len(starts)):
+        move = starts[row] - ends[row]
+        for at in range(ends[row], ends[row + 1]):
+            letters[at] = content[at + move]

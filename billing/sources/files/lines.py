@@ -1,0 +1,88 @@
+"""Lines of a text file, in blocks of bounded size.
+
+A line ends at LF. One of more than 1 MiB (its line end, LF or CR LF, aside) is too long: it is counted, but only
+its beginning is ever held. A UTF-8 byte order mark before the first line is dropped.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from billing.events.rows import LINE_LIMIT_BYTES
+
+BLOCK_BYTES = LINE_LIMIT_BYTES
+KEPT_BYTES = 4096  # of a line that is too long
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Block(NamedTuple):
+    """Consecutive lines, with the LF between them but not the last. Of the first line only the beginning is here when
+    `long_bytes` is not 0."""
+
+    first: int  # number of the first line, from 1
+    content: bytes
+    long_bytes: int  # 0, or the length of a first line that is too long
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines without their LF."""
+        return self.content.split(b"\n")
+
+    @property
+    def size(self) -> int:
+        """How many lines there are."""
+        return self.content.count(b"\n") + 1
+
+
+def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
+    """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. Only the first line of a block can be too long."""
+    number, kept, size = 1, b"", 0  # the line that has not ended yet: what is held of it, and its length so far
+    for chunk in chunks:
+        end = chunk.find(b"\n")
+        head = chunk if end < 0 else chunk[:end]
+        size += len(head)
+        kept += head[: LINE_LIMIT_BYTES + 1 - len(kept)]
+        if end >= 0:
+            last = chunk.rfind(b"\n")
+            block = _block(number, kept, chunk[end:last], size)
+            yield block
+            number += block.size
+            kept = chunk[last + 1 :]
+            size = len(kept)
+    if size:
+        yield _block(number, kept, b"", size)
+
+
+def joined(blocks: Iterable[Block], *, most_bytes: int, most_lines: int) -> Iterator[Block]:
+    """The same lines in larger blocks, which end with the block that brings them to one of these sizes."""
+    held: list[Block] = []
+    size = lines = 0
+    for block in blocks:
+        if held and (block.long_bytes or size >= most_bytes or lines >= most_lines):
+            yield _joined(held)
+            held, size, lines = [], 0, 0
+        held.append(block)
+        size += len(block.content)
+        lines += block.size
+    if held:
+        yield _joined(held)
+
+
+def too_long(size: int) -> tuple[str, str]:
+    """Reason and detail of a line that has `size` bytes."""
+    return "too_long", f"the line has {size:,} bytes; at most {LINE_LIMIT_BYTES:,} are read"
+
+
+def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
+    """`others` begins with the LF of the first line, if it is not empty."""
+    if size <= LINE_LIMIT_BYTES or (size == len(first) and first.endswith(b"\r")):
+        size = 0
+        if number == 1 and first.startswith(_BYTE_ORDER_MARK):
+            first = first[len(_BYTE_ORDER_MARK) :]
+    else:
+        first = first[:KEPT_BYTES]
+    return Block(number, first + others, size)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    first = blocks[0]
+    return first._replace(content=b"\n".join(block.content for block in blocks)) if len(blocks) > 1 else first

@@ -1,0 +1,213 @@
+"""Rows of Parquet: columns by name, other columns ignored, read in batches whatever the size of the row groups.
+
+Integers of any width, texts plain or dictionary-coded, `at` as epoch milliseconds, as a timestamp with a time zone
+(finer parts are cut off) or as RFC 3339 text. A timestamp without a time zone is `no_offset`. Any other type of
+column makes every row that has a value there `bad_type`. The raw text of a row is its event columns as JSON; a
+value of a wrong type is written as `{"<type>": "<value>"}`, so that it stays wrong when the row is tried again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from billing.errors import BillingError
+from billing.events.rows import (
+    INTEGER_COLUMNS,
+    LINE_LIMIT_BYTES,
+    ROW_SCHEMA,
+    TEXT_COLUMNS,
+    Batch,
+    Problem,
+    RawRow,
+    first_problem,
+)
+from billing.events.schema import EVENT_SCHEMA
+from billing.sources.files.csv import check_columns
+
+BATCH_ROWS = 250_000
+BATCH_BYTES = 64 << 20
+MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
+FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
+ROW_GROUP_LIMIT_BYTES = (
+    512 << 20
+)  # uncompressed, of the columns that are read: a few bytes on disk may become all memory
+_MAGIC = b"PAR1"
+_TICKS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
+
+
+def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
+    """The rows of an open file called `name`, or a `BillingError`."""
+    _check_footer(name, content)
+    try:
+        file = pq.ParquetFile(content)
+        check_columns(name, file.schema_arrow.names)
+        columns = [column for column in file.schema_arrow.names if column in EVENT_SCHEMA]
+        _check_row_groups(name, file.metadata, columns)
+        first = 1
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=columns):
+            yield _batch(batch, first)
+            first += batch.num_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise BillingError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _check_footer(name: str, content: IO[bytes]) -> None:
+    size = content.seek(0, 2)
+    content.seek(max(0, size - 8))
+    end = content.read(8)
+    content.seek(0)
+    if size < 12 or content.read(4) != _MAGIC or end[4:] != _MAGIC:
+        raise BillingError(f"{name}: not a Parquet file, or only a part of one")
+    if int.from_bytes(end[:4], "little") > FOOTER_LIMIT_BYTES:
+        raise BillingError(f"{name}: the description of its columns is too large: keep the columns of an event only")
+    content.seek(0)
+
+
+def _check_row_groups(name: str, metadata: pq.FileMetaData, columns: Sequence[str]) -> None:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        chunks = (row_group.column(number) for number in range(row_group.num_columns))
+        size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
+        if size > ROW_GROUP_LIMIT_BYTES:
+            raise BillingError(
+                f"{name}: row group {group} has {size:,} bytes when it is uncompressed, and at most "
+                f"{ROW_GROUP_LIMIT_BYTES:,} are read at once: write the file with smaller row groups"
+            )
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows are read at once: fewer where rows are large."""
+    stored: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    row_bytes: int = stored // max(1, metadata.num_rows) + 1
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
+
+
+def _batch(batch: pa.RecordBatch, first: int) -> Batch:
+    columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
+    columns["line"] = columns["row"]
+    misfits: dict[str, pl.Series] = {}
+    problems: list[Problem] = []
+    for name in (name for name in EVENT_SCHEMA if name in batch.schema.names):
+        column = _read(name, batch.column(name))
+        columns["at_text" if name == "at" and column.values.dtype == pl.String else name] = column.values
+        if column.misfit is not None:
+            misfits[name] = column.misfit
+            problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
+    problem, detail = first_problem(problems)
+    frame = pl.DataFrame(columns).with_columns(problem=problem, problem_detail=detail)
+    frame = frame.with_columns(
+        pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
+    )
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
+
+    def raw(positions: Sequence[int]) -> list[RawRow]:
+        texts = _texts_of(frame[list(positions)])
+        for place, position in enumerate(positions if misfits else ()):
+            texts[place] = _with_misfits(texts[place], batch, misfits, position)
+        return [RawRow(text, "ndjson", None) for text in texts]
+
+    return Batch(frame=frame, raw=raw)
+
+
+class _Column(NamedTuple):
+    """What could be read of a column, null where nothing could; `misfit`: where there was something all the same, if
+    anywhere."""
+
+    values: pl.Series
+    misfit: pl.Series | None
+    reason: str
+    detail: str
+
+
+def _read(name: str, column: pa.Array) -> _Column:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values, reason, detail = _values(name, column)
+    misfit = None
+    if column.null_count < values.null_count():
+        misfit = pl.Series(column.is_valid().to_numpy(zero_copy_only=False)) & values.is_null()
+    return _Column(values, misfit, reason, detail)
+
+
+def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
+    """What could be read of a column, and the reason and detail of what could not."""
+    kind = column.type
+    if _is_text(kind) and (name in TEXT_COLUMNS or name == "at"):
+        too_long = pc.greater(pc.binary_length(column), LINE_LIMIT_BYTES)
+        detail = f"{name} is not valid UTF-8"
+        if pc.any(too_long).as_py():
+            column = pc.if_else(too_long, pa.scalar(None, column.type), column)
+            detail = f"{name} has more than {LINE_LIMIT_BYTES:,} bytes, or is not valid UTF-8"
+        return _texts(column), "bad_value", detail
+    if pa.types.is_integer(kind) and name in INTEGER_COLUMNS:
+        return _series(column).cast(pl.Int64, strict=False), "bad_value", f"{name} is beyond 64 bits"
+    if pa.types.is_integer(kind) and name == "room_id":
+        return _series(column).cast(pl.String), "bad_value", ""
+    if pa.types.is_timestamp(kind) and name == "at":
+        ticks = _series(column.cast(pa.int64()))
+        milliseconds = ticks * 1000 if kind.unit == "s" else ticks // _TICKS_PER_MS[kind.unit]
+        if kind.tz is None:
+            milliseconds = milliseconds.clear(len(milliseconds))
+        return milliseconds, "no_offset", "at is a timestamp without a time zone"
+    wanted = "text" if name in TEXT_COLUMNS else "an integer"
+    return pl.Series([None] * len(column), dtype=ROW_SCHEMA[name]), "bad_type", f"{name} must be {wanted}, not {kind}"
+
+
+def _series(column: pa.Array) -> pl.Series:
+    return pl.Series(pl.from_arrow(column))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _texts(column: pa.Array) -> pl.Series:
+    """A column of text; null where it is not valid UTF-8, which a Parquet file does not promise."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return pl.Series([_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()], dtype=pl.String)
+    return _series(column)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _texts_of(frame: pl.DataFrame) -> list[str]:
+    """Rows in `ROW_SCHEMA` as JSON of their event columns; a time that is text is written as it is."""
+    row = pl.struct(list(EVENT_SCHEMA)).struct.json_encode()
+    if frame["at_text"].null_count() == frame.height:
+        return frame.select(row).to_series().to_list()
+    at = pl.when(pl.col("at").is_null()).then("at_text").alias("at")
+    timed = pl.struct(*(at if name == "at" else name for name in EVENT_SCHEMA)).struct.json_encode()
+    return frame.select(pl.when(pl.col("at").is_null()).then(timed).otherwise(row)).to_series().to_list()
+
+
+def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, pl.Series], position: int) -> str:
+    """The text of a row, with the values that do not fit their columns."""
+    written = {name: _misfit(batch.column(name)[position]) for name, misfit in misfits.items() if misfit[position]}
+    return json.dumps(json.loads(text) | written, ensure_ascii=False) if written else text
+
+
+def _misfit(value: pa.Scalar) -> object:
+    if _is_text(value.type) or pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
+        # A gigabyte is not made a text of Python's for the sake of its beginning.
+        content = value.as_buffer()
+        head = content.slice(0, min(content.size, MISFIT_CHARACTERS)).to_pybytes()
+        return {str(value.type): head.decode(errors="backslashreplace")}
+    if pa.types.is_timestamp(value.type) and value.type.tz is None:
+        return value.cast(pa.string()).as_py()  # read again, it still has no offset
+    try:
+        text = str(value.as_py())
+    except (ValueError, OverflowError):
+        text = "unreadable"
+    return {str(value.type): text[:MISFIT_CHARACTERS]}

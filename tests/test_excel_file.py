@@ -1,0 +1,294 @@
+"""The workbook as a file: read back cell by cell, recalculated, and never half written."""
+
+import os
+import random
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook, load_workbook
+from openpyxl.worksheet.worksheet import Worksheet
+
+from billing.errors import BillingError
+from billing.invoicing.invoice import Facts, Invoice, WindowDeduction, make_invoice
+from billing.invoicing.workbook.excel_file import write_workbook
+from billing.invoicing.workbook.sheets import sheets
+from billing.invoicing.workbook.table import Cell, Formula, Sheet
+from tests.invoice_facts import CORRECTIONS, Month, corrected
+
+DAY = date(2026, 3, 2)
+SOFFICE = shutil.which("soffice") or shutil.which("libreoffice")
+needs_libreoffice = pytest.mark.skipif(
+    SOFFICE is None and os.environ.get("BILLING_REQUIRE_LIBREOFFICE") != "1",
+    reason="LibreOffice recalculates the formulas: install it (apt-get install libreoffice-calc) with soffice on PATH",
+)
+
+
+def busy_month(**other: object) -> Facts:
+    """Two apps with windows all over the month, free minutes and a package that run out."""
+    draw = random.Random(11)
+    windows = [
+        (app, date(2026, 3, day), 300 * draw.randrange(276), item, draw.randrange(1, 20_000))
+        for app in (1, 2)
+        for day in draw.sample(range(1, 32), 12)
+        for item in draw.sample(["audio", "hd", "fhd", "2k", "4k"], 3)
+    ]
+    fields = {
+        "granted": {"free-2026-03": 3000, "pkg-1": 9000},
+        "discount": Decimal("0.8537"),
+        "apps": {1: "One", 2: "Two"},
+    }
+    return Month(windows=windows, **fields | other).facts()  # type: ignore[arg-type]
+
+
+def corrected_month() -> Facts:
+    return corrected(busy_month(apps={1: "One", 2: "Two", 3: "Three"}), *CORRECTIONS)
+
+
+def written(facts: Facts, directory: Path, *, row_limit: int = 1_048_576) -> tuple[Invoice, Path]:
+    invoice, path = make_invoice(facts), directory / "invoice.xlsx"
+    write_workbook(invoice, path, row_limit=row_limit)
+    return invoice, path
+
+
+def assert_shows(page: Sheet, frame: Worksheet, *, results: bool) -> None:
+    """Every cell of the sheet is in the file with its exact value, and the file has no others."""
+    header = tuple(Cell(column.header) for column in page.columns)
+    rows = [*page.head, header, *page.rows(), *page.foot]
+    assert frame.max_row == len(rows)
+    for expected, found in zip(rows, frame.iter_rows(), strict=True):
+        for place, cell in enumerate(found):
+            value = expected[place] if place < len(expected) else None
+            value = value.value if isinstance(value, Cell) else value
+            if isinstance(value, Formula):
+                value = value.result if results else f"={value.text}"
+            if isinstance(value, Decimal):
+                assert Decimal(str(cell.value)) == value, cell
+            elif isinstance(value, date):
+                assert cell.value == datetime.combine(value, datetime.min.time()), cell
+            else:
+                assert cell.value == value, cell
+                assert type(cell.value) is type(value), cell
+
+
+def recalculated(path: Path, directory: Path, *, changed: tuple[str, str, int] | None = None) -> Workbook:
+    """The workbook as LibreOffice computes it; `changed` is a sheet, a cell and a number that is put there first."""
+    book = load_workbook(path)  # Saving it again drops the stored results, which LibreOffice would believe.
+    if changed:
+        name, reference, number = changed
+        book[name][reference] = number
+    book.save(directory / "bare.xlsx")
+    out = directory / "recalculated"
+    assert SOFFICE
+    subprocess.run(
+        [
+            SOFFICE,
+            f"-env:UserInstallation={(directory / 'profile').as_uri()}",
+            "--headless",
+            "--convert-to",
+            "xlsx:Calc MS Excel 2007 XML",
+            "--outdir",
+            str(out),
+            str(directory / "bare.xlsx"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    return load_workbook(out / "bare.xlsx", data_only=True)
+
+
+@pytest.mark.parametrize("facts", [busy_month(), corrected_month()], ids=["usage", "corrections"])
+@pytest.mark.parametrize("row_limit", [1_048_576, 60])
+def test_every_cell_reads_back_as_it_is(tmp_path: Path, row_limit: int, facts: Facts) -> None:
+    invoice, path = written(facts, tmp_path, row_limit=row_limit)
+    pages = sheets(invoice, row_limit=row_limit)
+    formulas, results = load_workbook(path), load_workbook(path, data_only=True)
+    assert formulas.sheetnames == [page.name for page in pages]
+    for page in pages:
+        assert_shows(page, formulas[page.name], results=False)
+        assert_shows(page, results[page.name], results=True)
+
+
+@needs_libreoffice
+@pytest.mark.parametrize(
+    ("facts", "amounts"), [(busy_month(), 16), (corrected_month(), 17)], ids=["usage", "corrections"]
+)
+@pytest.mark.parametrize("row_limit", [1_048_576, 60])
+def test_the_formulas_recalculate_to_the_results_that_are_stored(
+    tmp_path: Path, row_limit: int, facts: Facts, amounts: int
+) -> None:
+    """`amounts` is the last column of the front sheet, which corrections move by one."""
+    invoice, path = written(facts, tmp_path, row_limit=row_limit)
+    stored, computed = load_workbook(path, data_only=True), recalculated(path, tmp_path)
+    front = computed["Invoice"]
+    assert computed["Checks"]["C2"].value == "PASS"
+    assert front.cell(1, amounts).value == "PASS"
+    assert Decimal(str(front.cell(_row_of(front, "Total USD"), amounts).value)) == invoice.total
+    for frame in stored:
+        for row in frame.iter_rows():
+            for cell in row:
+                found = computed[frame.title][cell.coordinate].value
+                expected = pytest.approx(cell.value, abs=1e-9) if isinstance(cell.value, float) else cell.value
+                assert found == expected, (frame.title, cell.coordinate)
+
+
+@needs_libreoffice
+@pytest.mark.parametrize(
+    ("sheet", "cell"), [("5-minute", "F2"), ("Corrections by window", "G2"), ("Corrections by package", "G2")]
+)
+def test_a_number_that_was_changed_fails_the_checks(tmp_path: Path, sheet: str, cell: str) -> None:
+    _, path = written(corrected_month(), tmp_path)
+    computed = recalculated(path, tmp_path, changed=(sheet, cell, 1))
+    assert computed["Checks"]["C2"].value == "FAIL"
+    assert computed["Invoice"]["Q1"].value == "FAIL"
+
+
+@needs_libreoffice
+def test_a_credit_recalculates_to_the_total_that_is_stored(tmp_path: Path) -> None:
+    """Half up: -0.125 is -0.13 for the spreadsheet as well."""
+    credit = replace(CORRECTIONS[1], app=1400000001, minutes=-125, unit_price=Decimal("0.001"))
+    invoice, path = written(corrected(Month(windows=[]).facts(), credit), tmp_path)
+    computed = recalculated(path, tmp_path)
+    assert computed["Checks"]["C2"].value == "PASS"
+    total = computed["Invoice"].cell(_row_of(computed["Invoice"], "Total USD, a credit"), 17).value
+    assert Decimal(str(total)) == invoice.total == Decimal("-0.13")
+
+
+@needs_libreoffice
+def test_a_month_without_usage_recalculates_to_zero(tmp_path: Path) -> None:
+    _, path = written(Month(windows=[]).facts(), tmp_path)
+    computed = recalculated(path, tmp_path)
+    assert computed["Checks"]["C2"].value == "PASS"
+    assert computed["Invoice"].cell(_row_of(computed["Invoice"], "Total USD"), 16).value == 0
+
+
+@needs_libreoffice
+def test_package_ids_that_look_like_conditions_are_told_apart(tmp_path: Path) -> None:
+    """Four packages, of which a condition `a*`, `A` or `>1` would match more than its own."""
+    _, path = written(busy_month(granted={"a*": 500, "ab": 700, "AB": 900, ">1": 1100, "=ab": 1300}), tmp_path)
+    assert recalculated(path, tmp_path)["Checks"]["C2"].value == "PASS"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(1)", "#REF!", "1", "  two  ", "<&>\"'"])
+def test_text_stays_text(tmp_path: Path, text: str) -> None:
+    facts = busy_month(account_id=text, account_name=text, apps={1: text, 2: text}, granted={text: 5000})
+    _, path = written(facts, tmp_path)
+    book = load_workbook(path)
+    front = book["Invoice"]
+    line = _row_of(front, "Account", 2) + 1
+    for cell in (front.cell(line, 1), front.cell(line, 4), book["5-minute"]["A2"], book["Packages"]["D2"]):
+        assert (cell.data_type, cell.value, cell.quotePrefix) == ("s", text, True)
+
+
+def test_the_cause_of_a_correction_stays_text(tmp_path: Path) -> None:
+    _, path = written(corrected_month(), tmp_path)
+    causes = [row[15] for row in load_workbook(path)["Corrections"].iter_rows(min_row=2, max_row=8)]
+    assert {(cell.data_type, cell.quotePrefix) for cell in causes} == {("s", True)}
+    assert {cell.value for cell in causes} == {"late events", "=agreed on the telephone"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00b\x07c\x1f", "a␀b␇c␟"),
+        ("two\r\nlines", "two\nlines"),
+        ("\ud800 \uffff", "\ufffd \ufffd"),
+        ("🙂 é", "🙂 é"),
+        ("_x0041_", "_x005F_x0041_"),  # which Excel shows as _x0041_
+        ("x" * 40_000, "x" * 32_766 + "…"),
+    ],
+)
+def test_characters_that_a_workbook_cannot_hold_are_shown_as_others(tmp_path: Path, text: str, shown: str) -> None:
+    _, path = written(busy_month(apps={1: text, 2: "Two"}), tmp_path)
+    front = load_workbook(path)["Invoice"]
+    assert front.cell(_row_of(front, "Account", 2) + 1, 4).value == shown
+
+
+def test_the_same_invoice_gives_the_same_file(tmp_path: Path) -> None:
+    _, path = written(busy_month(), tmp_path)
+    first = path.read_bytes()
+    write_workbook(make_invoice(busy_month()), path)
+    assert path.read_bytes() == first
+
+
+def test_decimals_keep_all_their_digits(tmp_path: Path) -> None:
+    """A unit price with 8 decimals, whose amount has 15 digits."""
+    facts = busy_month()
+    unit_price = Decimal("0.00000089")
+    charge = replace(
+        facts.charges[0],
+        minutes=12_345_678,
+        deducted_minutes=0,
+        payable_minutes=12_345_678,
+        list_price=None,
+        unit_price=unit_price,
+        amount=12_345_678 * unit_price,
+    )
+    invoice, path = written(replace(facts, charges=[charge]), tmp_path)
+    front = load_workbook(path)["Invoice"]
+    line = _row_of(front, "Account", 2) + 1
+    assert Decimal(str(front.cell(line, 13).value)) == unit_price
+    assert Decimal(str(front.cell(line, 16).value)) == invoice.subtotal == Decimal("10.98765342")
+
+
+def test_the_workbook_is_set_up_for_reading_and_printing(tmp_path: Path) -> None:
+    _, path = written(busy_month(), tmp_path, row_limit=60)
+    book = load_workbook(path)
+    assert book.active is not None
+    assert book.active.title == "Invoice"
+    for frame in book:
+        assert (frame.page_setup.paperSize, frame.page_setup.orientation, frame.page_setup.fitToWidth) == (
+            9,
+            "landscape",
+            1,
+        )
+        assert frame.sheet_properties.pageSetUpPr.fitToPage
+        assert "Page &P of &N" in frame.oddFooter.right.text
+        assert frame.print_title_rows
+        assert all(frame.column_dimensions[letter].width > 5 for letter in "ABC")
+    windows = book["5-minute (2)"]
+    assert (windows.freeze_panes, windows.print_title_rows) == ("A2", "$1:$1")
+    assert windows.auto_filter.ref == f"A1:K{windows.max_row - 1}"
+    assert windows["F2"].number_format.startswith("#,##0")
+    assert len(book["Minutes"]._charts) == 1
+
+
+def test_progress_counts_every_row_of_the_tables(tmp_path: Path) -> None:
+    invoice = make_invoice(busy_month())
+    counted: list[int] = []
+    write_workbook(invoice, tmp_path / "invoice.xlsx", progress=counted.append)
+    assert sum(counted) == sum(page.row_count for page in sheets(invoice))
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BillingError, match="does not exist; create it first"):
+        write_workbook(make_invoice(busy_month()), tmp_path / "missing" / "invoice.xlsx")
+
+
+def test_a_target_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BillingError, match="it is a directory"):
+        write_workbook(make_invoice(busy_month()), tmp_path)
+    with pytest.raises(BillingError, match="choose another file"):
+        write_workbook(make_invoice(busy_month()), tmp_path / f"{'x' * 300}.xlsx")
+
+
+def test_a_workbook_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    """The deduction's window is beyond what a calendar knows, which shows only while the rows are written."""
+    facts = busy_month()
+    path = tmp_path / "invoice.xlsx"
+    path.write_text("the old one")
+    broken = [*facts.deductions, WindowDeduction(DAY, 1, 10**13, "audio", 1, 1, "pkg-1")]
+    with pytest.raises(ValueError, match="out of range"):
+        write_workbook(make_invoice(replace(facts, deductions=broken)), path)
+    assert path.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _row_of(frame: Worksheet, label: str, nth: int = 1) -> int:
+    rows = [row for row in range(1, frame.max_row + 1) if frame.cell(row, 1).value == label]
+    return rows[nth - 1]
