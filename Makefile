@@ -78,7 +78,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		--group fuzz -o requirements-fuzz.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--constraint requirements.lock --group bench pyproject.toml -o requirements-bench.lock
+		--constraint requirements.lock --group bench -o requirements-bench.lock
 
 clean:
 	rm -rf .venv demo-output

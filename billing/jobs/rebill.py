@@ -13,7 +13,7 @@ from billing.ledger import corrections
 from billing.ledger import settled_days as bills
 from billing.ledger.database import Engine, reading
 from billing.ledger.opening import terms_of
-from billing.ledger.settled_days import PostedCharge
+from billing.rating.charges import PostedCharge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

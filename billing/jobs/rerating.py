@@ -26,12 +26,12 @@ from billing.ledger.corrections import FINDING_COUNTS_SCHEMA, Correction, DayDif
 from billing.ledger.database import Connection
 from billing.ledger.opening import AccountDay, account_days, balances_before, carried_into
 from billing.ledger.runs import CORRECTED, last_run_of, read_through
-from billing.ledger.settled_days import DEDUCTIONS_SCHEMA, FINDINGS_SCHEMA, USAGE_SCHEMA, PostedCharge
+from billing.ledger.settled_days import DEDUCTIONS_SCHEMA, FINDINGS_SCHEMA, USAGE_SCHEMA
 from billing.metering.meter import Metered
 from billing.metering.windows import window_usage
 from billing.money import EXACT
 from billing.periods import day_start, local_day, time_zone
-from billing.rating.charges import Charge
+from billing.rating.charges import Charge, PostedCharge
 from billing.rating.day import Balances, BilledDay, bill_day
 
 _USAGE_KEY = ["app_id", "window_start", "item", "reason"]

@@ -20,7 +20,6 @@ from billing.ledger.settled_days import (
     DEDUCTIONS_SCHEMA,
     FINDINGS_SCHEMA,
     USAGE_SCHEMA,
-    PostedCharge,
     charge_row,
     check_catalog_change,
     insert_frame,
@@ -33,6 +32,7 @@ from billing.ledger.settled_days import (
     remaining_units,
     storable,
 )
+from billing.rating.charges import PostedCharge
 
 FINDING_COUNTS_SCHEMA = pl.Schema({**FINDINGS_SCHEMA, "count": pl.Int64()})
 

@@ -43,7 +43,8 @@ from billing.ledger.database import writing
 from billing.ledger.runs import Run, insert_run, run_of
 from billing.money import from_scaled, to_scaled
 from billing.periods import next_month, time_zone
-from billing.rating.charges import Charge
+from billing.rating.balances import PackageBalance
+from billing.rating.charges import Charge, PostedCharge
 from billing.rating.deductions import Deduction
 
 # What `settle` is given; reports read the same columns after `day`.
@@ -100,43 +101,6 @@ class DayBill:
     state: pl.DataFrame
     free_grant: int | None = None
     lapses: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostedCharge:
-    """A charge as it stands in the books. `list_price` is per minute, before the contract; None: there is none.
-
-    A correction is signed, stands in the month of `posted_on`, and says why (`cause`) and what it corrects
-    (`corrects_run_id`; None: the day came before the first billed one).
-    """
-
-    day: date
-    kind: str
-    run_id: int
-    corrects_run_id: int | None = None
-    posted_on: date
-    cause: str | None = None
-    currency: str
-    list_price: Decimal | None
-    charge: Charge
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageBalance:
-    """A package or a month's free minutes, in package units; valid on both `valid_from` and `valid_to`."""
-
-    id: str
-    app_id: int | None
-    valid_from: date
-    valid_to: date
-    granted: int
-    deducted: int = 0
-    lapsed: int = 0
-
-    @property
-    def remaining(self) -> int:
-        """What can still pay."""
-        return self.granted - self.deducted - self.lapsed
 
 
 def settle(engine: Engine, bill: DayBill) -> int:

@@ -8,6 +8,7 @@ rounded.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, localcontext
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
@@ -29,6 +30,25 @@ class Charge:
     payable_minutes: int
     unit_price: Decimal
     amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedCharge:
+    """A charge as it stands in the books. `list_price` is per minute, before the contract; None: there is none.
+
+    A correction is signed, stands in the month of `posted_on`, and says why (`cause`) and what it corrects
+    (`corrects_run_id`; None: the day came before the first billed one).
+    """
+
+    day: date
+    kind: str
+    run_id: int
+    corrects_run_id: int | None = None
+    posted_on: date
+    cause: str | None = None
+    currency: str
+    list_price: Decimal | None
+    charge: Charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

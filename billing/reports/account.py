@@ -19,8 +19,9 @@ from billing.ledger import settled_days as bills
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.runs import Run, find_run, latest_runs
-from billing.ledger.settled_days import PackageBalance, PostedCharge
 from billing.money import SCALE_DIGITS
+from billing.rating.balances import PackageBalance
+from billing.rating.charges import PostedCharge
 from billing.reports.provisional import ProvisionalBill, provisional_bills
 
 _MONEY = pl.Decimal(38, SCALE_DIGITS)

@@ -43,8 +43,8 @@ from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.opening import billed_policy
 from billing.ledger.runs import BILLED, Run, corrections_of, last_run_at
-from billing.ledger.settled_days import PostedCharge
 from billing.money import plain
+from billing.rating.charges import PostedCharge
 
 
 def export_invoice(

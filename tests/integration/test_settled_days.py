@@ -16,7 +16,8 @@ from billing.ledger import settled_days as bills
 from billing.ledger import tables
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import reading, writing
-from billing.ledger.settled_days import AlreadyBilled, DayBill, PackageBalance
+from billing.ledger.settled_days import AlreadyBilled, DayBill
+from billing.rating.balances import PackageBalance
 from billing.rating.deductions import Deduction
 from tests.integration.days import ACME, CLASSROOM, FIRST, LIST_PRICES, apply_catalog, charge, day_bill, run, settle
 
