@@ -24,7 +24,7 @@ Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
 
 def engine(log: EventLog) -> Contender:
     """What `billing nightly` calls."""
-    from billing.metering.engine.keyed_rows import STATE_SCHEMA
+    from billing.metering.schemas import STATE_SCHEMA
     from billing.metering.spans import meter_log
     from billing.metering.tiers import TierRule
 

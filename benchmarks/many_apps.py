@@ -25,11 +25,9 @@ from billing.ledger import catalog_store
 from billing.ledger import settled_days as bills
 from billing.ledger.database import Engine, open_database, upgrade, writing
 from billing.ledger.settled_days import DayBill
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
 from billing.metering.findings import FINDING_SCHEMA
-from billing.metering.meter import Metered
+from billing.metering.schemas import STATE_SCHEMA, USAGE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
-from billing.metering.windows import USAGE_SCHEMA
 
 ACCOUNTS, APPS = 10, 1_000
 FIRST_APP = 1_600_000_001

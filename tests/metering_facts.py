@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import Metered, meter
+from billing.metering.meter import meter
+from billing.metering.schemas import STATE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
 from tests import oracle
 

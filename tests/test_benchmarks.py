@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from benchmarks.rooms import Shape, write_ndjson, write_parquet
 from billing.events.log import EventLog, day_of
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
 from billing.metering.meter import meter
+from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import TierRule
 from tests import oracle
 from tests.property.rooms import rooms

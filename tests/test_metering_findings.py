@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms, rise, sink, suspected_stays
+from billing.metering.findings import STAY_SCHEMA, concurrent_rooms, rise, sink, suspected_stays
 from billing.metering.meter import meter
+from billing.metering.schemas import FINDINGS_SCHEMA
 from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
 
 OUTSIDE = "ignored: the user was not in the room, or in the wait after a disconnect"
@@ -155,4 +156,4 @@ def test_of_any_stays_those_that_began_beside_another_are_found(seed: int) -> No
     found = concurrent_rooms(pl.DataFrame(stays, schema=STAY_SCHEMA, orient="row"), START)
     assert set(found.select("app_id", "room_id", "user_id", "at", "detail").rows()) == expected
     assert found.height == len(expected)
-    assert found.schema == FINDING_SCHEMA
+    assert found.schema == FINDINGS_SCHEMA

@@ -8,7 +8,8 @@ import pytest
 
 from billing.metering.engine.room_tables import Sums
 from billing.metering.meter import USER_USAGE_SCHEMA, meter, meter_by_user
-from billing.metering.windows import USAGE_SCHEMA, window_seconds
+from billing.metering.schemas import USAGE_SCHEMA
+from billing.metering.windows import window_seconds
 from tests.metering_facts import RULES, START, frame, metered, nobody, seen
 
 # Later rooms, users and apps first, and every item before a smaller one.

@@ -18,8 +18,9 @@ from billing.events.schema import KEYS_SCHEMA
 from billing.metering.engine import keyed_rows as rows_module
 from billing.metering.engine import parts
 from billing.metering.engine.keyed_rows import Hashing
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
+from billing.metering.findings import STAY_SCHEMA, concurrent_rooms
 from billing.metering.meter import meter, meter_by_user, meter_rooms
+from billing.metering.schemas import FINDINGS_SCHEMA
 from tests import oracle
 from tests.metering_facts import (
     DAY,
@@ -188,7 +189,7 @@ def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
     assert usage == usage_of(whole)
     assert pl.concat([metered.state for metered, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
     found = [metered.findings for metered, _ in apart]
-    assert pl.concat([*found, concurrent_rooms(stays, START)]).sort(list(FINDING_SCHEMA)).equals(whole.findings)
+    assert pl.concat([*found, concurrent_rooms(stays, START)]).sort(list(FINDINGS_SCHEMA)).equals(whole.findings)
 
 
 @pytest.mark.parametrize("bits", [6, 9])

@@ -19,9 +19,9 @@ from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog
 from billing.catalog.contracts import Contract
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy, policy_from_source, policy_source
-from billing.errors import BillingError, UsageError
+from billing.errors import BillingError
 from billing.ledger import tables
-from billing.ledger.settled_days import last_settled_days
+from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
 from billing.periods import time_zone
 
@@ -68,18 +68,13 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
     )
 
 
-def terms_on(conn: Connection, account_id: str, day: date) -> Terms:
-    """The terms that hold for an account on a day."""
+def terms_history(conn: Connection, account_id: str) -> list[Terms]:
+    """All terms of an account, the first from `date.min` on."""
     terms = tables.account_terms.c
-    newest_first = (
-        select(terms.valid_from, terms.policy_id, terms.free_minutes)
-        .where(terms.account_id == account_id, terms.valid_from <= day)
-        .order_by(terms.valid_from.desc())
+    rows = conn.execute(
+        select(terms.valid_from, terms.policy_id, terms.free_minutes).where(terms.account_id == account_id)
     )
-    row = conn.execute(newest_first.limit(1)).first()
-    if row is None:
-        raise UsageError(f'there is no account "{account_id}": add it with `billing catalog apply`')
-    return Terms(valid_from=row.valid_from, policy=row.policy_id, free_minutes=row.free_minutes)
+    return [Terms(valid_from=first, policy=policy, free_minutes=minutes) for first, policy, minutes in rows]
 
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:
@@ -91,6 +86,12 @@ def last_change(conn: Connection) -> int:
     """The number of the last change of the catalog; 0 when there was none."""
     last: int = conn.execute(select(func.coalesce(func.max(tables.catalog_change.c.id), 0))).scalar_one()
     return last
+
+
+def check_last_change(conn: Connection, known: int) -> None:
+    """Refuses what was computed with a catalog that is no longer the last one."""
+    if last_change(conn) != known:
+        raise BillingError("the catalog was changed during this run: nothing was written, run the command again")
 
 
 def apply(conn: Connection, new: Catalog, *, source: str, applied_at_ms: int) -> list[Change]:

@@ -16,18 +16,8 @@ from numpy.typing import NDArray
 
 from billing.metering.engine.keyed_rows import Words
 from billing.metering.engine.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
+from billing.metering.schemas import FINDINGS_SCHEMA
 from billing.numba_cache import compiled, inlined
-
-FINDING_SCHEMA = pl.Schema(
-    {
-        "app_id": pl.Int64,
-        "room_id": pl.String,
-        "user_id": pl.String,
-        "at": pl.Int64,  # epoch milliseconds
-        "finding": pl.String,
-        "detail": pl.String,
-    }
-)
 
 # A stay in words. Seconds count from the start of the span; `begins`: in it.
 STAY_SCHEMA = pl.Schema(
@@ -52,7 +42,7 @@ _DETAILS = {
 
 
 def findings(found: pl.DataFrame, words: Words) -> pl.DataFrame:
-    """Findings of the pass over the events (`kind, source, at`), in `FINDING_SCHEMA`."""
+    """Findings of the pass over the events (`kind, source, at`), in `FINDINGS_SCHEMA`."""
     named = pl.concat([found, words.of(found["source"], "app_id", "room_id", "user_id")], how="horizontal")
     return named.select(
         "app_id",
@@ -72,14 +62,14 @@ def named_stays(stays: pl.DataFrame, words: Words) -> pl.DataFrame:
 
 def concurrent_rooms(stays: pl.DataFrame, start: int) -> pl.DataFrame:
     """Of the stays (`STAY_SCHEMA`), those that began while their user was in another room of the app, in
-    `FINDING_SCHEMA`. All stays of a user are among them, or none.
+    `FINDINGS_SCHEMA`. All stays of a user are among them, or none.
 
     Of two stays that begin in one second, the one in the room with the later id is the finding. Of several other rooms
     the one with the first id is named.
     """
     stays = stays.filter(pl.col("stay_end") > pl.col("second"))
     if stays.is_empty():
-        return pl.DataFrame(schema=FINDING_SCHEMA)
+        return pl.DataFrame(schema=FINDINGS_SCHEMA)
     apps, users, rooms = (stays[name].unique().sort() for name in ("app_id", "user_id", "room_id"))
     app, user, room = (
         stays[name].replace_strict(names, np.arange(len(names)), return_dtype=pl.Int64).to_numpy()

@@ -20,10 +20,11 @@ import polars as pl
 from billing.metering.engine.keyed_rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
 from billing.metering.engine.parts import Share, by_room, metered_shares
 from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_stays
+from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered
 from billing.metering.state import carried_state
 from billing.metering.tiers import AUDIO, TierRule
-from billing.metering.windows import USAGE_SCHEMA, window_seconds
+from billing.metering.windows import window_seconds
 from billing.read_ahead import prefetched
 
 USER_USAGE_SCHEMA = pl.Schema(
@@ -42,16 +43,6 @@ _VIDEO_REASONS = ("camera", "screen_share")
 _ANY_AREA = 2**62
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Metered:
-    """`usage`: seconds per app, window, item and reason (`USAGE_SCHEMA`). `state`: the stays carried out
-    (`STATE_SCHEMA`). `findings`: `FINDING_SCHEMA`. All sorted by their columns."""
-
-    usage: pl.DataFrame
-    state: pl.DataFrame
-    findings: pl.DataFrame
 
 
 def meter(
@@ -141,7 +132,7 @@ class _Span:
         return Metered(
             usage=seconds.select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
             state=carried_state(self.all("open_stays"), received, words, self.start),
-            findings=pl.concat(found).sort(list(FINDING_SCHEMA)),
+            findings=pl.concat(found).sort(list(FINDINGS_SCHEMA)),
         )
 
 

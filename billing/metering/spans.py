@@ -6,7 +6,8 @@ import polars as pl
 
 from billing.events.log import EventLog
 from billing.metering.engine.keyed_rows import NUMBER
-from billing.metering.meter import Metered, meter
+from billing.metering.meter import meter
+from billing.metering.schemas import Metered
 from billing.metering.tiers import TierRule
 
 # What meters a span, from the log up to an ingest: see `meter_log`.

@@ -31,11 +31,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from billing.errors import BillingError
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
-from billing.metering.meter import Metered, meter_rooms
+from billing.metering.findings import STAY_SCHEMA, concurrent_rooms
+from billing.metering.meter import meter_rooms
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
-from billing.metering.windows import USAGE_SCHEMA
 
 if TYPE_CHECKING:
     from billing.events.log import EventLog
@@ -78,7 +77,7 @@ def _arrow_schema(*schemas: Mapping[str, pl.DataType]) -> pa.Schema:
 
 
 _EVENTS = {name: EVENT_SCHEMA[name] for name in ("event_id", *BILLED_COLUMNS)}
-_FOUND = {"usage": USAGE_SCHEMA, "state": STATE_SCHEMA, "finding": FINDING_SCHEMA, "stay": STAY_SCHEMA}
+_FOUND = {"usage": USAGE_SCHEMA, "state": STATE_SCHEMA, "finding": FINDINGS_SCHEMA, "stay": STAY_SCHEMA}
 _LOG_ARROW = _arrow_schema(_EVENTS, {"ingest_id": pl.Int64()})
 _STATE_ARROW = _arrow_schema(STATE_SCHEMA)
 # Events, and the carried stays of their rooms: those have no type.
@@ -157,7 +156,7 @@ def _meter(
     return Metered(
         usage=parts["usage"].sort("app_id", "window_start", "item", "reason"),
         state=parts["state"].sort("app_id", "room_id", "user_id"),
-        findings=parts["finding"].sort(list(FINDING_SCHEMA)),
+        findings=parts["finding"].sort(list(FINDINGS_SCHEMA)),
     )
 
 

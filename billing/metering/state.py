@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from billing.metering.engine.keyed_rows import STATE_SCHEMA, Words
+from billing.metering.engine.keyed_rows import Words
+from billing.metering.schemas import STATE_SCHEMA
 
 
 def carried_state(open_stays: pl.DataFrame, received: pl.DataFrame, words: Words, start: int) -> pl.DataFrame:

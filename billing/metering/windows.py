@@ -9,10 +9,6 @@ from billing.catalog.items import WindowUsage
 from billing.metering.engine.room_tables import Sums
 from billing.periods import WINDOW_SECONDS
 
-USAGE_SCHEMA = pl.Schema(
-    {"app_id": pl.Int64, "window_start": pl.Int64, "item": pl.String, "reason": pl.String, "seconds": pl.Int64}
-)
-
 
 def window_seconds(shares: Sequence[Sums], start: int) -> pl.DataFrame:
     """`app` (its place), `class`, `window_start` (epoch seconds) and `seconds` > 0, of all shares of a span

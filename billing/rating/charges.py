@@ -12,10 +12,10 @@ from datetime import date
 from decimal import Decimal, localcontext
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
-from billing.catalog.packages import Payer
 from billing.errors import BillingError
 from billing.money import EXACT
 from billing.rating.deductions import Deduction, deduct, minutes_by_window, whole_minutes
+from billing.rating.payers import Payer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from billing import periods
-from billing.catalog.catalog import Account, Catalog
 from billing.catalog.contracts import Contract, contract_on
 from billing.catalog.items import ITEMS
 from billing.catalog.policies import PolicyVersion
@@ -37,12 +36,9 @@ from billing.invoicing.invoice import (
     make_invoice,
 )
 from billing.invoicing.workbook.excel_file import Progress, write_workbook
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
-from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Connection, Engine, reading
-from billing.ledger.opening import billed_policy
-from billing.ledger.runs import BILLED, Run, corrections_of, last_run_at
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.database import Engine, reading
+from billing.ledger.runs import BILLED, Run
 from billing.money import plain
 from billing.rating.charges import PostedCharge
 
@@ -61,18 +57,14 @@ def export_invoice(
     A `BillingError` when no day of the month is, or was then, billed.
     """
     with reading(engine) as conn:
-        facts = month_facts(conn, account_id, month, as_of=as_of)
+        facts = month_facts(AccountLedger.at(conn, account_id, as_of), month, as_of=as_of)
     write_workbook(make_invoice(facts), path, progress=progress)
 
 
-def month_facts(conn: Connection, account_id: str, month: date, *, as_of: datetime | None = None) -> Facts:
+def month_facts(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Facts:
     """Everything that the invoice of an account and month (its first day) states."""
-    as_of_ms = None if as_of is None else int(as_of.timestamp() * 1000)
-    upto = None if as_of_ms is None else last_run_at(conn, as_of_ms)
-    catalog = load_catalog(conn, as_of_ms=as_of_ms)
-    account = catalog.account(account_id)
-    zone = periods.time_zone(account.timezone)
-    runs = _billed_days(conn, account_id, month, upto)
+    catalog, account, account_id = ledger.catalog, ledger.account, ledger.account_id
+    runs = _billed_days(ledger, month)
     if not runs:
         then = f" at {as_of.isoformat()}" if as_of else ""
         raise BillingError(
@@ -81,7 +73,7 @@ def month_facts(conn: Connection, account_id: str, month: date, *, as_of: dateti
     # Days that were billed later are not known.
     last = max(runs)
     contracts = [contract for contract in catalog.contracts.values() if contract.account == account_id]
-    usage = bills.usage(conn, account_id, month, last)
+    usage = ledger.usage(month, last)
     deductions = [
         WindowDeduction(
             row["day"],
@@ -92,10 +84,11 @@ def month_facts(conn: Connection, account_id: str, month: date, *, as_of: dateti
             row["package_units"],
             row["payer_id"],
         )
-        for row in bills.deductions(conn, account_id, month, last).iter_rows(named=True)
+        for row in ledger.deductions(month, last).iter_rows(named=True)
     ]
-    posted = bills.charges(conn, account_id, month, periods.month_days(month)[-1], upto=upto)
-    corrected = _corrected_deductions(conn, account_id, month, upto)
+    posted = ledger.charges(month, periods.month_days(month)[-1])
+    posting_runs = [run.id for run in ledger.posting_runs(month, periods.month_days(month)[-1])]
+    corrected = _corrected_deductions(ledger, posting_runs)
     return Facts(
         account=BilledAccount(
             id=account.id,
@@ -118,36 +111,26 @@ def month_facts(conn: Connection, account_id: str, month: date, *, as_of: dateti
         reasons=[ReasonSeconds(*row) for row in _sums(usage, ReasonSeconds._fields)],
         deductions=deductions,
         corrections=[_correction(entry, contracts, corrected) for entry in posted if entry.kind == "correction"],
-        correction_windows=list(_correction_windows(conn, account_id, month, upto)),
-        packages=list(_balances(conn, catalog, account_id, month, last, upto, zone, deductions, corrected)),
+        correction_windows=list(_correction_windows(ledger, posting_runs)),
+        packages=list(_balances(ledger, month, last, deductions, corrected)),
         balances_on=last,
-        policies=list(_policies(conn, catalog, account, runs)),
+        policies=list(_policies(ledger, runs)),
         contract=list(_terms_in_words(contracts, runs)),
     )
 
 
-def _billed_days(conn: Connection, account_id: str, month: date, upto: int | None) -> dict[date, Run]:
+def _billed_days(ledger: AccountLedger, month: date) -> dict[date, Run]:
     """The days of the month that were billed when their time came: others, from before the first billed day, came with
     a correction, which is in the month in which it was posted."""
-    settled = bills.settled_days(conn, account_id, month, periods.month_days(month)[-1], upto=upto)
+    settled = ledger.settled_days(month, periods.month_days(month)[-1])
     return {day: run for day, run in settled.items() if run.result == BILLED}
 
 
-def _posting_runs(conn: Connection, account_id: str, month: date, upto: int | None) -> list[int]:
-    """The runs that posted corrections in the month."""
-    return [
-        run.id
-        for run in corrections_of(conn, account_id, upto)
-        if run.id and run.day and run.day.replace(day=1) == month
-    ]
-
-
 def _corrected_deductions(
-    conn: Connection, account_id: str, month: date, upto: int | None
+    ledger: AccountLedger, posting_runs: Sequence[int | None]
 ) -> dict[tuple[int, date, int, str], list[CorrectedDeduction]]:
     """What the corrections posted in the month say of payers, by run, day, app and item."""
-    runs = _posting_runs(conn, account_id, month, upto)
-    rows = corrections.deductions(conn, account_id, date.min, date.max, runs=runs)
+    rows = ledger.corrected_deductions(date.min, date.max).filter(pl.col("run_id").is_in(posting_runs))
     sums = rows.group_by("run_id", "day", "app_id", "item", "payer_id").agg(pl.col("minutes", "package_units").sum())
     found: dict[tuple[int, date, int, str], list[CorrectedDeduction]] = {}
     for run, day, app_id, item, payer_id, minutes, units in (
@@ -157,10 +140,10 @@ def _corrected_deductions(
     return found
 
 
-def _correction_windows(conn: Connection, account_id: str, month: date, upto: int | None) -> Iterator[CorrectionWindow]:
+def _correction_windows(ledger: AccountLedger, posting_runs: Sequence[int | None]) -> Iterator[CorrectionWindow]:
     """The signed seconds of the corrections posted in the month, by window."""
-    runs = _posting_runs(conn, account_id, month, upto)
-    rows = corrections.usage(conn, account_id, date.min, date.max, runs=runs).rename({"run_id": "run"})
+    rows = ledger.corrected_usage(date.min, date.max).filter(pl.col("run_id").is_in(posting_runs))
+    rows = rows.rename({"run_id": "run"})
     keys = [name for name in CorrectionWindow._fields if name != "seconds"]
     sums = rows.group_by(keys).agg(pl.col("seconds").sum()).filter(pl.col("seconds") != 0).sort(keys)
     for row in sums.select(CorrectionWindow._fields).iter_rows():
@@ -223,13 +206,9 @@ def _correction(
 
 
 def _balances(
-    conn: Connection,
-    catalog: Catalog,
-    account_id: str,
+    ledger: AccountLedger,
     month: date,
     on: date,
-    upto: int | None,
-    zone: ZoneInfo,
     deductions: Sequence[WindowDeduction],
     corrected: Mapping[tuple[int, date, int, str], Sequence[CorrectedDeduction]],
 ) -> Iterator[PackageBalance]:
@@ -239,13 +218,13 @@ def _balances(
         deducted[deduction.payer_id] += deduction.package_units
     for correction in (each for several in corrected.values() for each in several):
         deducted[correction.payer_id] += correction.package_units
-    for balance in bills.package_balances(conn, catalog, account_id, on=on, upto=upto):
+    for balance in ledger.package_balances(on=on):
         if balance.valid_to >= month or balance.id in deducted:
             yield PackageBalance(
                 id=balance.id,
                 app_id=balance.app_id,
-                valid_from=_start(balance.valid_from, zone),
-                expires_at=_start(balance.valid_to + timedelta(days=1), zone),
+                valid_from=_start(balance.valid_from, ledger.zone),
+                expires_at=_start(balance.valid_to + timedelta(days=1), ledger.zone),
                 granted=balance.granted,
                 deducted=balance.deducted,
                 lapsed=balance.lapsed,
@@ -258,9 +237,9 @@ def _start(day: date, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(periods.day_start(day, zone), UTC)
 
 
-def _policies(conn: Connection, catalog: Catalog, account: Account, runs: Mapping[date, Run]) -> Iterator[PolicyPrices]:
+def _policies(ledger: AccountLedger, runs: Mapping[date, Run]) -> Iterator[PolicyPrices]:
     """The policy versions that billed days of the month, in the order of their use."""
-    policies = {run.policy_hash: billed_policy(conn, catalog, run) for run in runs.values()}
+    policies = {run.policy_hash: ledger.policy_of(run) for run in runs.values()}
     used = dict.fromkeys(
         (run.policy_hash, policies[run.policy_hash].version_on(day).valid_from) for day, run in runs.items()
     )
@@ -272,7 +251,7 @@ def _policies(conn: Connection, catalog: Catalog, account: Account, runs: Mappin
             name=policy.name,
             valid_from=valid_from,
             hash=policy.hash,
-            items=tuple(_item_price(version, item, account.currency) for item in version.items),
+            items=tuple(_item_price(version, item, ledger.account.currency) for item in version.items),
         )
 
 

@@ -21,8 +21,8 @@ from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, free_minutes_id
 from billing.catalog.policies import builtin_policies
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
 from billing.metering.meter import meter
+from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
 from billing.rating import day as account_day

@@ -6,8 +6,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms
+from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_rooms
+from billing.metering.schemas import FINDINGS_SCHEMA
 from tests.metering_facts import DAY, RULES, START, frame, nobody
 from tests.property.rooms import rooms as drawn_rooms
 
@@ -28,5 +29,5 @@ def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[d
         findings = pl.concat([*(found.findings for found, _ in apart), several])
         assert usage.sort("app_id", "window_start", "item", "reason").equals(whole.usage)
         assert pl.concat([found.state for found, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
-        assert findings.sort(list(FINDING_SCHEMA)).equals(whole.findings)
+        assert findings.sort(list(FINDINGS_SCHEMA)).equals(whole.findings)
         state = whole.state

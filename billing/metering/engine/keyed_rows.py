@@ -25,17 +25,6 @@ from billing.events.schema import EVENT_TYPES, KEYS_SCHEMA
 CARRIED = len(EVENT_TYPES)  # the code of a stay that was open when the span began
 NUMBER = "number"  # the column that numbers the events, if they come with one
 
-STATE_SCHEMA = pl.Schema(
-    {
-        "app_id": pl.Int64(),
-        "room_id": pl.String(),
-        "user_id": pl.String(),
-        "last_event": pl.Int64(),  # epoch second of the user's last event in the room
-        "wait_ends": pl.Int64(),  # epoch second at which the wait after a disconnect ends; null: connected
-        "streams": pl.List(pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32})),
-    }
-)
-
 # A span with more rows is metered room range by room range, so that memory does not grow with it.
 ROWS_PER_PASS = 12_000_000
 
