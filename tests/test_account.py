@@ -12,6 +12,7 @@ import pytest
 from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.invoicing.invoice import Facts, make_invoice
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import open_database, reading
 from billing.reports import account as books
 from billing.reports.invoice_facts import month_facts
@@ -86,7 +87,7 @@ def events() -> Iterator[dict[str, Any]]:
 
 def facts(home: Home, month: date) -> Facts:
     with reading(open_database(home.database_url)) as conn:
-        return month_facts(conn, "acme", month)
+        return month_facts(AccountLedger.at(conn, "acme"), month)
 
 
 def test_a_month_states_its_charges_with_the_list_price_unless_the_contract_has_its_own(home: Home) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from billing.catalog.contracts import unit_prices
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Payer
 from billing.catalog.policies import builtin_policies
 from billing.errors import BillingError
 from billing.money import round_to_minor_unit
 from billing.rating.charges import Charge, rate_day
+from billing.rating.payers import Payer
 
 APP = 1400000001
 

@@ -35,7 +35,7 @@ from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import BillingError
 from billing.ledger import tables
 from billing.ledger.bulk import read_frame, schema_of, unpacked
-from billing.ledger.catalog_store import load_catalog, terms_history
+from billing.ledger.catalog_store import load_catalog, terms_history, terms_on
 from billing.ledger.runs import CORRECTED, Run, last_run_at, run_of
 from billing.metering.schemas import STATE_SCHEMA
 from billing.money import from_scaled
@@ -292,7 +292,7 @@ class AccountLedger:
         billed = {run.policy_hash: self.policy_of(run) for run in settled.values()}
         found = []
         for day in days:
-            held = max((terms for terms in history if terms.valid_from <= day), key=lambda terms: terms.valid_from)
+            held = terms_on(history, day)
             policy = billed[settled[day].policy_hash] if day in settled else policies[held.policy]
             found.append(
                 day_terms(self.catalog, self.account, self.zone, day, policy=policy, free_minutes=held.free_minutes)

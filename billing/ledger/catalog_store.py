@@ -6,7 +6,7 @@ its `valid_from` on, the rules of a policy. A refusal names the billed day and t
 always change, and a new policy or number of free minutes holds from the account's first unbilled day on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog
 from billing.catalog.contracts import Contract
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy, policy_from_source, policy_source
-from billing.errors import BillingError
+from billing.errors import BillingError, UsageError
 from billing.ledger import tables
 from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
@@ -69,12 +69,18 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
 
 
 def terms_history(conn: Connection, account_id: str) -> list[Terms]:
-    """All terms of an account, the first from `date.min` on."""
+    """All terms of an account, the first from `date.min` on; a `UsageError` when there is no such account."""
     terms = tables.account_terms.c
-    rows = conn.execute(
-        select(terms.valid_from, terms.policy_id, terms.free_minutes).where(terms.account_id == account_id)
-    )
-    return [Terms(valid_from=first, policy=policy, free_minutes=minutes) for first, policy, minutes in rows]
+    query = select(terms.valid_from, terms.policy_id, terms.free_minutes).where(terms.account_id == account_id)
+    history = [Terms(valid_from=first, policy=policy, free_minutes=free) for first, policy, free in conn.execute(query)]
+    if not history:
+        raise UsageError(f'there is no account "{account_id}": add it with `billing catalog apply`')
+    return history
+
+
+def terms_on(history: Iterable[Terms], day: date) -> Terms:
+    """The terms that hold for an account on a day: those that began last, on or before it."""
+    return max((terms for terms in history if terms.valid_from <= day), key=lambda terms: terms.valid_from)
 
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:

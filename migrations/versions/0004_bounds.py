@@ -38,7 +38,10 @@ def upgrade() -> None:
             batch.alter_column(column, existing_type=sa.BigInteger(), nullable=False)
         batch.create_check_constraint(op.f("ck_settled_day_bounds"), "starts_at <= ends_at")
     _refuse_changes("settled_day")
-    op.add_column("run", sa.Column("ingest_commit", sa.String(), nullable=True))
+    _allow_changes("run")
+    with op.batch_alter_table("run", recreate=_recreate()) as batch:
+        batch.add_column(sa.Column("ingest_commit", sa.String(), nullable=True))
+    _refuse_changes("run")
     _guard()
 
 
@@ -86,6 +89,11 @@ def _day_start(day: date, zone: ZoneInfo) -> int:
         else:
             before = middle
     return start
+
+
+def _recreate() -> str:
+    """SQLite would put a column that is only added behind the checks."""
+    return "auto" if _is_postgresql() else "always"
 
 
 def _is_postgresql() -> bool:

@@ -3,12 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from billing.catalog.catalog import Catalog, parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.ledger import tables
-from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, terms_on
+from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, terms_history, terms_on
 from billing.ledger.database import reading, writing
 from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run, settle
 
@@ -70,6 +70,10 @@ def _refusal(engine: Engine, text: str) -> str:
 
 def _settle_first_day(engine: Engine) -> None:
     settle(engine, day_bill(run(), free_grant=10_000))
+
+
+def _terms(conn: Connection, account_id: str, day: date) -> Terms:
+    return terms_on(terms_history(conn, account_id), day)
 
 
 def test_a_catalog_is_read_back_as_it_was_applied(engine: Engine) -> None:
@@ -151,7 +155,7 @@ def test_new_terms_of_an_unbilled_account_hold_from_the_beginning(engine: Engine
     apply_catalog(engine, ACME)
     apply_catalog(engine, ACME.replace("trtc-intl", "trtc-intl-2021"))
     with reading(engine) as conn:
-        terms = terms_on(conn, "acme", date(2020, 1, 1))
+        terms = _terms(conn, "acme", date(2020, 1, 1))
         assert terms == Terms(valid_from=date.min, policy="trtc-intl-2021", free_minutes=None)
 
 
@@ -161,15 +165,15 @@ def test_new_terms_of_a_billed_account_hold_from_its_first_unbilled_day(engine: 
     for free_minutes in (1, 500):
         apply_catalog(engine, ACME.replace('"trtc-intl"', f'"trtc-intl-2021"\nfree_minutes = {free_minutes}'))
     with reading(engine) as conn:
-        assert terms_on(conn, "acme", FIRST) == Terms(valid_from=date.min, policy="trtc-intl", free_minutes=None)
+        assert _terms(conn, "acme", FIRST) == Terms(valid_from=date.min, policy="trtc-intl", free_minutes=None)
         next_day = FIRST + timedelta(days=1)
-        assert terms_on(conn, "acme", next_day) == Terms(valid_from=next_day, policy="trtc-intl-2021", free_minutes=500)
+        assert _terms(conn, "acme", next_day) == Terms(valid_from=next_day, policy="trtc-intl-2021", free_minutes=500)
         assert load_catalog(conn).accounts["acme"].policy == "trtc-intl-2021"
 
 
 def test_terms_of_an_unknown_account_say_how_to_add_it(engine: Engine) -> None:
     with reading(engine) as conn, pytest.raises(UsageError, match='no account "nobody": add it with `billing catalog'):
-        terms_on(conn, "nobody", FIRST)
+        _terms(conn, "nobody", FIRST)
 
 
 @pytest.mark.parametrize(

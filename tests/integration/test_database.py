@@ -17,9 +17,9 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from billing.errors import BillingError, UsageError
 from billing.ledger import database
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import migrating, migration_config, open_database, reading, upgrade, writing
 from billing.ledger.runs import latest_runs
-from billing.ledger.settled_days import settled_days
 from billing.ledger.tables import account, app, metadata
 from tests.commands import ROOT
 
@@ -95,7 +95,7 @@ def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(dat
             assert found == [("usage", 3, _as_stored(conn, date(2026, 3, 1)), 5 if table == "burn_down" else 7)]
         assert conn.execute(text("SELECT run_id, minutes FROM free_grant")).all() == [(3, 10)]
         assert [(run.id, run.day, run.policy_hash) for run in latest_runs(conn, 9)] == [(3, date(2026, 3, 1), "h")]
-        assert list(settled_days(conn, "acme", date.min, date.max)) == [date(2026, 3, 1)]
+        assert list(AccountLedger(conn=conn, account_id="acme").settled_days()) == [date(2026, 3, 1)]
     with pytest.raises(DatabaseError, match="written once"), writing(open_database(database_url)) as conn:
         conn.execute(text("DELETE FROM charge"))
     with migrating(database_url) as conn:
