@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from billing.errors import BillingError, UsageError
@@ -174,6 +175,69 @@ def test_an_unreachable_server_is_one_line_without_the_password() -> None:
     assert message.startswith("the database at postgresql+psycopg://billing:***@127.0.0.1:1/billing failed")
     assert "secret" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://billing:se@cret@127.0.0.1:1/billing",
+        "postgresql://billing:secret@127.0.0.1:port/billing",
+        "postgresql://billing:secret@127.0.0.1:1/billing?prepare_threshold=soon",
+        "postgresql://billing:secret@[::1/billing",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_wrong_usage_and_shows_no_password(url: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        open_database(url)
+    assert "cret" not in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("threshold", ["0", "none", "7"])
+def test_statements_are_prepared_only_where_the_url_lets_them_be(postgresql_server: str, threshold: str) -> None:
+    """A connection pooler such as pgbouncer hands a session from one client to the next."""
+    engine = database._engine(f"{postgresql_server}?prepare_threshold={threshold}")
+    with reading(engine) as conn:
+        driver_connection: Any = conn.connection.driver_connection
+        assert driver_connection.prepare_threshold == {"0": None, "none": None, "7": 7}[threshold]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_name_is_refused(postgresql_server: str, encoding: str) -> None:
+    admin = create_engine(postgresql_server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(text(f"CREATE DATABASE {encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+    admin.dispose()
+    with pytest.raises(BillingError, match=f"has the encoding {encoding}, .* create one with ENCODING 'UTF8'"):
+        upgrade(postgresql_server.rpartition("/")[0] + f"/{encoding.lower()}")
+
+
+def test_a_table_that_was_dropped_is_one_line(engine: Engine, database_url: str) -> None:
+    with writing(engine) as conn:
+        conn.execute(text("DROP TABLE carried_state"))
+    with pytest.raises(BillingError, match="failed .*: .*restore .* from a backup") as failure, reading(engine) as conn:
+        conn.execute(text("SELECT * FROM carried_state"))
+    assert "SELECT" not in str(failure.value)
+
+
+def test_a_user_without_rights_is_told_to_get_them(postgresql_server: str) -> None:
+    upgrade(postgresql_server)
+    admin = create_engine(postgresql_server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(text("CREATE ROLE nobody LOGIN"))
+    admin.dispose()
+    url = make_url(postgresql_server).set(username="nobody").render_as_string()
+    with pytest.raises(BillingError, match="permission denied.*: grant its user what is missing"):
+        open_database(url)
+
+
+def test_a_server_that_only_reads_is_named_as_such(engine: Engine) -> None:
+    """A standby, or a file without the right to write."""
+    if engine.dialect.name != "postgresql":
+        return
+    with pytest.raises(BillingError, match="this server only reads"), reading(engine) as conn:
+        conn.execute(text("SET TRANSACTION READ ONLY"))
+        conn.execute(text("DELETE FROM app"))
 
 
 @pytest.mark.parametrize("make", [open_database, upgrade])
