@@ -72,6 +72,7 @@ def packages(home: "Home", account: str, provisional: bool, output_format: str) 
         rows,
         empty=f"{account} has no packages",
         sums=("granted", "deducted", "lapsed", "remaining"),
+        once=("settled",),
         without=usual(rows, settled=True),
     )
     print_report(report, output_format)

@@ -1,6 +1,6 @@
 """Runs: what was done, when, with what."""
 
-import json
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from billing.home import Home
 
 _COLUMNS = ("id", "command", "account", "day", "result", "detail")
+_VALUE_WIDTH = 64  # the length of a hash
 
 
 @click.command()
@@ -42,10 +43,13 @@ def runs(home: "Home", run_id: int | None, limit: int, output_format: str) -> No
 
 
 def _one_run(run: dict[str, object]) -> Report:
-    """A field a row."""
-    rows = [
-        {"field": name, "value": json.dumps(value) if isinstance(value, dict) else str(value)}
-        for name, value in run.items()
-        if value is not None
-    ]
+    """A field a row; counts and long values go on in the next rows."""
+    lines = {name: _lines(value) for name, value in run.items() if value is not None}
+    rows = [{"field": "" if at else name, "value": line} for name in lines for at, line in enumerate(lines[name])]
     return Report(fields=("field", "value"), rows=rows)
+
+
+def _lines(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}: {count}" for name, count in value.items()]
+    return textwrap.wrap(str(value), _VALUE_WIDTH)
