@@ -185,7 +185,8 @@ def _render(columns: Sequence[_Column], widths: Sequence[int], gap: int, stream:
     if columns[0].foot is not None:
         table.add_row(*rules)
         table.add_row(*(_Cells([column.foot or ""], column.is_number) for column in columns))
-    console = Console(file=stream, width=sum(widths) + gap * len(widths), highlight=False)
+    width = sum(widths) + gap * len(widths)
+    console = Console(file=stream, width=width, force_terminal=stream.isatty())
     with console.capture() as captured:
         console.print(table)
     stream.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
