@@ -69,14 +69,19 @@ def parse_month(text: str) -> date:
 
 
 def now() -> datetime:
-    """The present instant in UTC: the only place where the clock is read; `BILLING_NOW` (RFC 3339) sets it."""
+    """The present instant in UTC: the only place where the clock is read, unless it is stopped."""
+    return (stopped_clock() or datetime.now(UTC)).astimezone(UTC)
+
+
+def stopped_clock() -> datetime | None:
+    """The instant at which `BILLING_NOW` (RFC 3339) stops the clock, if it is set."""
     fixed = os.environ.get("BILLING_NOW")
-    if fixed:
-        try:
-            return parse_instant(fixed).astimezone(UTC)
-        except UsageError as error:
-            raise UsageError(f"BILLING_NOW: {error}") from None
-    return datetime.now(UTC)
+    if not fixed:
+        return None
+    try:
+        return parse_instant(fixed)
+    except UsageError as error:
+        raise UsageError(f"BILLING_NOW: {error}") from None
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from billing.cli.main import main
 from tests.commands import ROOT, Commands, examples, python_blocks
@@ -54,6 +55,13 @@ def test_every_command_has_a_paragraph_of_help_and_examples_that_parse(
         parse(line, monkeypatch)
 
 
+def test_every_help_has_an_example_and_fits_80_columns() -> None:
+    for path in [(), *(path for path, _ in commands(main))]:
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(main, [*path, "--help"]).stdout
+        assert "Example:\n" in shown, path
+        assert max(map(len, shown.splitlines())) <= 80, path
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_example_of_a_document_parses(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for example in examples(document.read_text(encoding="utf-8")):
@@ -66,7 +74,10 @@ def test_the_page_on_commands_shows_what_they_print(tmp_path: Path, monkeypatch:
     run = Commands(home=Path("billing-data"))
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for example in examples(text):
-        assert example.output is None or run(example.line).output == example.output, example.line
+        if example.output is not None:
+            output = run(example.line).output
+            assert output == example.output, example.line
+            assert "--format" in example.line or max(map(len, output.splitlines())) <= 80
     # The page's Python follows on its commands, in the home that they have made.
     (code,) = python_blocks(text)
     names: dict[str, Any] = {}

@@ -30,6 +30,11 @@ QUARANTINE_SCHEMA = pl.Schema(
         "seen_at": pl.Int64,  # epoch ms of the ingest that set it aside
     }
 )
+# Why a row is quarantined.
+REASONS = (
+    *("bad_json", "too_long", "missing_field", "bad_type", "bad_value", "no_offset", "unknown_app"),
+    *("future", "before_start", "conflict"),
+)
 _HASH_DIGITS = 12
 PART_BYTES = 64 << 20
 
@@ -115,6 +120,10 @@ class Rejects:
         """Everything that was added."""
         self._store()
         return _scan(self._parts)
+
+    def reasons(self) -> dict[str, int]:
+        """How many rows have each reason."""
+        return dict(self.rows().group_by("reason").len().collect().iter_rows())
 
     def _store(self) -> None:
         if self._held:

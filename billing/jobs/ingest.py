@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ class FileReport:
     accepted: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
     error: str | None = None
 
@@ -279,6 +280,7 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         accepted=settled.accepted,
         duplicates=settled.duplicates,
         quarantined=rejects.count,
+        reasons=rejects.reasons(),
         lines=rows.lines,
     )
     if read != report.accepted + report.duplicates + report.quarantined:
