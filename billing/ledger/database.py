@@ -76,7 +76,6 @@ def upgrade(url: str) -> None:
     from alembic import command
 
     with migrating(url) as conn:
-        _refuse_encoding(conn)
         command.upgrade(migration_config(conn), "head")
 
 
@@ -169,12 +168,30 @@ def _postgresql(url: URL) -> Engine:
     threshold = url.query.get("prepare_threshold", "5")
     if threshold not in ("0", "none") and not str(threshold).isdecimal():
         raise UsageError("prepare_threshold in the database URL must be a number, 0 or none (for pgbouncer)")
-    options = {"prepare_threshold": None if threshold in ("0", "none") else int(str(threshold))}
+    options = {
+        "prepare_threshold": None if threshold in ("0", "none") else int(str(threshold)),
+        "client_encoding": "utf8",
+    }
     address = url.difference_update_query(["prepare_threshold"]).set(drivername="postgresql+psycopg")
     try:
-        return create_engine(address, poolclass=NullPool, connect_args=options)
+        engine = create_engine(address, poolclass=NullPool, connect_args=options)
     except ModuleNotFoundError:
         raise BillingError("the PostgreSQL driver is missing: install billing[postgresql]") from None
+    event.listen(engine, "do_connect", _connect_to_utf8)
+    return engine
+
+
+def _connect_to_utf8(dialect: Any, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Names are Unicode: a database of another encoding could not store them all."""
+    connection = dialect.connect(*arguments, **options)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise BillingError(
+            f"the database has the encoding {encoding}, which cannot hold every name: "
+            "create one with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    return connection
 
 
 def _sqlite_file(engine: Engine) -> Path | None:
@@ -214,18 +231,6 @@ def _failing_clearly(engine: Engine) -> Iterator[None]:
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         advice = next((advice for part, advice in _ADVICE.items() if part in reason), _TRY_AGAIN)
         raise BillingError(f"the database at {_shown(engine.url)} failed ({reason}): {advice}") from error
-
-
-def _refuse_encoding(conn: Connection) -> None:
-    """Names are Unicode: a PostgreSQL database of another encoding could not store them all."""
-    if conn.dialect.name != "postgresql":
-        return
-    encoding = conn.execute(text("SHOW server_encoding")).scalar()
-    if encoding != "UTF8":
-        raise BillingError(
-            f"the database has the encoding {encoding}, which cannot hold every name: "
-            "create one with ENCODING 'UTF8' TEMPLATE template0"
-        )
 
 
 def _shown(url: URL) -> str:

@@ -212,10 +212,10 @@ def test_a_database_that_cannot_hold_every_name_is_refused(postgresql_server: st
         upgrade(postgresql_server.rpartition("/")[0] + f"/{encoding.lower()}")
 
 
-def test_a_table_that_was_dropped_is_one_line(engine: Engine, database_url: str) -> None:
+def test_a_table_that_was_dropped_is_one_line(engine: Engine) -> None:
     with writing(engine) as conn:
         conn.execute(text("DROP TABLE carried_state"))
-    with pytest.raises(BillingError, match="failed .*: .*restore .* from a backup") as failure, reading(engine) as conn:
+    with pytest.raises(BillingError, match="restore") as failure, reading(engine) as conn:
         conn.execute(text("SELECT * FROM carried_state"))
     assert "SELECT" not in str(failure.value)
 
@@ -227,17 +227,15 @@ def test_a_user_without_rights_is_told_to_get_them(postgresql_server: str) -> No
         conn.execute(text("CREATE ROLE nobody LOGIN"))
     admin.dispose()
     url = make_url(postgresql_server).set(username="nobody").render_as_string()
-    with pytest.raises(BillingError, match="permission denied.*: grant its user what is missing"):
+    with pytest.raises(BillingError, match=r"permission denied.*: grant its user what is missing"):
         open_database(url)
 
 
-def test_a_server_that_only_reads_is_named_as_such(engine: Engine) -> None:
-    """A standby, or a file without the right to write."""
-    if engine.dialect.name != "postgresql":
-        return
-    with pytest.raises(BillingError, match="this server only reads"), reading(engine) as conn:
-        conn.execute(text("SET TRANSACTION READ ONLY"))
-        conn.execute(text("DELETE FROM app"))
+def test_a_server_that_only_reads_is_named_as_such(postgresql_server: str) -> None:
+    """As a standby does."""
+    engine = database._engine(f"{postgresql_server}?options=-cdefault_transaction_read_only%3Don")
+    with pytest.raises(BillingError, match="this server only reads"), writing(engine) as conn:
+        conn.execute(text("CREATE TABLE more ()"))
 
 
 @pytest.mark.parametrize("make", [open_database, upgrade])
