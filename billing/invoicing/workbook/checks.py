@@ -14,7 +14,8 @@ from decimal import Decimal, localcontext
 from functools import partial
 from itertools import chain, islice, product
 
-from billing.invoicing.invoice import Invoice
+from billing.invoicing.annex import Annex
+from billing.invoicing.invoice import Header, Invoice
 from billing.invoicing.workbook.columns import CORRECTION, KEYS, QUANTITIES, USAGE, MakeTable, keys, quantities
 from billing.invoicing.workbook.correction_sheets import CorrectionTables
 from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Table, Value
@@ -83,16 +84,16 @@ def verdict(checks: Iterable[Check]) -> str:
     return PASS if all(check.result == PASS for check in checks) else FAIL
 
 
-def make_checks(invoice: Invoice, tables: Tables) -> list[Check]:
+def make_checks(annex: Annex, tables: Tables) -> list[Check]:
     """All checks of the invoice, those of one kind together."""
     return [
-        *_usage_checks(invoice, tables),
-        *_day_checks(invoice, tables),
-        *(_correction_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
-        *_package_checks(invoice, tables),
-        *_amount_checks(invoice, tables),
-        *(_correction_amount_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
-        *_total_checks(invoice, tables.lines),
+        *_usage_checks(annex, tables),
+        *_day_checks(annex, tables),
+        *(_correction_checks(annex, tables.lines, tables.corrections) if tables.corrections else ()),
+        *_package_checks(annex, tables),
+        *_amount_checks(annex, tables),
+        *(_correction_amount_checks(annex, tables.lines, tables.corrections) if tables.corrections else ()),
+        *_total_checks(annex.invoice, tables.lines),
     ]
 
 
@@ -112,20 +113,21 @@ def _measure(name: str, formula: Callable[[str], str], results: Iterable[tuple[i
     return _Measure(name, formula, sums)
 
 
-def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
+def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """Seconds and minutes of each app and item on the sheets that show them."""
-    facts, lines = invoice.facts, [line for line in invoice.lines if not line.is_correction]
+    lines = [line for line in annex.invoice.lines if line.kind == "usage"]
+    charges = [posted.charge for posted in annex.month.usage]
     in_app, of_item = {"App": _APP}, {"App": _APP, "Item": _SUBJECT}
     of_line = of_item | tables.lines_of(USAGE)
     window_seconds = _measure(
         "5-minute seconds",
         lambda item: tables.windows.sum_where(item, in_app),
-        ((row.app_id, row.item, row.seconds) for row in facts.windows),
+        ((row.app_id, row.item, row.seconds) for detail in annex.settled for row in detail.usage),
     )
     daily_seconds = _measure(
         "daily seconds",
         lambda item: tables.daily.sum_where(item, in_app),
-        ((row.app_id, row.item, row.seconds) for row in facts.charges),
+        ((row.app_id, row.item, row.seconds) for row in charges),
     )
     line_seconds = _measure(
         "invoice seconds",
@@ -135,12 +137,12 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     reason_seconds = _measure(
         "seconds by reason",
         lambda _: tables.reasons.sum_where("Seconds", of_item),
-        ((row.app_id, row.item, row.seconds) for row in facts.reasons),
+        ((row.app_id, row.item, row.seconds) for detail in annex.settled for row in detail.reasons),
     )
     rounded_minutes = _measure(
         "daily seconds / 60, each day rounded up",
         lambda item: tables.daily.sum_of(f"({{0}}={_APP})*ROUNDUP({{1}}/60,0)", "App", item),
-        ((row.app_id, row.item, -(-row.seconds // 60)) for row in facts.charges),
+        ((row.app_id, row.item, -(-row.seconds // 60)) for row in charges),
     )
     line_minutes = _measure(
         "invoice minutes",
@@ -160,7 +162,7 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
     window_deductions = _measure(
         "minutes of the deductions",
         lambda _: tables.deductions.sum_where("Minutes", of_item),
-        ((row.app_id, row.item, row.minutes) for row in facts.deductions),
+        ((row.app_id, row.item, row.minutes) for detail in annex.settled for row in detail.deductions),
     )
     pairs = (
         (window_seconds, daily_seconds),
@@ -170,14 +172,14 @@ def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
         (paid_minutes, line_minutes),
         (window_deductions, deducted_minutes),
     )
-    yield from _equal(invoice, pairs)
+    yield from _equal(annex, pairs)
 
 
-def _equal(invoice: Invoice, pairs: Sequence[tuple[_Measure, _Measure]]) -> Iterator[Check]:
+def _equal(annex: Annex, pairs: Sequence[tuple[_Measure, _Measure]]) -> Iterator[Check]:
     """Each pair of measures for each app and item that either of them has."""
     used = set().union(*(measure.results for pair in pairs for measure in pair))
     for left, right in pairs:
-        for app_id, item in product(sorted(invoice.facts.apps), invoice.items):
+        for app_id, item in product(sorted(annex.month.apps), annex.items):
             if (app_id, item) in used:
                 yield Check(
                     what=f"{left.name} = {right.name}",
@@ -188,33 +190,34 @@ def _equal(invoice: Invoice, pairs: Sequence[tuple[_Measure, _Measure]]) -> Iter
                 )
 
 
-def _day_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
+def _day_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """The minutes behind the chart."""
-    for item in invoice.items:
+    for item in annex.items:
         yield Check(
             what="minutes of the days = invoice minutes",
             subject=item,
             left=Formula(
                 tables.minutes.sum(item),
-                sum(charge.minutes for charge in invoice.facts.charges if charge.item == item),
+                sum(posted.charge.minutes for posted in annex.month.usage if posted.charge.item == item),
             ),
             right=Formula(
                 tables.lines.sum_where("Minutes", {"Item": _SUBJECT} | tables.lines_of(USAGE)),
-                sum(line.minutes for line in invoice.lines if line.item == item and not line.is_correction),
+                sum(line.minutes for line in annex.invoice.lines if line.item == item and line.kind == "usage"),
             ),
         )
 
 
-def _correction_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
+def _correction_checks(annex: Annex, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
     """Seconds and minutes of the corrections of each app and item on the sheets that show them."""
-    facts = invoice.facts
+    corrections = [posted.charge for posted in annex.month.corrections]
+    lines_of = [line for line in annex.invoice.lines if line.kind == "correction"]
     of_item = {"App": _APP, "Item": _SUBJECT}
     of_line = of_item | {"Kind": f'"{CORRECTION}"'}
     stated = {
         header: _measure(
             f"{header.lower()} of the corrections",
             partial(_sum_where, tables.lines, header, of_item),
-            ((row.app_id, row.item, quantities(row)[place]) for row in facts.corrections),
+            ((row.app_id, row.item, quantities(row)[place]) for row in corrections),
         )
         for place, header in enumerate(_QUANTITIES)
     }
@@ -222,27 +225,27 @@ def _correction_checks(invoice: Invoice, lines: Table, tables: CorrectionTables)
         header: _measure(
             f"{header.lower()} of the invoice's corrections",
             partial(_sum_where, lines, header, of_line),
-            ((line.app_id, line.item, quantities(line)[place]) for line in invoice.lines if line.is_correction),
+            ((line.app_id, line.item, quantities(line)[place]) for line in lines_of),
         )
         for place, header in enumerate(_QUANTITIES)
     }
     window_seconds = _measure(
         "seconds of the corrections by window",
         partial(_sum_where, tables.by_window, "Seconds", of_item),
-        ((row.app_id, row.item, row.seconds) for row in facts.correction_windows),
+        ((row.app_id, row.item, row.seconds) for detail in annex.corrected for row in detail.usage),
     )
     package_minutes = _measure(
         "minutes of the corrections by package",
         partial(_sum_where, tables.by_package, "Minutes", of_item),
-        ((row.app_id, row.item, deduction.minutes) for row in facts.corrections for deduction in row.deducted),
+        ((row.app_id, row.item, row.minutes) for row in annex.corrected_deductions()),
     )
     paid_minutes = _measure(
         "deducted + payable of the corrections",
         lambda _: f"{tables.lines.sum_where('Deducted', of_item)}+{tables.lines.sum_where('Payable', of_item)}",
-        ((row.app_id, row.item, row.deducted_minutes + row.payable_minutes) for row in facts.corrections),
+        ((row.app_id, row.item, row.deducted_minutes + row.payable_minutes) for row in corrections),
     )
     yield from _equal(
-        invoice,
+        annex,
         [
             (window_seconds, stated["Seconds"]),
             (package_minutes, stated["Deducted"]),
@@ -256,26 +259,26 @@ def _sum_where(table: Table, header: str, cells: Mapping[str, str], _: str) -> s
     return table.sum_where(header, cells)
 
 
-def _package_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
+def _package_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """What the windows took is what the packages gave, package by package and in all."""
-    facts, packages = invoice.facts, tables.packages
+    packages, deducted = tables.packages, annex.deducted
     given, and_corrections = [tables.deductions], ""
     if tables.corrections:
         given, and_corrections = [tables.deductions, tables.corrections.by_package], " and corrections"
     units: Counter[str] = Counter()
-    for deduction in facts.deductions:
-        units[deduction.payer_id] += deduction.package_units
-    for corrected in chain.from_iterable(row.deducted for row in facts.corrections):
-        units[corrected.payer_id] += corrected.package_units
-    for package in facts.packages:
+    for row in chain.from_iterable(detail.deductions for detail in annex.settled):
+        units[row.payer_id] += row.package_units
+    for corrected in annex.corrected_deductions():
+        units[corrected.payer_id] += corrected.package_minutes
+    for package in annex.packages:
         yield Check(
             what=f"package minutes of the deductions{and_corrections} = deducted this month",
             app_id=package.app_id,
             subject=package.id,
             left=Formula("+".join(_of_package(table, "Package minutes") for table in given), units[package.id]),
-            right=Formula(_of_package(packages, "Deducted this month"), package.deducted_this_month),
+            right=Formula(_of_package(packages, "Deducted this month"), deducted.get(package.id, 0)),
         )
-    for package in facts.packages:
+    for package in annex.packages:
         yield Check(
             what="deducted + lapsed + remaining = granted package minutes",
             app_id=package.app_id,
@@ -290,7 +293,7 @@ def _package_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
         what=f"package minutes of all deductions{and_corrections} = of all packages",
         left=Formula("+".join(table.sum("Package minutes") for table in given), units.total()),
         right=Formula(
-            packages.sum("Deducted this month"), sum(package.deducted_this_month for package in facts.packages)
+            packages.sum("Deducted this month"), sum(deducted.get(package.id, 0) for package in annex.packages)
         ),
     )
 
@@ -301,10 +304,10 @@ def _of_package(table: Table, header: str) -> str:
     return table.sum_of(f"EXACT({{0}},{_SUBJECT})*{{1}}", "Package", header)
 
 
-def _amount_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
+def _amount_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """Unit prices and amounts of each app."""
-    for app_id in sorted({line.app_id for line in invoice.lines}):
-        lines = [line for line in invoice.lines if line.app_id == app_id]
+    for app_id in sorted({line.app_id for line in annex.invoice.lines}):
+        lines = [line for line in annex.invoice.lines if line.app_id == app_id]
         with localcontext(EXACT):
             priced = sum((line.payable_minutes * line.unit_price for line in lines), Decimal(0))
             amount = sum((line.amount for line in lines), Decimal(0))
@@ -319,15 +322,17 @@ def _amount_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
         )
 
 
-def _correction_amount_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
+def _correction_amount_checks(annex: Annex, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
     """Unit prices and amounts of the corrections of each app, and their amounts on the invoice."""
-    for app_id in sorted({row.app_id for row in invoice.facts.corrections}):
-        rows = [row for row in invoice.facts.corrections if row.app_id == app_id]
+    corrections = [posted.charge for posted in annex.month.corrections]
+    for app_id in sorted({row.app_id for row in corrections}):
+        rows = [row for row in corrections if row.app_id == app_id]
         with localcontext(EXACT):
             priced = sum((row.payable_minutes * row.unit_price for row in rows), Decimal(0))
             amount = sum((row.amount for row in rows), Decimal(0))
             invoiced = sum(
-                (line.amount for line in invoice.lines if line.is_correction and line.app_id == app_id), Decimal(0)
+                (line.amount for line in annex.invoice.lines if line.kind == "correction" and line.app_id == app_id),
+                Decimal(0),
             )
         stated = Formula(tables.lines.sum_where("Amount", {"App": _APP}), amount)
         yield Check(
@@ -350,43 +355,44 @@ def _correction_amount_checks(invoice: Invoice, lines: Table, tables: Correction
 
 def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
     """From the amounts to the total, and the total of the sheet to the total that was computed."""
+    totals = invoice.totals
     rounding, total = lines.foot_cell("Amount", 1), lines.foot_cell("Amount", 2)
-    half_unit = Decimal(5).scaleb(-minor_digits(invoice.facts.account.currency) - 1)
+    half_unit = Decimal(5).scaleb(-minor_digits(invoice.header.currency) - 1)
     yield Check(
         what="list amount + contract discount = subtotal",
         left=Formula(
-            f"{lines.sum('List amount')}+{lines.sum('Contract discount')}", invoice.list_amount + invoice.discount
+            f"{lines.sum('List amount')}+{lines.sum('Contract discount')}", totals.list_amount + totals.discount
         ),
-        right=Formula(lines.sum("Amount"), invoice.subtotal),
+        right=Formula(lines.sum("Amount"), totals.subtotal),
         kind=Kind.AMOUNT,
     )
     yield Check(
         what="subtotal + rounding = total",
-        left=Formula(f"{lines.sum('Amount')}+{rounding}", invoice.subtotal + invoice.rounding),
-        right=Formula(total, invoice.total),
+        left=Formula(f"{lines.sum('Amount')}+{rounding}", totals.subtotal + totals.rounding),
+        right=Formula(total, totals.total),
         kind=Kind.AMOUNT,
     )
     yield Check(
         what="the rounding is at most half a minor unit",
-        left=Formula(f"ABS({rounding})", abs(invoice.rounding)),
-        right=Formula(f"MIN(ABS({rounding}),{half_unit:f})", min(abs(invoice.rounding), half_unit)),
+        left=Formula(f"ABS({rounding})", abs(totals.rounding)),
+        right=Formula(f"MIN(ABS({rounding}),{half_unit:f})", min(abs(totals.rounding), half_unit)),
         kind=Kind.AMOUNT,
     )
     yield Check(
         what="total = total as billed",
-        left=Formula(total, invoice.total),
-        right=Formula(f"{invoice.total:f}", invoice.total),
+        left=Formula(total, totals.total),
+        right=Formula(f"{totals.total:f}", totals.total),
         kind=Kind.AMOUNT,
     )
 
 
-def check_table(invoice: Invoice, make: MakeTable, checks: Sequence[Check]) -> Table:
+def check_table(header: Header, make: MakeTable, checks: Sequence[Check]) -> Table:
     """Each check with both sides, their difference and the result; on top, whether all pass."""
 
     def rows(start: int, stop: int, row: int) -> Iterator[Row]:
         for number, check in enumerate(islice(checks, start, stop), row):
             yield (
-                *keys(invoice, check.app_id),
+                *keys(header, check.app_id),
                 check.subject,
                 check.what,
                 Cell(_in_row(check.left, number), check.kind),

@@ -12,12 +12,18 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from string import ascii_uppercase
 from typing import NamedTuple
+
+from openpyxl.utils import get_column_letter
 
 EXCEL_ROWS = 1_048_576
 # Rows kept free below the last row of every sheet: totals and notes.
 _FOOT_ROWS = 8
+
+
+def column_letter(place: int) -> str:
+    """The name of a column, counted from 0: A, …, Z, AA."""
+    return get_column_letter(place + 1)
 
 
 class Kind(StrEnum):
@@ -145,7 +151,7 @@ class Table:
 
     def letter(self, header: str) -> str:
         """The letter of a column."""
-        return ascii_uppercase[[column.header for column in self.columns].index(header)]
+        return column_letter([column.header for column in self.columns].index(header))
 
     def ranges(self, header: str) -> list[str]:
         """The cells of a column, one range for each sheet."""
