@@ -125,22 +125,22 @@ def ingest_trace(
 
 def convert(
     paths: Sequence[str],
-    output: str,
+    output: Output,
     *,
     source: str,
     app_id: int,
     camera_size: Size | None = None,
     screen_size: Size | None = None,
 ) -> Converted:
-    """Writes the events that a foreign source's files tell of as NDJSON; `-` is standard output."""
+    """Writes the events that a foreign source's files tell of as NDJSON."""
     trace = _read_trace(paths, Path(tempfile.gettempdir()), source, app_id, camera_size, screen_size)
-    write_ndjson((event.event for event in trace.events), output, inputs=paths)
+    write_ndjson((event.event for event in trace.events), output)
     return Converted(events=len(trace.events), lines=sum(trace.lines.values()), rejected=trace.rejected)
 
 
-def write_ndjson(events: Iterable[Mapping[str, object]], output: str, *, inputs: Iterable[str] = ()) -> None:
-    """Writes events one a line in their order, to an `Output` that is none of `inputs`."""
-    with Output(path=output, inputs=tuple(inputs)).open() as file:
+def write_ndjson(events: Iterable[Mapping[str, object]], output: Output) -> None:
+    """Writes events one a line in their order."""
+    with output.open() as file:
         file.writelines(f"{line_of(event)}\n".encode("ascii") for event in events)
 
 
