@@ -146,7 +146,8 @@ def test_the_formulas_recalculate_to_the_results_that_are_stored(
 
 @needs_libreoffice
 @pytest.mark.parametrize(
-    ("sheet", "cell"), [("5-minute", "F2"), ("Corrections by window", "G2"), ("Corrections by package", "G2")]
+    ("sheet", "cell"),
+    [("Minutes", "E2"), ("5-minute", "F2"), ("Corrections by window", "G2"), ("Corrections by package", "G2")],
 )
 def test_a_number_that_was_changed_fails_the_checks(tmp_path: Path, sheet: str, cell: str) -> None:
     _, path = written(corrected_month(), tmp_path)

@@ -382,6 +382,88 @@ def test_windows_that_no_correction_covers_fail_the_checks() -> None:
 
 def test_a_month_with_nothing_but_a_credit_has_a_total_below_zero_and_passes() -> None:
     annex = corrected(Month(windows=[], apps=APPS).annex(), replace(CORRECTIONS[1], minutes=-1000))
-    total = plain_rows(sheet_of(annex, "Invoice").foot)[2]
+    total = plain_rows(sheet_of(annex, "Invoice").foot)[4]
     assert (total[0], total[-1]) == ("Total USD, a credit", Decimal("-0.99"))
     assert verdict(annex) == "PASS"
+
+
+def sums(sheet: Sheet) -> dict[object, list[object]]:
+    """The rows of sums below a table, by their label, without account, month and app."""
+    return {row[0]: row[3:] for row in plain_rows(sheet.foot) if len(row) > 3}
+
+
+def test_the_minutes_of_the_days_are_net_of_corrections_beside_what_they_were_before() -> None:
+    """Days of earlier months that were corrected in this one have rows too."""
+    page = sheet_of(corrected_month(), "Minutes")
+    assert [header.header for header in page.columns[4:]] == [
+        "audio", "sd", "hd", "fhd", "2k", "4k", "Total", "Before corrections", "Corrections",
+    ]  # fmt: skip
+    rows = {row[3]: row[4:] for row in plain_rows(list(page.rows()))}
+    assert rows[date(2026, 1, 31)] == [0, 0, 0, 0, 0, 2, 2, 0, 2]
+    assert rows[date(2026, 2, 28)] == [0, 0, 4, 0, 0, 0, 4, 0, 4]
+    assert rows[DAY] == [2, 0, 2, 0, 5, 0, 9, 9, 0]
+    assert rows[date(2026, 3, 5)] == [0, 0, 1, 0, 0, 0, 1, 0, 1]
+    assert rows[date(2026, 3, 7)] == [-2, 0, 0, 0, 0, 0, -2, 0, -2]
+    assert len(rows) == 33
+    assert sums(page) == {
+        "Before corrections": [None, 2, 0, 3, 0, 5, 0, 10, None, None],
+        "Corrections": [None, -2, 117, 5, 0, 0, 2, 122, None, None],
+        "Net of corrections": [None, 0, 117, 8, 0, 5, 2, 132, 10, 122],
+    }
+    assert page.chart
+    assert (page.chart.title, page.chart.has_other_months) == ("Minutes by day and item, net of corrections", True)
+    assert [page.columns[place].header for place in page.chart.series] == ["audio", "sd", "hd", "fhd", "2k", "4k"]
+
+
+def test_every_sheet_that_totals_states_originals_corrections_and_net() -> None:
+    annex = corrected_month()
+    of_items = [None, 90, 0, 120, 0, 300, 0, 510], [None, -120, 7000, 260, 0, 0, 61, 7201]
+    net = [None, -30, 7000, 380, 0, 300, 61, 7711]
+    daily, windows, deductions = (sums(sheet_of(annex, name)) for name in ("Daily", "5-minute", "Deductions"))
+    assert daily == {"Total": of_items[0], "Corrections": of_items[1], "Net of corrections": net}
+    assert {label: row[1:] for label, row in windows.items()} == daily
+    assert {label: row[3:5] for label, row in deductions.items()} == {
+        "Total": [10, 94],
+        "Corrections": [3, 12],
+        "Net of corrections": [13, 106],
+    }
+    for name, place in (("Reasons by day", 3), ("Reasons", 2)):
+        assert [row[place] for row in sums(sheet_of(annex, name)).values()] == [510, 7201, 7711]
+    front = sums(sheet_of(annex, "Invoice"))
+    assert {label: row[5:9] for label, row in front.items() if label in ("Usage", "Corrections", "Subtotal")} == {
+        "Usage": [510, 10, 10, 0],
+        "Corrections": [7201, 122, 3, 119],
+        "Subtotal": [7711, 132, 13, 119],
+    }
+    assert [row[-1] for row in front.values()][:3] == [0, Decimal("0.31197883"), Decimal("0.31197883")]
+
+
+def failed(annex: Annex) -> set[object]:
+    checks = sheet_of(annex, "Checks")
+    results = zip(column(checks, "Check"), column(checks, "Result"), strict=True)
+    return {check for check, result in results if result == "FAIL"}
+
+
+def test_minutes_without_the_corrections_of_the_invoice_fail_the_checks() -> None:
+    """What the sheet Minutes and its chart were before: the minutes that the days were settled with."""
+    annex = corrected_month()
+    before = replace(annex, month=replace(annex.month, charges=annex.month.usage))
+    assert "minutes of the days, net of corrections, = invoice minutes" in failed(before)
+    assert "daily seconds, net of corrections, = invoice seconds" in failed(before)
+    assert "seconds by reason, net of corrections, = invoice seconds" in failed(before)
+
+
+def test_windows_and_deductions_that_are_not_net_fail_the_checks() -> None:
+    annex = corrected_month()
+    assert "5-minute seconds, net of corrections, = invoice seconds" in failed(
+        without_first(annex, "corrected", "usage")
+    )
+    fewer = without_first(annex, "settled", "deductions")
+    assert "minutes of the deductions, net of corrections, = invoice deducted" in failed(fewer)
+
+
+def test_a_month_without_corrections_has_one_row_of_sums() -> None:
+    annex = month().annex()
+    for name in ("Minutes", "Daily", "5-minute", "Deductions", "Reasons", "Reasons by day"):
+        assert list(sums(sheet_of(annex, name))) == ["Total"]
+    assert not any("net of corrections" in str(check) for check in column(sheet_of(annex, "Checks"), "Check"))

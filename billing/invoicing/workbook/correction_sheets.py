@@ -5,7 +5,7 @@ from a line to its windows and to its payers. All numbers are signed: what a day
 corrections add up to what is right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, localcontext
 from itertools import islice
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from billing.invoicing.workbook.columns import (
     quantity_totals,
     zone_of,
 )
-from billing.invoicing.workbook.table import Column, Kind, Row, Table
+from billing.invoicing.workbook.table import Column, Formula, Kind, Row, Table
 from billing.money import EXACT
 from billing.periods import local_iso
 
@@ -47,6 +47,14 @@ class CorrectionTables(NamedTuple):
 def correction_tables(annex: Annex, make: MakeTable) -> CorrectionTables:
     """The tables of an annex in which something was corrected."""
     return CorrectionTables(_lines(annex, make), _by_window(annex, make), _by_package(annex, make))
+
+
+def corrected_by_item(annex: Annex, table: Table, header: str, results: Mapping[str, int]) -> dict[str, Formula]:
+    """The sums of a column of one of the tables, by item and in all."""
+    by_item = {
+        item: Formula(table.sum_where(header, {"Item": f'"{item}"'}), results.get(item, 0)) for item in annex.items
+    }
+    return by_item | {"Total": Formula(table.sum(header), sum(results.values()))}
 
 
 def _lines(annex: Annex, make: MakeTable) -> Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from billing.invoicing.invoice import Header, Invoice, Party
 from billing.invoicing.workbook.checks import PASS
@@ -23,7 +23,7 @@ from billing.invoicing.workbook.columns import (
     zone_of,
 )
 from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Sheet, Table, Value
-from billing.money import minor_digits
+from billing.money import EXACT, minor_digits
 from billing.periods import day_start, local_iso, month_days, next_month
 
 _CORRECTION_NOTE = "Corrections change days that were billed before: sheet Corrections has each, and why."
@@ -71,6 +71,7 @@ def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool) -> Table:
         rows=rows,
         head=_head(invoice, PASS, len(columns)),
         detail=False,
+        foot_rows=10,
         totals={
             **quantity_totals(invoice.lines),
             "List amount": invoice.totals.list_amount,
@@ -135,15 +136,45 @@ def _period(header: Header) -> str:
     return f"{start} to {end}, the end not included"
 
 
+def rounding_cell(lines: Table) -> str:
+    """The cell of the rounding."""
+    return lines.foot_cell("Amount", 1 + _kind_rows(lines))
+
+
+def total_cell(lines: Table) -> str:
+    """The cell of the invoice's total."""
+    return lines.foot_cell("Amount", 2 + _kind_rows(lines))
+
+
+def _kind_rows(lines: Table) -> int:
+    return len(KIND_NAMES) if KIND in lines.columns else 0
+
+
+def _kind_row(invoice: Invoice, lines: Table, kind: str) -> Row:
+    """The sums over the lines of one kind."""
+    own = [line for line in invoice.lines if line.kind == kind]
+    with localcontext(EXACT):
+        results: dict[str, int | Decimal] = {
+            **quantity_totals(own),
+            "List amount": sum((line.list_amount for line in own), Decimal(0)),
+            "Contract discount": sum((line.discount for line in own), Decimal(0)),
+            "Amount": sum((line.amount for line in own), Decimal(0)),
+        }
+    where = {"Kind": f'"{KIND_NAMES[kind]}"'}
+    sums = {header: Formula(lines.sum_where(header, where), result) for header, result in results.items()}
+    return lines.sum_row({"usage": "Usage", "correction": "Corrections"}[kind], sums)
+
+
 def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
     currency = invoice.header.currency
     unit = Decimal(1).scaleb(-minor_digits(currency))
     total = Formula(
-        f"ROUND({lines.sum('Amount')}+{lines.foot_cell('Amount', 1)},{minor_digits(currency)})", invoice.totals.total
+        f"ROUND({lines.sum('Amount')}+{rounding_cell(lines)},{minor_digits(currency)})", invoice.totals.total
     )
     blank = (None,) * (len(lines.columns) - 2)
     return (
-        lines.total_row("Subtotal"),
+        *(_kind_row(invoice, lines, kind) for kind in (KIND_NAMES if KIND in lines.columns else ())),
+        lines.sum_row("Subtotal", lines.sums),
         (f"Rounding of the total, half up to {unit:f} {currency}", *blank, Cell(invoice.totals.rounding, Kind.AMOUNT)),
         (
             Cell(f"Total {currency}{', a credit' if invoice.totals.total < 0 else ''}", role=Role.GRAND),

@@ -94,7 +94,7 @@ def _bar_chart(frame: Worksheet, page: Sheet, chart: Chart) -> BarChart:
     bars.set_categories(
         Reference(frame, min_col=chart.categories + 1, min_row=page.header_row + 1, max_row=page.last_row)
     )
-    bars.x_axis.number_format, bars.y_axis.number_format = "d", "#,##0"
+    bars.x_axis.number_format, bars.y_axis.number_format = "mm-dd" if chart.has_other_months else "d", "#,##0"
     bars.y_axis.majorGridlines = ChartLines(GraphicalProperties(ln=LineProperties(solidFill="DDE2E8")))
     bars.x_axis.delete = bars.y_axis.delete = False
     bars.legend.position = "b"

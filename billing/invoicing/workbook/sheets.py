@@ -4,25 +4,26 @@ Every row of a table carries account, month and app, so that it can be matched t
 column for each item; a zero is shown as a dash. Instants are RFC 3339 text with the account's offset, because a
 spreadsheet's own times have no offset and one hour of the day on which clocks go back exists twice; days are dates.
 
-The sheets of usage show what the days were billed with at first; what was corrected is on sheets of its own, which are
-there only when something was.
+Where something was corrected there are sheets of the corrections. The sheets of usage show what the days were settled
+with, and below their total the corrections and the net; only the sheet Minutes and its chart are net, day by day.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
 
 from billing.catalog.items import ITEM_RANK
 from billing.invoicing.annex import Annex
-from billing.invoicing.workbook.checks import VERDICT_CELL, Tables, check_table, make_checks, verdict
+from billing.invoicing.workbook.checks import VERDICT_CELL, check_table, verdict
 from billing.invoicing.workbook.columns import DAY, ITEM, KEYS, PAYMENT, WINDOW, MakeTable, keys, zone_of
-from billing.invoicing.workbook.correction_sheets import correction_tables
+from billing.invoicing.workbook.correction_sheets import CorrectionTables, correction_tables
+from billing.invoicing.workbook.cross_checks import Tables, make_checks
 from billing.invoicing.workbook.front_sheet import front_sheets, line_table
-from billing.invoicing.workbook.table import EXCEL_ROWS, Chart, Column, Formula, Kind, Row, Sheet, Table, column_letter
+from billing.invoicing.workbook.table import EXCEL_ROWS, Column, Formula, Kind, Row, Sheet, Table
+from billing.invoicing.workbook.usage_sheets import daily_table, minutes_table, window_table
 from billing.money import round_half_up
 from billing.periods import day_start, local_iso
 
@@ -40,17 +41,17 @@ _BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month"
 def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
     """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40)."""
     make = partial(Table, row_limit=row_limit)
+    corrections = correction_tables(annex, make) if annex.has_corrections else None
     tables = Tables(
         lines=line_table(annex.invoice, make, with_kind=annex.has_corrections),
-        minutes=_minutes(annex, make),
-        daily=_daily(annex, make),
-        windows=_windows(annex, make),
-        deductions=_deductions(annex, make),
+        minutes=minutes_table(annex, make, corrections),
+        daily=daily_table(annex, make, corrections),
+        windows=window_table(annex, make, corrections),
+        deductions=_deductions(annex, make, corrections),
         packages=_packages(annex, make),
-        reasons=_reasons_by_day(annex, make),
-        corrections=correction_tables(annex, make) if annex.has_corrections else None,
+        reasons=_reasons_by_day(annex, make, corrections),
+        corrections=corrections,
     )
-    corrections = chain.from_iterable(table.sheets() for table in tables.corrections or ())
     checks = make_checks(annex, tables)
     return [
         *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
@@ -58,7 +59,7 @@ def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
         *tables.daily.sheets(),
         *tables.windows.sheets(),
         *tables.deductions.sheets(),
-        *corrections,
+        *chain.from_iterable(table.sheets() for table in corrections or ()),
         *tables.packages.sheets(),
         *_reasons(annex, make, tables.reasons).sheets(),
         *tables.reasons.sheets(),
@@ -67,85 +68,9 @@ def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
     ]
 
 
-def _minutes(annex: Annex, make: MakeTable) -> Table:
-    """Minutes by day and item over all apps, with the chart."""
-    by_day: dict[date, dict[str, int]] = {day: {} for day in annex.month.days}
-    for posted in annex.month.usage:
-        _add(by_day[posted.day], posted.charge.item, posted.charge.minutes)
-    apps = list(annex.month.apps)
-    account_month_app = keys(annex.invoice.header, apps[0] if len(apps) == 1 else None)
-    columns = (*KEYS, DAY)
-    table = _item_table(
-        annex, make, "Minutes", columns, [((*account_month_app, day), by_day[day]) for day in sorted(by_day)]
-    )
-    chart = Chart(
-        title="Minutes by day and item",
-        value_title="Minutes",
-        categories=len(columns) - 1,
-        series=range(len(columns), len(columns) + len(annex.items)),
-    )
-    return replace(table, chart=chart if table.count and annex.items else None)
-
-
-def _daily(annex: Annex, make: MakeTable) -> Table:
-    """Seconds by app and day."""
-    by_day: dict[tuple[int, date], dict[str, int]] = {}
-    for posted in annex.month.usage:
-        _add(by_day.setdefault((posted.charge.app_id, posted.day), {}), posted.charge.item, posted.charge.seconds)
-    days = [((*keys(annex.invoice.header, app_id), day), by_day[app_id, day]) for app_id, day in sorted(by_day)]
-    return _item_table(annex, make, "Daily", (*KEYS, DAY), days)
-
-
-def _windows(annex: Annex, make: MakeTable) -> Table:
-    """Seconds by app and 5-minute window."""
-    by_window: dict[tuple[int, int, date], dict[str, int]] = {}
-    for detail in annex.settled:
-        for start, app_id, item, seconds in detail.usage:
-            _add(by_window.setdefault((app_id, start, detail.day), {}), item, seconds)
-    zone = zone_of(annex.invoice.header)
-    windows = [
-        ((*keys(annex.invoice.header, app_id), day, local_iso(start, zone)), by_window[app_id, start, day])
-        for app_id, start, day in sorted(by_window)
-    ]
-    return _item_table(annex, make, "5-minute", (*KEYS, DAY, WINDOW), windows)
-
-
-def _item_table(
-    annex: Annex,
-    make: MakeTable,
-    name: str,
-    columns: tuple[Column, ...],
-    numbers: Sequence[tuple[Row, Mapping[str, int]]],
-) -> Table:
-    """Rows of labels and numbers by item: a column for each item, and their sum as a live formula."""
-    items = annex.items
-    first, last = column_letter(len(columns)), column_letter(len(columns) + len(items) - 1)
-
-    def rows(start: int, stop: int, row: int) -> Iterator[Row]:
-        for number, (labels, by_item) in enumerate(islice(numbers, start, stop), row):
-            values = [by_item.get(item, 0) for item in items]
-            yield *labels, *values, Formula(f"SUM({first}{number}:{last}{number})", sum(values))
-
-    totals = {item: sum(by_item.get(item, 0) for _, by_item in numbers) for item in items}
-    return make(
-        name=name,
-        columns=(
-            *columns,
-            *(Column(header=item, width=13, kind=Kind.COUNT) for item in items),
-            Column(header="Total", width=14, kind=Kind.COUNT),
-        ),
-        count=len(numbers),
-        rows=rows,
-        totals=totals | {"Total": sum(totals.values())},
-    )
-
-
-def _add(by_item: dict[str, int], item: str, number: int) -> None:
-    by_item[item] = by_item.get(item, 0) + number
-
-
-def _deductions(annex: Annex, make: MakeTable) -> Table:
+def _deductions(annex: Annex, make: MakeTable, corrections: CorrectionTables | None) -> Table:
     """What each payer paid in each window, in the order in which items are paid."""
+    headers = ("Minutes", "Package minutes")
     deductions = sorted(
         ((detail.day, row) for detail in annex.settled for row in detail.deductions),
         key=lambda pair: (pair[1].window_start, pair[1].app_id, ITEM_RANK[pair[1].item], pair[1].payer_id),
@@ -171,6 +96,7 @@ def _deductions(annex: Annex, make: MakeTable) -> Table:
             "Minutes": sum(row.minutes for _, row in deductions),
             "Package minutes": sum(row.package_units for _, row in deductions),
         },
+        corrections={header: corrections.by_package.sums[header] for header in headers} if corrections else {},
     )
 
 
@@ -226,7 +152,7 @@ def _packages(annex: Annex, make: MakeTable) -> Table:
     )
 
 
-def _reasons_by_day(annex: Annex, make: MakeTable) -> Table:
+def _reasons_by_day(annex: Annex, make: MakeTable, corrections: CorrectionTables | None) -> Table:
     reasons = sorted(
         ((detail.day, row) for detail in annex.settled for row in detail.reasons),
         key=lambda pair: (pair[1].app_id, pair[0], ITEM_RANK[pair[1].item], pair[1].reason),
@@ -248,6 +174,7 @@ def _reasons_by_day(annex: Annex, make: MakeTable) -> Table:
         count=len(reasons),
         rows=rows,
         totals={"Seconds": sum(row.seconds for _, row in reasons)},
+        corrections={"Seconds": corrections.lines.sums["Seconds"]} if corrections else {},
     )
 
 
@@ -287,6 +214,7 @@ def _reasons(annex: Annex, make: MakeTable, by_day: Table) -> Table:
         count=len(reasons),
         rows=rows,
         totals={"Seconds": seconds.total()},
+        corrections=by_day.corrections,
         notes=(
             "Why is there audio on a video call? A user is billed by what it receives: a second in which it receives",
             "video is a video second; every other second in the room is an audio second, for one of these reasons.",
