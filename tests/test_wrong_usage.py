@@ -1,5 +1,6 @@
 """What wrong input gets on the command line: one clear line, and nothing is changed."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -96,6 +97,15 @@ WRONG = {
     "a month that is none": ("charges academy --month 2026-13", 2, "is not a month such as 2026-03"),
     "a month that is not billed": ("invoice export academy --month 2026-05 -o {tmp}/a.xlsx", 1, "`billing nightly`"),
     "a workbook in no directory": ("invoice export academy --month 2026-03 -o {tmp}/no/a.xlsx", 1, "does not exist"),
+    "a workbook in place of the books": (
+        "invoice export academy --month 2026-03 -o {home}/billing.xlsx", 1, "it is inside the home",
+    ),
+    "events in the home": (
+        "convert --source janus --app 1 {sample}/janus/events.jsonl.gz -o {home}/x.ndjson", 1, "it is inside the home",
+    ),
+    "events in place of those read": (
+        "convert --source janus --app 1 {tmp}/trace.jsonl -o {tmp}/trace.jsonl", 1, "the command reads it",
+    ),
     "an unfinished day": ("nightly --date 2026-03-11", 2, "2026-03-11 is not over yet in Asia/Tokyo"),
     "a source without an app": ("ingest --source janus {tmp}/x", 2, "--source needs --app"),
     "an app without a source": ("ingest --app 1400000001 {tmp}/x", 2, "give --source too"),
@@ -126,8 +136,9 @@ def test_wrong_use_gets_a_clear_line_and_changes_nothing(
 ) -> None:
     for name in ("garbage.ndjson.gz", "garbage.parquet"):
         (tmp_path / name).write_bytes(b"\xff\x00 this is not it")
+    (tmp_path / "trace.jsonl").write_bytes(gzip.decompress((SAMPLE / "janus" / "events.jsonl.gz").read_bytes()))
     before = contents(billed.home)
-    done = billed(line.format(tmp=tmp_path, sample=SAMPLE))
+    done = billed(line.format(tmp=tmp_path, sample=SAMPLE, home=billed.home))
     assert (done.exit_code, done.stdout) == (exit_code, "")
     assert message in done.stderr.splitlines()[-1]
     assert done.stderr.count("Error:") == 1

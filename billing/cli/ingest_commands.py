@@ -117,7 +117,8 @@ def say_quarantined(reports: Iterable["FileReport"]) -> None:
     metavar="OUT.ndjson",
     help="The file to write; - for standard output.",
 )
-def convert(files: Sequence[str], trace: _Trace, output: Path) -> None:
+@pass_home
+def convert(home: "Home", files: Sequence[str], trace: _Trace, output: Path) -> None:
     """Turn a foreign trace into events. They are written as NDJSON and not stored; all files are one trace.
 
     \b
@@ -125,8 +126,10 @@ def convert(files: Sequence[str], trace: _Trace, output: Path) -> None:
       billing convert --source janus --app 1400000001 janus.jsonl.gz -o out.ndjson
     """
     from billing.jobs.ingest import convert as convert_trace
+    from billing.output_files import Output
 
-    done = convert_trace(files, str(output), **asdict(trace))
+    to = Output(path=output, home=home.directory, inputs=tuple(files))
+    done = convert_trace(files, to, **asdict(trace))
     say(f"{done.events:,} events from {done.lines:,} lines, {len(done.rejected):,} of which could not be read")
     for row in done.rejected[:_LINES_SHOWN]:
         say(f"{row.file}:{row.line}: {row.reason}: {row.detail}")

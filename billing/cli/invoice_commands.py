@@ -48,9 +48,11 @@ def invoice_export(home: "Home", account: str, month: Month, output: Path, as_of
     Example:
       billing invoice export acme --month 2026-03 -o acme-2026-03.xlsx
     """
+    from billing.output_files import Output
     from billing.reports.invoice_facts import export_invoice
 
+    to = Output(path=output, home=home.directory)
     first = month.first_day(partial(zone_of, home, account=account))
     with counting("rows") as progress:
-        export_invoice(open_engine(home), account, first, output, as_of=as_of, progress=progress)
+        export_invoice(open_engine(home), account, first, to, as_of=as_of, progress=progress)
     say(f"written: {output}")

@@ -9,7 +9,6 @@ undisturbed ingest gives.
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,10 +28,11 @@ from billing.events.quarantine import QUARANTINE_SCHEMA, Quarantine, Rejects, ro
 from billing.events.rows import Batch, DerivedEvent, RawRow, RejectedRow, TraceLine
 from billing.events.validation import validate
 from billing.home import Home
+from billing.output_files import Output
 from billing.read_ahead import prefetched
 from billing.sources import janus
 from billing.sources.files.csv import read_csv_rows
-from billing.sources.files.event_files import STANDARD_STREAM, display_name, expand, open_event_file
+from billing.sources.files.event_files import display_name, expand, open_event_file
 from billing.sources.files.ndjson import ROWS_AT_ONCE, line_of, read_ndjson_rows, typed
 
 Progress = Callable[[int], object]
@@ -125,32 +125,23 @@ def ingest_trace(
 
 def convert(
     paths: Sequence[str],
-    output: str,
+    output: Output,
     *,
     source: str,
     app_id: int,
     camera_size: Size | None = None,
     screen_size: Size | None = None,
 ) -> Converted:
-    """Writes the events that a foreign source's files tell of as NDJSON; `-` is standard output."""
+    """Writes the events that a foreign source's files tell of as NDJSON."""
     trace = _read_trace(paths, Path(tempfile.gettempdir()), source, app_id, camera_size, screen_size)
     write_ndjson((event.event for event in trace.events), output)
     return Converted(events=len(trace.events), lines=sum(trace.lines.values()), rejected=trace.rejected)
 
 
-def write_ndjson(events: Iterable[Mapping[str, object]], output: str) -> None:
-    """Writes events one a line in their order; a file is replaced as a whole, `-` is standard output."""
-    lines = (line_of(event) + "\n" for event in events)
-    if output == STANDARD_STREAM:
-        sys.stdout.writelines(lines)
-        return
-    beside = Path(f"{output}.new")
-    try:
-        with beside.open("w", encoding="ascii", newline="\n") as stream:
-            stream.writelines(lines)
-        beside.replace(output)
-    except OSError as error:
-        raise BillingError(f"{output}: cannot be written: {error.strerror}") from None
+def write_ndjson(events: Iterable[Mapping[str, object]], output: Output) -> None:
+    """Writes events one a line in their order."""
+    with output.open() as file:
+        file.writelines(f"{line_of(event)}\n".encode("ascii") for event in events)
 
 
 def retry_quarantine(

@@ -31,6 +31,13 @@ class Charge:
     unit_price: Decimal
     amount: Decimal
 
+    def __post_init__(self) -> None:
+        if self.minutes != self.deducted_minutes + self.payable_minutes:
+            raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
+        with localcontext(EXACT):
+            if self.amount != self.payable_minutes * self.unit_price:
+                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostedCharge:
