@@ -23,6 +23,7 @@ import click
 from billing import __version__
 from billing.cli.tables import Report, write_csv, write_json, write_table
 from billing.errors import BillingError, UsageError
+from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
 from billing.money import plain
 from billing.periods import WINDOW_SECONDS, now, parse_day, parse_instant, parse_month
 
@@ -41,8 +42,6 @@ Size = tuple[int, int]
 
 _log = logging.getLogger("billing.cli")
 
-_HIGHEST_APP = 2**53
-_HIGHEST_SIDE = 16_384
 _LINES_SHOWN = 10
 _RUN_COLUMNS = ("id", "command", "account", "day", "result", "detail")
 _CAMERAS = "The picture size of a camera; once for each publisher."
@@ -91,12 +90,12 @@ class _Program(click.Group):
 def _parse_size(text: str) -> Size:
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text, re.ASCII)
     sides = (int(found[1]), int(found[2])) if found else None
-    if sides is None or max(sides) > _HIGHEST_SIDE:
+    if sides is None or max(sides) > LONGEST_SIDE:
         raise UsageError(f"{text!r} is not a size in pixels such as 1280x720")
     return sides
 
 
-_APP = click.IntRange(1, _HIGHEST_APP)
+_APP = click.IntRange(1, LARGEST_APP_ID)
 _FILE = click.Path(path_type=Path)
 
 
@@ -198,12 +197,11 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     Example:
       billing catalog apply catalog.toml --dry-run
     """
-    from billing.catalog.catalog import parse_catalog
+    from billing.catalog.reading import parse_catalog
     from billing.ledger import catalog_store
     from billing.ledger.database import reading, writing
 
-    source = _read_text(file)
-    new = parse_catalog(source, str(file))
+    new = parse_catalog(_read_text(file), str(file))
     engine = _engine(home)
     if dry_run:
         with reading(engine) as conn:
@@ -211,7 +209,7 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     else:
         with home.lock("nightly"), writing(engine) as conn:
             applied_at_ms = int(now().timestamp() * 1000)
-            changes = catalog_store.apply(conn, new, source=source, applied_at_ms=applied_at_ms)
+            changes = catalog_store.apply(conn, new, applied_at_ms=applied_at_ms)
     rows = [asdict(change) for change in changes]
     _print(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
     if dry_run:
