@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from billing import __version__
+from billing.cli import catalog_show_commands
 from billing.cli.tables import Report, write_csv, write_json, write_table
 from billing.errors import BillingError, UsageError
 from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
@@ -182,6 +183,10 @@ def init(home: "Home") -> None:
 @main.group()
 def catalog() -> None:
     """Set up accounts, apps, packages, contracts, policies."""
+
+
+catalog.add_command(catalog_show_commands.show)
+catalog.add_command(catalog_show_commands.remove)
 
 
 @catalog.command("apply")
