@@ -14,8 +14,7 @@ from billing.cli.main import main
 from tests.commands import ROOT, Commands, blocks, examples
 
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "billing/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "sample_data").rglob("*.md")),
 ]
