@@ -67,6 +67,6 @@ def examples(text: str) -> Iterator[Example]:
                     yield Example(line=line.removeprefix("billing "))
 
 
-def python_blocks(text: str) -> list[str]:
-    """The blocks of Python of a Markdown text."""
-    return [block for language, block in _BLOCK.findall(text) if language == "python"]
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of a Markdown text that are marked as of this language."""
+    return [block for marked, block in _BLOCK.findall(text) if marked == language]
