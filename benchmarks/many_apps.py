@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from billing.catalog.catalog import parse_catalog
+from billing.catalog.reading import parse_catalog
 from billing.events.log import EventLog
 from billing.events.schema import EVENT_SCHEMA
 from billing.home import Home
@@ -55,7 +55,7 @@ def main() -> None:
     engine = open_database(home.database_url)
     with writing(engine) as conn:
         catalog = _catalog(arguments.package_minutes)
-        catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), source=catalog, applied_at_ms=0)
+        catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), applied_at_ms=0)
     _one_event_of_each_account(EventLog(directory=home.events))
     usage = _usage()
     settling, deductions, settle = 0.0, 0, settled_days.settle

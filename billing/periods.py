@@ -12,7 +12,8 @@
 import os
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing.errors import BillingError, UsageError
@@ -24,8 +25,10 @@ DAY_SECONDS = 86_400
 _YEARS = range(1970, 3000)
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 # Hours and minutes are bounded here because Python reads an offset of +09:99 as +10:39.
-_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
-_INSTANT = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_CLOCK}:\d{{2}}(\.\d+)?([Zz]|[+-]{_CLOCK})", re.ASCII)
+_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+# RFC 3339 without its offset: `2026-03-01T18:00:00.5`. There is no second 60.
+LOCAL_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}:[0-5][0-9](?:\.[0-9]+)?"
+_INSTANT = re.compile(rf"{LOCAL_TIME}(?:[Zz]|[+-]{_CLOCK})")
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -33,7 +36,24 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BillingError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or UTC") from None
+        raise _unknown_zone(name) from None
+
+
+def iana_time_zone(name: str) -> ZoneInfo:
+    """The same for names of the IANA database only: not this machine's `localtime`, nor `Factory`, which is unset."""
+    if name not in _iana_names():
+        raise _unknown_zone(name)
+    return time_zone(name)
+
+
+@cache
+def _iana_names() -> frozenset[str]:
+    names = resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split()
+    return frozenset(names) - {"Factory"}
+
+
+def _unknown_zone(name: str) -> BillingError:
+    return BillingError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or UTC")
 
 
 def parse_instant(text: str) -> datetime:

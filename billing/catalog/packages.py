@@ -10,6 +10,7 @@ valid on whole billing days of the account: from the day of its purchase, as the
 A package bought at 18:00 pays for the whole of that day, and never for the day before.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from billing.periods import local_day, next_month
+
+_FREE = "free-"
+_FREE_MINUTES_ID = re.compile(_FREE + "[0-9]{4}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +52,9 @@ def valid_days(package: Package, zone: ZoneInfo) -> tuple[date, date]:
 
 def free_minutes_id(day: date) -> str:
     """The payer id of the free minutes of the month that holds `day`: `free-2026-03`."""
-    return f"free-{day:%Y-%m}"
+    return f"{_FREE}{day:%Y-%m}"
+
+
+def is_free_minutes(payer_id: str) -> bool:
+    """Whether a payer is the free minutes of a month; a package may be called `free-trial`, but not `free-2026-03`."""
+    return _FREE_MINUTES_ID.fullmatch(payer_id) is not None

@@ -60,12 +60,11 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     Example:
       billing catalog apply catalog.toml --dry-run
     """
-    from billing.catalog.catalog import parse_catalog
+    from billing.catalog.reading import parse_catalog
     from billing.ledger import catalog_store
     from billing.ledger.database import reading, writing
 
-    source = read_text(file)
-    new = parse_catalog(source, str(file))
+    new = parse_catalog(read_text(file), str(file))
     engine = open_engine(home)
     if dry_run:
         with reading(engine) as conn:
@@ -73,7 +72,7 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     else:
         with home.lock("nightly"), writing(engine) as conn:
             applied_at_ms = int(now().timestamp() * 1000)
-            changes = catalog_store.apply(conn, new, source=source, applied_at_ms=applied_at_ms)
+            changes = catalog_store.apply(conn, new, applied_at_ms=applied_at_ms)
     rows = [asdict(change) for change in changes]
     print_report(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
     if dry_run:

@@ -16,6 +16,7 @@ import click
 
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
+from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
 from billing.periods import local_day, next_month, now, parse_day, parse_month
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 
-_HIGHEST_APP = 2**53
-_HIGHEST_SIDE = 16_384
 _APPS_NAMED = 5
 
 
@@ -52,7 +51,7 @@ def parse_size(text: str) -> Size:
     """A picture size such as 1280x720."""
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text, re.ASCII)
     sides = (int(found[1]), int(found[2])) if found else None
-    if sides is None or max(sides) > _HIGHEST_SIDE:
+    if sides is None or max(sides) > LONGEST_SIDE:
         raise UsageError(f"{text!r} is not a size in pixels such as 1280x720")
     return sides
 
@@ -65,7 +64,7 @@ class AppId(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number, from 1 to 2^53."""
         text = str(value)
-        if not re.fullmatch(r"\d{1,16}", text, re.ASCII) or not 1 <= int(text) <= _HIGHEST_APP:
+        if not re.fullmatch(r"\d{1,16}", text, re.ASCII) or not 1 <= int(text) <= LARGEST_APP_ID:
             self.fail(f"{text!r} is not the number of an app{_known_apps(text, ctx)}", param, ctx)
         return int(text)
 

@@ -13,7 +13,7 @@ from billing.cli.ingest_commands import COUNTS
 from billing.cli.options import FILE, collected, format_option
 from billing.cli.tables import Report, frame_report, print_report
 from billing.cli.text_files import read_text
-from billing.errors import BillingError, UsageError
+from billing.errors import BillingError, UsageError, unknown
 from billing.periods import now
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
 
 
 def _check_reasons(reasons: Sequence[str]) -> None:
-    from billing.catalog.fields import unknown
     from billing.events.quarantine import REASONS
 
     for reason in reasons:

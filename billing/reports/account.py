@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from billing import periods
-from billing.catalog.packages import free_minutes_id
+from billing.catalog.packages import free_minutes_id, is_free_minutes
 from billing.errors import UsageError
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
@@ -218,8 +218,8 @@ def _after_open_days(balances: Sequence[PackageBalance], open_days: Sequence[Pro
         )
         for balance in known.values()
     ]
-    free_ids = {free_minutes_id(balance.valid_from) for balance in found}
-    return sorted(found, key=lambda balance: (balance.id not in free_ids, balance.valid_from, balance.id))
+    # Free minutes first.
+    return sorted(found, key=lambda balance: (not is_free_minutes(balance.id), balance.valid_from, balance.id))
 
 
 def findings(

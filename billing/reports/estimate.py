@@ -24,13 +24,13 @@ from decimal import Decimal, localcontext
 import polars as pl
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.fields import unknown
 from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, free_minutes_id
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import DayTerms, day_terms
-from billing.errors import UsageError
+from billing.errors import UsageError, unknown
 from billing.events.schema import EVENT_SCHEMA
+from billing.limits import LONGEST_SIDE
 from billing.metering.meter import meter
 from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
@@ -43,7 +43,6 @@ from billing.rating.span import DayUsage, bill_span
 # Width and height in pixels.
 Size = tuple[int, int]
 
-LONGEST_SIDE = 16_384
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31
 MOST = 10**9  # users, or rooms a day: far above any real number

@@ -8,10 +8,10 @@ from decimal import Decimal
 import polars as pl
 from sqlalchemy import Engine
 
-from billing.catalog.catalog import parse_catalog
+from billing.catalog.changes import Change
 from billing.catalog.policies import Policy, builtin_policies
+from billing.catalog.reading import parse_catalog
 from billing.ledger import catalog_store, settled_days
-from billing.ledger.catalog_store import Change
 from billing.ledger.database import reading, writing
 from billing.ledger.runs import Run
 from billing.ledger.settled_days import DayBill, SettledDay, SpanBill
@@ -52,7 +52,7 @@ term = "month"
 def apply_catalog(engine: Engine, text: str) -> list[Change]:
     with writing(engine) as conn:
         new = parse_catalog(text, "catalog.toml")
-        return catalog_store.apply(conn, new, source=text, applied_at_ms=1_772_300_000_000)
+        return catalog_store.apply(conn, new, applied_at_ms=1_772_300_000_000)
 
 
 def settle(engine: Engine, bill: SpanBill) -> int:

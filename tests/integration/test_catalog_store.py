@@ -5,7 +5,8 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import Connection, Engine, select
 
-from billing.catalog.catalog import Catalog, parse_catalog
+from billing.catalog.catalog import Catalog
+from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.ledger import tables
 from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, terms_history, terms_on
@@ -62,7 +63,7 @@ def _refusal(engine: Engine, text: str) -> str:
     with pytest.raises(BillingError) as planned, reading(engine) as conn:
         plan(conn, new)
     with pytest.raises(BillingError) as applied, writing(engine) as conn:
-        apply(conn, new, source=text, applied_at_ms=0)
+        apply(conn, new, applied_at_ms=0)
     assert str(applied.value) == str(planned.value)
     assert _stored(engine) == before
     return str(planned.value)
