@@ -160,6 +160,14 @@ def test_a_price_may_be_a_whole_number() -> None:
             "give an IANA name such as Asia/Tokyo or UTC",
         ),
         (
+            '"Asia/Tokyo"',
+            '"localtime"',
+            "[[account]] #1 \"acme\": timezone: unknown time zone 'localtime': give an IANA",
+        ),
+        ('"Asia/Tokyo"', '"Factory"', "[[account]] #1 \"acme\": timezone: unknown time zone 'Factory': give an IANA"),
+        ('"Asia/Tokyo"', '"posixrules"', "[[account]] #1 \"acme\": timezone: unknown time zone 'posixrules': give"),
+        ('"Asia/Tokyo"', '"right/Asia/Tokyo"', '[[account]] #1 "acme": timezone: unknown time zone \'right/Asia'),
+        (
             "timezone =",
             "time_zone =",
             "[[account]] #1 \"acme\": unknown key 'time_zone'; did you mean 'timezone'?",
@@ -232,6 +240,7 @@ def test_a_price_may_be_a_whole_number() -> None:
         ('"0.85"', '"0"', '[[contract]] #1 "acme": discount: 0 is not above 0 and at most 1'),
         ('"0.85"', "0.85", '[[contract]] #1 "acme": discount: 0.85 is a floating-point number'),
         ("hd =", "hdd =", "[[contract]] #1 \"acme\": prices: unknown key 'hdd'; did you mean 'hd'?"),
+        ('"3.00"', '"600000.01"', '[[contract]] #1 "acme": prices.hd: 600000.01 is not from 0 to 600000'),
         ('"3.00"', '"3.000000001"', '[[contract]] #1 "acme": prices.hd: 3.000000001 has more than 8 decimals'),
         (
             'discount = "0.85"\nprices = { hd = "3.00" }',

@@ -17,7 +17,7 @@ APP = '[[app]]\nid = {}\naccount = "acme"\nname = "Classroom"\n'
 
 def said(read: Reader, value: object) -> str:
     """The mistake in a value."""
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=r"is|has|must") as refused:
         read(value)
     return str(refused.value)
 
@@ -82,9 +82,7 @@ def test_a_long_value_is_shown_by_its_first_60_characters() -> None:
 @pytest.mark.parametrize("digits", [17, 19, 20, 40, 4_000])
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_a_whole_number_may_have_any_length_and_is_refused_by_its_bound(sign: str, digits: int) -> None:
-    with pytest.raises(
-        BillingError, match=r"id: -?9+ is too (small; write 1 or more|large; write 9007199254740992 or)"
-    ):
+    with pytest.raises(BillingError, match=r"id: -?9+ is too (small; write 1 or|large; write 9007199254740992)"):
         parse_catalog(APP.format(sign + "9" * digits), "catalog.toml")
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from billing.catalog.packages import Package, free_minutes_id, valid_days
+from billing.catalog.packages import Package, free_minutes_id, is_free_minutes, valid_days
 from billing.periods import time_zone
 from tests.package_facts import package
 
@@ -54,3 +54,9 @@ def test_a_package_without_a_time_zone_of_purchase_cannot_be() -> None:
     """A local time would date it by the machine it is billed on."""
     with pytest.raises(ValueError, match="offset"):
         Package(id="pkg", account="acme", minutes=1, purchased_at=datetime(2026, 3, 1))  # noqa: DTZ001
+
+
+def test_free_minutes_are_told_from_a_package_by_the_month_in_their_id() -> None:
+    assert is_free_minutes(free_minutes_id(date(2026, 3, 1)))
+    for package_id in ("free-trial", "free-2026", "free-2026-03-b", "free-2026-0３", "Free-2026-03", "free"):
+        assert not is_free_minutes(package_id)

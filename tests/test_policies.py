@@ -270,6 +270,10 @@ def test_the_hash_changes_with_any_figure() -> None:
             {"prices": {"EUR": {"audio": "0.123456789", "sd": "1", "hd": "2"}}},
             "version[1].prices.EUR.audio: 0.123456789 has more than 8 decimals",
         ),
+        (
+            {"prices": {"IDR": {"audio": "1", "sd": 600_001, "hd": "2"}}},
+            "version[1].prices.IDR.sd: 600001 is not from 0 to 600000",
+        ),
         ({"prices": {"euro": {}}}, "version[1].prices: currency 'euro' is not a three-letter"),
         ({"prices": ["EUR"]}, "version[1].prices: is not a table"),
         (

@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from billing.cli.homes import open_engine, pass_home
+from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import say
-from billing.cli.options import FILE, format_option
+from billing.cli.options import FILE, AppId, format_option
 from billing.cli.tables import Report, print_report
 from billing.cli.text_files import read_text
 from billing.errors import BillingError
@@ -77,3 +77,39 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
     print_report(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
     if dry_run:
         say("nothing was changed (--dry-run)")
+
+
+@catalog.command("show")
+@pass_home
+def catalog_show(home: "Home") -> None:
+    """Print everything that is set up, as a TOML file that can be applied again. The policies that come with the
+    program are left out; an account's policy and free minutes are those of its next unbilled day.
+
+    \b
+    Example:
+      billing catalog show > catalog.toml
+    """
+    from billing.catalog.canonical import catalog_toml
+
+    click.echo(catalog_toml(open_catalog(home)), nl=False)
+
+
+@catalog.command("remove")
+@click.argument("kind", type=click.Choice(["account", "app", "package"]))
+@click.argument("entry_id", metavar="ID")
+@pass_home
+def catalog_remove(home: "Home", kind: Literal["account", "app", "package"], entry_id: str) -> None:
+    """Remove an account, an app or a package that was entered by mistake. What is billed stays, and so does what others
+    refer to and an app whose events were accepted. An account takes its contracts with it.
+
+    \b
+    Example:
+      billing catalog remove package pkg-2
+    """
+    from billing.catalog.catalog import Removal
+    from billing.jobs.catalog_removal import remove_from_catalog
+
+    known_id = AppId().convert(entry_id, None, click.get_current_context()) if kind == "app" else entry_id
+    removal = Removal(kind=kind, id=known_id)
+    change = remove_from_catalog(home, open_engine(home), removal, removed_at_ms=int(now().timestamp() * 1000))
+    click.echo(f"removed: {change.kind} {change.id}")

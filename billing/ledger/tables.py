@@ -370,7 +370,8 @@ used_policy = Table(
     Column("source", String, nullable=False),
 )
 
-# Every catalog that was applied, as its text: applied in this order, they are the catalog of a moment.
+# Every change of the catalog in its canonical form (`billing.catalog.canonical`): those up to a moment, in this order,
+# are the catalog of that moment.
 catalog_change = Table(
     "catalog_change",
     metadata,

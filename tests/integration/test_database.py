@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from billing.errors import BillingError, UsageError
 from billing.ledger import database
 from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import migrating, migration_config, open_database, reading, upgrade, writing
 from billing.ledger.runs import latest_runs
 from billing.ledger.tables import account, app, metadata
@@ -108,6 +110,30 @@ def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(dat
 def _as_stored(conn: Connection, day: date) -> object:
     """A day as plain SQL shows it."""
     return day if conn.dialect.name == "postgresql" else day.isoformat()
+
+
+def test_catalogs_kept_as_text_become_normalised_values_and_refuse_changes_again(database_url: str) -> None:
+    """A database of the second version; the trigger that the upgrade switches off is on again."""
+    kept = text("INSERT INTO catalog_change (applied_at_ms, source) VALUES (:at, :source)")
+    app = '[[app]]\nid = 5\naccount = "acme"\nname = "Lobby"\n'
+    with migrating(database_url) as conn:
+        command.upgrade(migration_config(conn), "0002")
+        conn.execute(kept, {"at": 1, "source": app})
+    upgrade(database_url)
+    engine = open_database(database_url)
+    empty = '"account":[],"app":[{"account":"acme","id":5,"name":"Lobby"}],"contract":[],"package":[],"policy":[]'
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT source FROM catalog_change")).scalars().all() == [
+            f'{{"applied":{{{empty}}},"version":1}}'
+        ]
+        assert list(load_catalog(conn, as_of_ms=1).apps) == [5]
+    for change in ("UPDATE catalog_change SET applied_at_ms = 2", "DELETE FROM catalog_change"):
+        with pytest.raises(DatabaseError, match="catalog_change is written once"), writing(engine) as conn:
+            conn.execute(text(change))
+    with migrating(database_url) as conn:
+        command.downgrade(migration_config(conn), "0002")
+        downgraded = conn.execute(text("SELECT source FROM catalog_change")).scalar_one()
+    assert tomllib.loads(downgraded) == tomllib.loads(app)
 
 
 _OLD_DAY = (
