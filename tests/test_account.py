@@ -16,7 +16,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import open_database, reading
 from billing.reports import account as books
 from billing.reports.invoice_facts import read_annex
-from tests.commands import Commands
+from tests.commands import ROOT, Commands
 
 CATALOG = """
 [[account]]
@@ -167,3 +167,21 @@ def test_packages_are_valid_from_an_instant_up_to_another(home: Home) -> None:
 def test_views_become_pandas_frames(home: Home) -> None:
     frame = books.charges(open_database(home.database_url), "acme", date(2026, 3, 1)).to_pandas()
     assert frame["amount"].sum() == Decimal("0.0414")  # 10 x 0.00099 + 45 x 0.0007
+
+
+def test_free_minutes_stand_before_a_package_whose_id_begins_like_theirs(tmp_path: Path) -> None:
+    """Also while days are open; the package is older than the month."""
+    run = Commands(home=tmp_path / "home")
+    trial = '[[package]]\nid = "free-trial"\naccount = "academy"\nminutes = 5\npurchased_at = 2026-02-20T00:00:00Z\n'
+    (tmp_path / "trial.toml").write_text(trial)
+    sample = ROOT / "sample_data"
+    for line in (
+        "init",
+        f"catalog apply {sample / 'catalog.toml'}",
+        f"catalog apply {tmp_path / 'trial.toml'}",
+        f"ingest {sample / 'events.ndjson'}",
+        "refresh",
+    ):
+        assert run(line).exit_code == 0
+    packages = json.loads(run("packages academy --provisional --format json").stdout)
+    assert [package["id"] for package in packages] == ["free-2026-03", "free-trial", "starter"]

@@ -58,5 +58,5 @@ def test_a_package_without_a_time_zone_of_purchase_cannot_be() -> None:
 
 def test_free_minutes_are_told_from_a_package_by_the_month_in_their_id() -> None:
     assert is_free_minutes(free_minutes_id(date(2026, 3, 1)))
-    for package_id in ("free-trial", "free-2026", "free-2026-03-b", "free-2026-0３", "Free-2026-03", "free"):
+    for package_id in ("free-trial", "free-2026", "free-2026-03-b", "free-2026-0\uff13", "Free-2026-03", "free"):
         assert not is_free_minutes(package_id)

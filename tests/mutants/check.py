@@ -47,10 +47,11 @@ TESTS = {
     "billing/rating/charges.py": ["tests/test_charges.py", *RATING],
     "billing/catalog/contracts.py": ["tests/test_contracts.py", *RATING],
     "billing/rating/deductions.py": ["tests/test_deductions.py", "tests/test_charges.py", *RATING],
-    "billing/catalog/fields.py": ["tests/test_fields.py", "tests/test_policies.py", *RATING],
     "billing/catalog/items.py": ["tests/test_deductions.py", "tests/test_charges.py", *RATING],
+    "billing/catalog/models.py": ["tests/test_models.py", "tests/test_policies.py", *RATING],
     "billing/catalog/packages.py": ["tests/test_packages.py", *RATING],
     "billing/catalog/policies.py": ["tests/test_policies.py", *RATING],
+    "billing/catalog/reading.py": ["tests/test_catalog.py", "tests/test_policies.py", "tests/test_models.py", *RATING],
     "billing/events/keys.py": [
         "tests/test_keys.py",
         "tests/test_metering_keys.py",
