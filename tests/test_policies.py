@@ -256,6 +256,10 @@ def test_the_hash_changes_with_any_figure() -> None:
             "version[1].ratios: 4k has no tier in this version",
         ),
         ({"ratios": {"audio": 0, "sd": 2, "hd": 4}}, "version[1].ratios.audio: 0 is too small; write 1 or more"),
+        (
+            {"ratios": {"audio": 1, "sd": 2, "hd": 1_000_001}},
+            "version[1].ratios.hd: 1000001 is too large; write 1000000 or less",
+        ),
         ({"ratios": {"audio": 1, "sd": 2, "hd": 4.0}}, "version[1].ratios.hd: 4.0 is not a whole number"),
         ({"free_ratios": {"audio": 1}}, "version[1].free_ratios: sd is missing"),
         ({"free_ratios": {}}, "version[1].free_ratios: audio is missing"),
