@@ -280,6 +280,16 @@ def test_all_mistakes_are_named_at_once() -> None:
     ]
 
 
+def test_a_mistake_does_not_hide_those_after_it() -> None:
+    """In the second and third of three apps; a name of 128 characters still says which."""
+    app = '[[app]]\nid = {}\naccount = "{}"\nname = "Lobby"\n'
+    found = mistakes(app.format(1, "acme") + app.format(-2, "acme") + app.format('"x"', "acme"))
+    assert [line.split(": ")[0] for line in found] == ["[[app]] #2 -2", '[[app]] #3 "x"']
+    for length, shown in ((128, f' "{"x" * 128}"'), (129, "")):
+        [line, *_] = mistakes(f'[[account]]\nid = "{"x" * length}"\n')
+        assert line.startswith(f"[[account]] #1{shown}: ")
+
+
 @pytest.mark.parametrize(
     "text",
     ["[[account]\n", "id = \n", "a = 1\na = 2\n", "\x00\x01", "x = " + "[" * 100_000, "x = " + "1" * 5_000],

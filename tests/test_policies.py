@@ -214,6 +214,10 @@ def test_the_hash_changes_with_any_figure() -> None:
         ({"method": "sum"}, "version[1].method: 'sum' is not 'aggregate' or 'per_stream'"),
         ({"method": None}, "version[1].method: is missing"),
         ({"freeminutes": 5}, "version[1]: unknown key 'freeminutes'; did you mean 'free_minutes'?"),
+        (
+            {"tiers": [{"item": "sd", "toparea": 9}, {"item": "hd"}]},
+            "version[1].tiers[1]: unknown key 'toparea'; did you mean 'top_area'?",
+        ),
         ({"valid_from": "2026-1-1"}, "version[1].valid_from: '2026-1-1' is not a day such as 2026-03-01"),
         ({"free_minutes": -1}, "version[1].free_minutes: -1 is too small; write 0 or more"),
         ({"free_minutes": True}, "version[1].free_minutes: true is not a whole number"),

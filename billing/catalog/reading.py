@@ -92,7 +92,7 @@ _SENTENCES: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
 
 def _mistakes(error: ValidationError, model: type[Table]) -> Iterator[str]:
     """A line for each mistake, `version[1].ratios: hd is missing`; unknown keys first, which explain missing ones."""
-    for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
+    for detail in sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden"):
         place, context = detail["loc"], detail.get("ctx", {})
         if detail["type"] == "extra_forbidden":
             yield from _lines(place[:-1], unknown("key", str(place[-1]), _keys(model, place[:-1])))
