@@ -19,6 +19,7 @@ from billing import periods
 from billing.home import Home
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, open_database, reading
+from billing.output_files import Output
 from billing.reports import account as account_report
 from billing.reports import invoice_facts
 from billing.reports import usage as usage_report
@@ -116,7 +117,9 @@ class Billing:
     ) -> Path:
         """Writes the workbook of the month's draft invoice, as known at `as_of` if given, and returns its path."""
         instant = periods.parse_instant(as_of) if isinstance(as_of, str) else as_of
-        invoice_facts.export_invoice(self.engine, account, _month(month), Path(path), as_of=instant)
+        invoice_facts.export_invoice(
+            self.engine, account, _month(month), Output(path=path, home=self.home.directory), as_of=instant
+        )
         return Path(path)
 
     def estimate(self, account: str, room: Room, *, rooms_per_day: int, minutes: int, days: int = 30) -> Estimate:

@@ -110,9 +110,9 @@ def test_an_app_whose_events_were_accepted_stays(billing: Commands) -> None:
         ("account academi", "unknown account 'academi'; did you mean 'academy'?"),
         ("package start", "unknown package 'start'; did you mean 'starter'?"),
         ("app 1400000002", "unknown app '1400000002'; did you mean '1400000001'?"),
-        ("app classroom", "'classroom' is not an app id: give a whole number such as 1400000001"),
-        (f"app {'9' * 5000}", "is not an app id"),
-        ("app -- -1", "'-1' is not an app id"),
+        ("app classroom", "'classroom' is not the number of an app; there is 1400000001 (Classroom)"),
+        (f"app {'9' * 5000}", "is not the number of an app"),
+        ("app -- -1", "'-1' is not the number of an app"),
         ("contract academy", "'contract' is not one of 'account', 'app', 'package'"),
     ],
 )

@@ -8,11 +8,10 @@ import click
 
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import say
-from billing.cli.options import FILE, format_option
+from billing.cli.options import FILE, AppId, format_option
 from billing.cli.tables import Report, print_report
 from billing.cli.text_files import read_text
-from billing.errors import BillingError, UsageError
-from billing.limits import LARGEST_APP_ID
+from billing.errors import BillingError
 from billing.periods import now
 
 if TYPE_CHECKING:
@@ -110,12 +109,7 @@ def catalog_remove(home: "Home", kind: Literal["account", "app", "package"], ent
     from billing.catalog.catalog import Removal
     from billing.jobs.catalog_removal import remove_from_catalog
 
-    removal = Removal(kind=kind, id=_app_id(entry_id) if kind == "app" else entry_id)
+    known_id = AppId().convert(entry_id, None, click.get_current_context()) if kind == "app" else entry_id
+    removal = Removal(kind=kind, id=known_id)
     change = remove_from_catalog(home, open_engine(home), removal, removed_at_ms=int(now().timestamp() * 1000))
     say(f"removed: {change.kind} {change.id}")
-
-
-def _app_id(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(LARGEST_APP_ID)):
-        raise UsageError(f"{text!r} is not an app id: give a whole number such as 1400000001")
-    return int(text)
