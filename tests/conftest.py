@@ -1,11 +1,24 @@
-"""Hypothesis profiles: `default` is what `make test` runs, `thorough` is `make property`."""
+"""How deep the tests go: Hypothesis profiles, beside the marker `thorough` (see `[tool.pytest.ini_options]`).
+
+`default` is for `make test` and tries fewer examples of slow laws (`tests/depth.py`); `all` is for `make test-all`, and
+`property` for `make property`.
+"""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline: a time limit in a test says something about the machine, not about the law.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("default", max_examples=100, **_COMMON)
-settings.register_profile("thorough", max_examples=5_000, **_COMMON)
+settings.register_profile("all", max_examples=100, **_COMMON)
+settings.register_profile("property", max_examples=5_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """States what is left out."""
+    if config.option.markexpr == "not thorough":
+        return "tests marked `thorough` and most examples of slow laws are left to `make test-all`"
+    return None

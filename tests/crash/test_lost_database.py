@@ -11,6 +11,7 @@ import pytest
 from tests.crash.site import Story
 from tests.ledger import differences
 
+pytestmark = pytest.mark.xdist_group("sqlite story")
 STAGES = ["catalog", "refresh", "nightly", "rebill"]
 
 

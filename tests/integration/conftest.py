@@ -18,7 +18,7 @@ from billing.ledger.database import open_database, upgrade
 _numbers = count(1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of its own, as a user would write it."""
     if request.param == "sqlite":
@@ -50,9 +50,10 @@ def postgresql_server() -> Iterator[str]:
     """The URL of the database of a server that is started for these tests."""
     with started_postgresql("-c fsync=off") as url:
         if url is None:
-            pytest.skip(
-                "install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too"
-            )
+            reason = "install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too"
+            if os.environ.get("BILLING_REQUIRE_POSTGRESQL") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
         yield url
 
 
