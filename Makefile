@@ -19,7 +19,7 @@ install: .venv/installed
 demo: install
 	$(BIN)/python sample_data/demo.py demo-output
 
-# Tests that share a slow fixture run on one worker.
+# Tests that share a slow fixture run on one worker (tests/conftest.py).
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
 # A few minutes on two cores: leaves out what is marked `thorough`, and tries fewer examples of slow laws (tests/depth.py).

@@ -5,6 +5,7 @@
 """
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,25 @@ settings.register_profile("default", max_examples=100, **_COMMON)
 settings.register_profile("all", max_examples=100, **_COMMON)
 settings.register_profile("property", max_examples=5_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, a PostgreSQL server and each crash story are made for one worker only.
+
+    The marker `xdist_group` would say so test by test, but pytest-xdist 3.8 ignores it under pytest 9.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if "postgresql" in nodeid:
+                return "postgresql"
+            return "crash" if nodeid.startswith("tests/crash/") else nodeid
+
+    return Groups(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

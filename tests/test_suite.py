@@ -21,7 +21,7 @@ def test_make_test_leaves_out_only_what_is_thorough() -> None:
 
 
 def test_make_test_all_leaves_out_nothing() -> None:
-    """Neither the command nor a setting selects tests; only the spark tests are skipped, where Spark is not installed."""
+    """Neither the command nor a setting selects tests; what the machine lacks is skipped with a reason."""
     assert recipe("test-all") == "HYPOTHESIS_PROFILE=all $(PYTEST)"
     assert "\nPYTEST := $(BIN)/pytest -n 2 --dist loadgroup\n" in MAKEFILE
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]

@@ -32,12 +32,7 @@ with Home.at(Path(sys.argv[1])).lock(sys.argv[2]):
 """
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("sqlite", marks=pytest.mark.xdist_group("sqlite story")),
-        pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")),
-    ]
-)
+@pytest.fixture(params=["sqlite", "postgresql"])
 def told(request: pytest.FixtureRequest) -> Story:
     """The story on both databases."""
     story: Story = request.getfixturevalue("story" if request.param == "sqlite" else "server_story")
@@ -66,7 +61,6 @@ def test_late_events_are_corrected_once(told: Story) -> None:
     assert differences(told.site.state().records, chapter.after.records) == {}
 
 
-@pytest.mark.xdist_group("sqlite story")
 def test_ingests_of_the_same_events_take_each_once(story: Story) -> None:
     story.site.restore("first ingest")
     stage = story.chapters["first ingest"].stage
@@ -124,7 +118,6 @@ def test_everything_at_the_same_time(told: Story) -> None:
     assert _staging(told) == []
 
 
-@pytest.mark.xdist_group("sqlite story")
 @pytest.mark.parametrize(
     ("name", "lock", "holder"),
     [("nightly", "nightly", "billing or changing the catalog"), ("late ingest", "ingest", "adding events")],

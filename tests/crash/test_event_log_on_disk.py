@@ -11,7 +11,6 @@ from tests.crash.night import NAMES
 from tests.crash.site import EVERYWHERE, Chapter, Story
 from tests.crash.steps import Fate
 
-pytestmark = pytest.mark.xdist_group("sqlite story")
 INGESTS = [name for name in NAMES if "ingest" in name or "retry" in name]
 _COMMIT = re.compile(r"linkat .*_delta_log/\d+\.json$")
 _REPLACED = re.compile(r"rename .*\.(new|part)$")

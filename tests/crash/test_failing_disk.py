@@ -8,8 +8,6 @@ from tests.crash.night import NAMES
 from tests.crash.site import EACH_PART, Story
 from tests.crash.steps import Fate
 
-pytestmark = pytest.mark.xdist_group("sqlite story")
-
 
 @EACH_PART
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,6 @@ import pytest
 from tests.crash.site import Story
 from tests.ledger import differences
 
-pytestmark = pytest.mark.xdist_group("sqlite story")
 STAGES = ["catalog", "refresh", "nightly", "rebill"]
 
 

@@ -10,7 +10,6 @@ from tests.crash.steps import Fate
 from tests.crash.test_kills import Kills
 from tests.integration import conftest as server
 
-pytestmark = pytest.mark.xdist_group("postgresql")
 STAGES = ["nightly", "nightly after late events", "rebill"]
 if EVERYWHERE:
     STAGES += ["init", "catalog", "refresh after more events"]

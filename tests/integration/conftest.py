@@ -18,7 +18,7 @@ from billing.ledger.database import open_database, upgrade
 _numbers = count(1)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of its own, as a user would write it."""
     if request.param == "sqlite":
