@@ -8,7 +8,7 @@ import pytest
 from tests.crash.site import EACH_PART, EVERYWHERE, Story
 from tests.crash.steps import Fate
 from tests.crash.test_kills import Kills
-from tests.integration import conftest as server
+from tests.postgresql_server import server_programs, server_user
 
 STAGES = ["nightly", "nightly after late events", "rebill"]
 if EVERYWHERE:
@@ -58,13 +58,13 @@ def test_a_server_that_crashes_and_comes_back(name: str, server_story: Story) ->
     assert database
     with psycopg.connect(database.server_url) as conn:
         (directory,) = conn.execute("SHOW data_directory").fetchone() or ("",)
-    programs = server._postgresql_programs()
+    programs = server_programs()
     assert programs
 
     def restart() -> None:
         log = f"{directory}/../server.log"
         command = [programs / "pg_ctl", "restart", "-D", directory, "-m", "immediate", "-l", log]
-        subprocess.run(command, user=server._server_user(), cwd=directory, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, user=server_user(), cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
     for _ in range(INTERRUPTIONS):
         (course,) = server_story.disturbed(chapter, Fate(watched=False), meanwhile=restart)
