@@ -1,14 +1,17 @@
-"""How deep the tests go: Hypothesis profiles, beside the marker `thorough` (see `[tool.pytest.ini_options]`).
+"""Fixtures for several folders, and how deep the tests go: Hypothesis profiles, beside the marker `thorough`.
 
 `default` is for `make test` and tries fewer examples of slow laws (`tests/depth.py`); `all` is for `make test-all`, and
 `property` for `make property`.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgresql_server import started_postgresql
 
 # No deadline: a time limit in a test says something about the machine, not about the law.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
@@ -42,3 +45,15 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if config.option.markexpr == "not thorough":
         return "tests marked `thorough` and most examples of slow laws are left to `make test-all`"
     return None
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of the database of a server that is started for these tests."""
+    with started_postgresql("-c fsync=off") as url:
+        if url is None:
+            reason = "install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too"
+            if os.environ.get("BILLING_REQUIRE_POSTGRESQL") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        yield url

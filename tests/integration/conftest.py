@@ -1,6 +1,5 @@
 """A database for each test: a SQLite file, and a real PostgreSQL server where its programs are installed."""
 
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from billing.ledger.database import open_database, upgrade
-from tests.postgresql_server import started_postgresql
 
 _numbers = count(1)
 
@@ -39,15 +37,3 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = open_database(database_url)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of the database of a server that is started for these tests."""
-    with started_postgresql("-c fsync=off") as url:
-        if url is None:
-            reason = "install PostgreSQL (initdb and pg_ctl on the PATH or in /usr/lib/postgresql) to test on it too"
-            if os.environ.get("BILLING_REQUIRE_POSTGRESQL") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        yield url
