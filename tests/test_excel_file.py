@@ -123,9 +123,13 @@ def test_every_cell_reads_back_as_it_is(tmp_path: Path, row_limit: int, annex: A
 
 @needs_libreoffice
 @pytest.mark.parametrize(
-    ("annex", "amounts"), [(busy_month(), 16), (corrected_month(), 17)], ids=["usage", "corrections"]
+    ("annex", "amounts"),
+    [
+        pytest.param(busy_month(), 16, id="usage", marks=pytest.mark.thorough),
+        pytest.param(corrected_month(), 17, id="corrections"),
+    ],
 )
-@pytest.mark.parametrize("row_limit", [1_048_576, 60])
+@pytest.mark.parametrize("row_limit", [1_048_576, pytest.param(60, marks=pytest.mark.thorough)])
 def test_the_formulas_recalculate_to_the_results_that_are_stored(
     tmp_path: Path, row_limit: int, annex: Annex, amounts: int
 ) -> None:
@@ -147,7 +151,12 @@ def test_the_formulas_recalculate_to_the_results_that_are_stored(
 @needs_libreoffice
 @pytest.mark.parametrize(
     ("sheet", "cell"),
-    [("Minutes", "E2"), ("5-minute", "F2"), ("Corrections by window", "G2"), ("Corrections by package", "G2")],
+    [
+        ("Minutes", "E2"),
+        pytest.param("5-minute", "F2", marks=pytest.mark.thorough),
+        pytest.param("Corrections by window", "G2", marks=pytest.mark.thorough),
+        pytest.param("Corrections by package", "G2", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_number_that_was_changed_fails_the_checks(tmp_path: Path, sheet: str, cell: str) -> None:
     _, path = written(corrected_month(), tmp_path)

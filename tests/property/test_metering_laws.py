@@ -18,6 +18,7 @@ from billing.metering.engine import parts
 from billing.metering.engine.keyed_rows import Hashing
 from billing.metering.meter import meter, meter_by_user
 from tests import oracle
+from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import (
     DAY,
     POLICIES,
@@ -35,7 +36,7 @@ from tests.metering_facts import (
 from tests.property.rooms import rooms as drawn_rooms
 
 
-@settings(max_examples=settings().max_examples * 2)
+@settings(max_examples=SLOW_EXAMPLES * 2)
 @given(rows=drawn_rooms(start=START), days=st.integers(1, 3))
 def test_the_columnar_meter_equals_the_obvious_one_day_after_day(rows: list[dict[str, Any]], days: int) -> None:
     state, carried = nobody(), {}
@@ -51,6 +52,7 @@ def test_the_columnar_meter_equals_the_obvious_one_day_after_day(rows: list[dict
         state, carried = fast.state, slow.state
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START), seed=st.randoms())
 def test_the_order_of_the_input_changes_nothing(rows: list[dict[str, Any]], seed: random.Random) -> None:
     shuffled = seed.sample(rows, len(rows))
@@ -60,6 +62,7 @@ def test_the_order_of_the_input_changes_nothing(rows: list[dict[str, Any]], seed
     assert one.findings.equals(other.findings)
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START), cuts=st.sets(st.integers(1, 2 * DAY - 1), max_size=5))
 def test_one_span_in_any_number_of_cuts_gives_the_same_seconds(rows: list[dict[str, Any]], cuts: set[int]) -> None:
     whole = meter(frame(rows), nobody(), START, START + 2 * DAY, RULES)
@@ -77,6 +80,7 @@ def test_one_span_in_any_number_of_cuts_gives_the_same_seconds(rows: list[dict[s
     assert state.equals(whole.state)
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START))
 def test_the_size_of_the_parts_changes_nothing(rows: list[dict[str, Any]]) -> None:
     with patch.object(parts, "ROWS_PER_PART", 7):
@@ -87,6 +91,7 @@ def test_the_size_of_the_parts_changes_nothing(rows: list[dict[str, Any]]) -> No
     assert many.findings.equals(one.findings)
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START), cut=st.integers(1, DAY), ranges=st.sampled_from([1, 2, 64]))
 def test_keys_from_the_log_and_passes_room_by_room_change_nothing(
     rows: list[dict[str, Any]], cut: int, ranges: int
@@ -108,6 +113,7 @@ def test_keys_from_the_log_and_passes_room_by_room_change_nothing(
         state, plain_state = passed.state, plain.state
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START))
 def test_keys_that_collide_are_noticed_and_hashed_anew(rows: list[dict[str, Any]]) -> None:
     """With keys of 11 bits, collisions are everyday."""

@@ -3,16 +3,18 @@
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_rooms
 from billing.metering.schemas import FINDINGS_SCHEMA
+from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import DAY, RULES, START, frame, nobody
 from tests.property.rooms import rooms as drawn_rooms
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START), parts=st.integers(1, 4))
 def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[dict[str, Any]], parts: int) -> None:
     state = nobody()
