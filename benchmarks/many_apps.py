@@ -9,7 +9,6 @@ a million.
 
 import argparse
 import time
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from billing.jobs import nightly
 from billing.ledger import catalog_store, settled_days
 from billing.ledger.database import Engine, open_database, upgrade, writing
 from billing.ledger.settled_days import SpanBill
+from billing.metering.meter import Span
 from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
-from billing.metering.tiers import TierRule
 
 ACCOUNTS, APPS = 10, 1_000
 FIRST_APP = 1_600_000_001
@@ -68,10 +67,8 @@ def main() -> None:
         deductions += sum(len(day.billed.deductions) for day in bill.days)
         return run
 
-    def metering(
-        _log: EventLog, _ingest: int, _carried: pl.DataFrame, start: int, _end: int, _rules: Mapping[int, TierRule]
-    ) -> Metered:
-        assert start == DAY_START
+    def metering(_log: EventLog, _ingest: int, _carried: pl.DataFrame, span: Span) -> Metered:
+        assert span.start == DAY_START
         return Metered(
             usage=usage, state=pl.DataFrame(schema=STATE_SCHEMA), findings=pl.DataFrame(schema=FINDINGS_SCHEMA)
         )

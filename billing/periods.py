@@ -20,6 +20,8 @@ from billing.errors import BillingError, UsageError
 
 WINDOW_SECONDS = 300
 DAY_SECONDS = 86_400
+WAIT_SECONDS = 90  # a stay ends so long after a disconnect, unless its user returns
+STALE_SECONDS = DAY_SECONDS  # a stay ends so long after the last event of its user
 
 # Years in which every day has its bounds in every zone; outside them a date is a slip of the pen.
 _YEARS = range(1970, 3000)

@@ -26,9 +26,10 @@ from deltalake.transaction import AddAction
 from billing.errors import BillingError
 from billing.events.durable_files import sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+from billing.periods import DAY_SECONDS
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
-DAY_MS = 86_400_000
+DAY_MS = DAY_SECONDS * 1000
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out

@@ -29,7 +29,7 @@ from billing.events.rows import Batch, DerivedEvent, RawRow, RejectedRow, TraceL
 from billing.events.validation import validate
 from billing.home import Home
 from billing.output_files import Output
-from billing.read_ahead import prefetched
+from billing.read_ahead import read_ahead
 from billing.sources import janus
 from billing.sources.files.csv import read_csv_rows
 from billing.sources.files.event_files import display_name, expand, open_event_file
@@ -252,10 +252,10 @@ def _ingest(desk: _Desk, rows: _Rows, directory: Path) -> FileReport:
         rejects.add(_as_entries(desk, rows, lines, reasons, details, raws))
     read = len(rows.unread)
     judged = (
-        (batch, *validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)) for batch in prefetched(rows.batches())
+        (batch, *validate(batch.frame, apps=desk.apps, now_ms=desk.now_ms)) for batch in read_ahead(rows.batches())
     )
     with closing(Arrivals(log, _made(directory / "arrivals"), ingest_id)) as arrivals:
-        for batch, accepted, rejected in prefetched(judged):
+        for batch, accepted, rejected in read_ahead(judged):
             arrivals.add(accepted)
             if rejected.height:
                 rejects.add(_entries(desk, rows, batch, rejected))

@@ -13,8 +13,9 @@ import polars as pl
 from billing.errors import BillingError
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.opening import Opening
+from billing.metering.meter import Span
 from billing.metering.schemas import Metered
-from billing.metering.spans import Metering, of_apps
+from billing.metering.spans import Metering
 from billing.metering.tiers import tier_rule
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def meter_days(
     together = guarded(f"metering {names}, {day}", lambda: _metered(openings, cutoff, metering))
     if not isinstance(together, Failure):
         for opening in openings:
-            yield opening, of_apps(together, opening.account_day.apps)
+            yield opening, together.of_apps(opening.account_day.apps)
     elif len(openings) == 1:
         yield openings[0], together
     else:
@@ -63,4 +64,4 @@ def _metered(openings: Sequence[Opening], cutoff: Cutoff, metering: Metering) ->
     rules = {app: tier_rule(opening.terms.version) for opening in openings for app in opening.account_day.apps}
     carried = pl.concat([opening.carried for opening in openings])
     start, end = openings[0].account_day.bounds
-    return metering(cutoff.log, cutoff.ingest_id, carried, start, end, rules)
+    return metering(cutoff.log, cutoff.ingest_id, carried, Span(start=start, end=end, rules=rules))

@@ -25,9 +25,8 @@ from billing.ledger.difference import summed
 from billing.ledger.opening import AccountDay, Opening, opening_of
 from billing.ledger.provisional_days import ProvisionalDay
 from billing.ledger.runs import FAILED, REFRESHED, insert_run
-from billing.metering.meter import meter
+from billing.metering.meter import Span, meter
 from billing.metering.schemas import USAGE_SCHEMA, Metered
-from billing.metering.spans import of_apps
 from billing.metering.tiers import TierRule, tier_rule
 
 _KEY = ["app_id", "window_start", "item", "reason"]
@@ -191,7 +190,7 @@ class _Refresh:
 
         def metered(ingest_id: int) -> Metered:
             known = events.filter(pl.col("ingest_id") <= ingest_id).join(rooms.lazy(), on=_ROOM, how="semi")
-            return meter(known, carried, account_day.start, stored.cut_at, day.rules)
+            return meter(known, carried, Span(start=account_day.start, end=stored.cut_at, rules=day.rules))
 
         before, now = metered(stored.ingest_id), metered(self.cutoff.ingest_id)
         others = stored.state.join(rooms, on=_ROOM, how="anti")
@@ -207,7 +206,7 @@ class _Refresh:
             end = together[0].end
             metered = self._metered(together, cut, end) if cut < end else None
             for day in together:
-                share = of_apps(metered, day.opening.account_day.apps) if metered else None
+                share = metered.of_apps(day.opening.account_day.apps) if metered else None
                 yield replace(
                     day.stored,
                     cut_at=end,
@@ -221,7 +220,7 @@ class _Refresh:
         rules = {app: rule for day in days for app, rule in day.rules.items()}
         states = pl.concat([day.stored.state for day in days])
         events = self.cutoff.log.scan(cut, end, ingest_id=self.cutoff.ingest_id, apps=rules.keys())
-        return meter(events, states, cut, end, rules)
+        return meter(events, states, Span(start=cut, end=end, rules=rules))
 
 
 def _basis(opening: Opening) -> str:

@@ -1,10 +1,12 @@
-"""The frames that metering gives: usage, state and findings. Importing them costs nothing else of metering."""
+"""The frames that metering takes and gives, and their schemas. This module loads quickly: the ledger and the reports
+import it without the compiled functions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
-# Seconds per app, 5-minute window (its start as epoch second), item and reason.
+# Seconds by app, 5-minute window (its start as epoch second), item and reason.
 USAGE_SCHEMA = pl.Schema(
     {
         "app_id": pl.Int64(),
@@ -15,7 +17,19 @@ USAGE_SCHEMA = pl.Schema(
     }
 )
 
-# The stays that are open at the end of a span.
+# The seconds of a whole span by app, room, user, item and reason.
+USER_USAGE_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "item": pl.String(),
+        "reason": pl.String(),
+        "seconds": pl.Int64(),
+    }
+)
+
+# The stays that are open at the end of a span, as the next span takes them.
 STATE_SCHEMA = pl.Schema(
     {
         "app_id": pl.Int64(),
@@ -27,7 +41,6 @@ STATE_SCHEMA = pl.Schema(
     }
 )
 
-# What was ignored or interpreted.
 FINDINGS_SCHEMA = pl.Schema(
     {
         "app_id": pl.Int64(),
@@ -39,8 +52,20 @@ FINDINGS_SCHEMA = pl.Schema(
     }
 )
 
+# A stay with its names. Seconds count from the start of the span; `begins`: whether it began in the span.
+STAY_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "second": pl.Int32(),
+        "stay_end": pl.Int32(),
+        "begins": pl.Boolean(),
+    }
+)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
     """`usage`: seconds per app, window, item and reason (`USAGE_SCHEMA`). `state`: the stays carried out
     (`STATE_SCHEMA`). `findings`: `FINDINGS_SCHEMA`. All sorted by their columns."""
@@ -48,3 +73,10 @@ class Metered:
     usage: pl.DataFrame
     state: pl.DataFrame
     findings: pl.DataFrame
+
+    def of_apps(self, apps: Iterable[int]) -> "Metered":
+        """The part of some apps."""
+        wanted = pl.col("app_id").is_in(sorted(apps))
+        return Metered(
+            usage=self.usage.filter(wanted), state=self.state.filter(wanted), findings=self.findings.filter(wanted)
+        )

@@ -31,7 +31,7 @@ from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import UsageError, unknown
 from billing.events.schema import EVENT_SCHEMA
 from billing.limits import LONGEST_SIDE
-from billing.metering.meter import meter
+from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
 from billing.money import EXACT
@@ -174,9 +174,7 @@ def _day_usage(room: Room, rooms: int, minutes: int, terms: DayTerms) -> Iterato
     metered = meter(
         pl.LazyFrame(events, schema=EVENT_SCHEMA),
         pl.DataFrame(schema=STATE_SCHEMA),
-        0,
-        DAY_SECONDS,
-        {_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule},
+        Span(start=0, end=DAY_SECONDS, rules={_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule}),
     )
     # publishers only + viewers x (with a viewer - publishers only)
     viewers = room.users - room.publishers

@@ -29,8 +29,8 @@ from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import signed_difference
 from billing.ledger.runs import BILLED, find_run
-from billing.metering.meter import USER_USAGE_SCHEMA, meter_by_user
-from billing.metering.schemas import USAGE_SCHEMA
+from billing.metering.meter import Span, meter_by_user
+from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
 from billing.reports.provisional import ProvisionalBill, provisional_bills
@@ -221,7 +221,7 @@ def _by_user(
     """A span by room and user, as the ingests up to `ingest_id` tell it: `USER_USAGE_SCHEMA`."""
     start, end = bounds
     events = books.log.scan(start, end, ingest_id=ingest_id, apps=[books.app_id])
-    return meter_by_user(events, carried, start, end, {books.app_id: rule})
+    return meter_by_user(events, carried, Span(start=start, end=end, rules={books.app_id: rule}))
 
 
 def _open_day_by_user(books: _AppLedger, bill: ProvisionalBill, carried: pl.DataFrame | None) -> pl.DataFrame:

@@ -57,6 +57,7 @@ TESTS = {
         "tests/test_metering_keys.py",
         "tests/test_metering_tiers.py",
     ],
+    "billing/metering/engine/other_rooms.py": ["tests/test_metering_findings.py", *METERING],
     "billing/metering/findings.py": ["tests/test_metering_findings.py", *METERING],
     "billing/metering/meter.py": METERING,
     "billing/metering/engine/parts.py": METERING,

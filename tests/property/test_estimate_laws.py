@@ -22,7 +22,7 @@ from billing.catalog.packages import Package, free_minutes_id
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import day_terms
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.meter import meter
+from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
@@ -83,7 +83,7 @@ class Month:
         state = pl.DataFrame(schema=STATE_SCHEMA)
         for day, (start, end) in bounds.items():
             rule = tier_rule(known_policies(catalog)[account.policy].version_on(day))
-            metered = meter(events, state, start, end, {APP: rule})
+            metered = meter(events, state, Span(start=start, end=end, rules={APP: rule}))
             state = metered.state
             seconds = metered.usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
             yield day, [WindowUsage(*row) for row in seconds.iter_rows()]

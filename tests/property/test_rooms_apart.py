@@ -10,7 +10,7 @@ from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_rooms
 from billing.metering.schemas import FINDINGS_SCHEMA
 from tests.depth import SLOW_EXAMPLES
-from tests.metering_facts import DAY, RULES, START, frame, nobody
+from tests.metering_facts import DAY, START, frame, nobody, span
 from tests.property.rooms import rooms as drawn_rooms
 
 
@@ -20,10 +20,10 @@ def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[d
     state = nobody()
     for start in (START, START + DAY):
         end = start + DAY
-        whole = meter(frame(rows), state, start, end, RULES)
+        whole = meter(frame(rows), state, span(start, end))
         part = pl.col("room_id").str.tail(1).cast(pl.Int32) % parts
         apart = [
-            meter_rooms(frame(rows).filter(part == each), state.filter(part == each), start, end, RULES)
+            meter_rooms(frame(rows).filter(part == each), state.filter(part == each), span(start, end))
             for each in range(parts)
         ]
         usage = pl.concat([found.usage for found, _ in apart]).group_by(whole.usage.columns[:4]).agg(pl.sum("seconds"))
