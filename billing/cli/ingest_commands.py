@@ -12,7 +12,7 @@ from billing.cli.homes import open_catalog, pass_home
 from billing.cli.messages import fail, say
 from billing.cli.options import APP, OutputFile, Size, collected, format_option, parse_size
 from billing.cli.progress import counting
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.periods import now
 

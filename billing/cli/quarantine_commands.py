@@ -11,7 +11,7 @@ import click
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.ingest_commands import COUNTS
 from billing.cli.options import FILE, collected, format_option
-from billing.cli.tables import Report, frame_report, print_report
+from billing.cli.report_tables import Report, frame_report, print_report
 from billing.cli.text_files import read_text
 from billing.errors import BillingError, UsageError, unknown
 from billing.periods import now

@@ -247,13 +247,13 @@ def _compared(
     deductions = signed_difference(
         pl.concat(
             [
-                ledger.deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
-                ledger.corrected_deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
+                ledger.deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_minutes"),
+                ledger.corrected_deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_minutes"),
             ]
         ),
         deduction_frame(billed.deductions),
         _DEDUCTION_KEY,
-        ["minutes", "package_units"],
+        ["minutes", "package_minutes"],
     )
     return replace(
         _different(rerating, opening.account_day, opening.terms, billed),
@@ -346,7 +346,7 @@ def _minutes_by_payer(deductions: pl.DataFrame) -> dict[tuple[int, str], dict[st
 
 def _burned(deductions: pl.DataFrame, balances: Balances) -> Mapping[str, tuple[int, int]]:
     """Package minutes more or less, and what is left at the end of the day before anything lapses, by payer."""
-    sums = deductions.group_by("payer_id").agg(pl.col("package_units").sum())
+    sums = deductions.group_by("payer_id").agg(pl.col("package_minutes").sum())
     return {
         payer_id: (units, balances.granted.get(payer_id, 0) - balances.deducted.get(payer_id, 0))
         for payer_id, units in sums.sort("payer_id").iter_rows()
