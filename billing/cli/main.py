@@ -252,30 +252,19 @@ def ingest(
       billing ingest 'events/*.ndjson.gz' more.parquet
       billing ingest --source janus --app 1400000001 janus.jsonl.gz
     """
-    from billing.jobs.ingest import ingest_files, ingest_trace
+    from billing.jobs.ingest import IngestContext, ingest_files, ingest_trace
+    from billing.sources.traces import TraceOptions
 
     known = _catalog(home)
     with _counting("rows") as progress:
+        context = IngestContext(home=home, apps=known.apps, now=now(), progress=progress)
         if source is None:
             _refuse_without_source(app_id, camera_size, screen_size)
-            ending = f".{stdin_format.lstrip('.')}"
-            reports = list(
-                ingest_files(home, files, apps=known.apps, now=now(), progress=progress, standard_input=ending)
-            )
+            reports = list(ingest_files(context, files, standard_input=f".{stdin_format.lstrip('.')}"))
         else:
-            reports = list(
-                ingest_trace(
-                    home,
-                    files,
-                    source=source,
-                    app_id=_app_of_trace(app_id, known),
-                    apps=known.apps,
-                    now=now(),
-                    camera_size=camera_size,
-                    screen_size=screen_size,
-                    progress=progress,
-                )
-            )
+            app = _app_of_trace(app_id, known)
+            options = TraceOptions(source=source, app_id=app, camera_size=camera_size, screen_size=screen_size)
+            reports = list(ingest_trace(context, files, options))
     fields = ["file", "read", "accepted", "duplicates", "quarantined", *(["lines"] if source else [])]
     rows = [asdict(report) for report in reports if not report.error]
     _print(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
@@ -300,9 +289,11 @@ def convert(
     Example:
       billing convert --source janus --app 1400000001 janus.jsonl.gz -o events.ndjson
     """
-    from billing.jobs.ingest import convert as convert_trace
+    from billing.sources.traces import TraceOptions
+    from billing.sources.traces import convert as convert_trace
 
-    done = convert_trace(files, output, source=source, app_id=app_id, camera_size=camera_size, screen_size=screen_size)
+    options = TraceOptions(source=source, app_id=app_id, camera_size=camera_size, screen_size=screen_size)
+    done = convert_trace(files, output, options)
     _say(f"{done.events:,} events from {done.lines:,} lines, {len(done.rejected):,} of which could not be read")
     for row in done.rejected[:_LINES_SHOWN]:
         _say(f"{row.file}:{row.line}: {row.reason}: {row.detail}")
@@ -352,11 +343,13 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
       billing quarantine list --format json > rows.json
       billing quarantine retry --fixed rows.json
     """
-    from billing.jobs.ingest import retry_quarantine
+    from billing.jobs.ingest import IngestContext
+    from billing.jobs.quarantine_retry import retry_quarantine
 
     corrected = _read_corrections(fixed) if fixed else {}
     wanted = {*ids, *corrected} if ids or fixed else None
-    reports = retry_quarantine(home, apps=_catalog(home).apps, now=now(), ids=wanted, fixed=corrected)
+    context = IngestContext(home=home, apps=_catalog(home).apps, now=now())
+    reports = retry_quarantine(context, ids=wanted, corrected=corrected)
     fields = ("file", "read", "accepted", "duplicates", "quarantined")
     rows = [asdict(report) for report in reports]
     _print(Report(fields=fields, rows=rows, empty="no rows to judge again", sums=fields[1:]), output_format)

@@ -1,13 +1,13 @@
-"""The quarantine: rows that could not be accepted, with their text, until they can.
+"""The quarantine: rows that could not be accepted, with their text.
 
-One Parquet file for each source file, named by the SHA-256 of that file's bytes. A row's id is the first 12 digits
-of that hash and the row's line (`8b1a9953c461-17`; when one line of a trace makes several such rows, the next ones
-end in `.2`, `.3`, …), so reading a file again rewrites the same rows and adds none. Only whoever holds the ingest
-lock writes here; a file is replaced as a whole.
+There is one Parquet file for each ingested file, named by the SHA-256 of that file's bytes. A row's id is the first 12
+digits of that hash and the row's line, such as `8b1a9953c461-17`; further rows of the same line of a trace end in `.2`,
+`.3`, …. So ingesting a file again rewrites the same rows and adds none. Only the holder of the ingest lock writes here;
+a file is replaced as a whole.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from billing.errors import UsageError
 from billing.events.durable_files import sync, whole_parquet
+from billing.events.rows import RawRow, RejectedRow
 
 QUARANTINE_SCHEMA = pl.Schema(
     {
@@ -94,20 +95,45 @@ class Quarantine:
 
 
 class Rejects:
-    """Rows on their way into the quarantine, held in `directory`, which must be empty and is the caller's to remove."""
+    """Rejected rows of one file before they are stored, held in `directory`, which must be empty and which the caller
+    removes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, file: str, file_hash: str, seen_at: int) -> None:
         self._directory = directory
+        self._file, self._file_hash, self._seen_at = file, file_hash, seen_at
         self._held: list[pl.DataFrame] = []
         self._held_bytes = 0
         self._parts: list[Path] = []
         self.count = 0
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add_lines(self, lines: Sequence[RejectedRow]) -> None:
+        """Takes lines that could not be read as rows."""
+        if lines:
+            columns = {name: [getattr(line, name) for line in lines] for name in ("line", "reason", "detail")}
+            self.add_rows(pl.DataFrame(columns), [RawRow(line.raw, None, None) for line in lines])
+
+    def add_rows(self, rejected: pl.DataFrame, raws: Sequence[RawRow]) -> None:
+        """Takes rows as `line`, `reason` and `detail`, with their text."""
+        lines = rejected["line"].to_list()
+        columns = {
+            "id": [row_id(self._file_hash, line, raw.part) for line, raw in zip(lines, raws, strict=True)],
+            "file": pl.Series([self._file]).new_from_index(0, len(lines)),
+            "file_hash": pl.Series([self._file_hash]).new_from_index(0, len(lines)),
+            "line": lines,
+            "reason": rejected["reason"],
+            "detail": rejected["detail"],
+            "raw": [raw.text for raw in raws],
+            "format": [raw.format for raw in raws],
+            "header": [raw.header for raw in raws],
+            "seen_at": pl.Series([self._seen_at]).new_from_index(0, len(lines)),
+        }
+        self.add(pl.DataFrame(columns, schema=QUARANTINE_SCHEMA))
+
+    def add(self, entries: pl.DataFrame) -> None:
         """Takes rows in `QUARANTINE_SCHEMA`."""
-        self.count += rows.height
-        self._held.append(rows)
-        self._held_bytes += int(rows.estimated_size())
+        self.count += entries.height
+        self._held.append(entries)
+        self._held_bytes += int(entries.estimated_size())
         if self._held_bytes >= PART_BYTES:
             self._store()
 

@@ -1,5 +1,4 @@
-"""Event files: opened by what their name ends in, decompressed as they are read, and refused whole when they are
-damaged.
+"""Event files: the ending of the name gives the format; a damaged file is refused as a whole.
 
 | ending | format |
 |---|---|
@@ -12,36 +11,28 @@ is first copied to an unnamed file in `spool`, which is gone when this process i
 """
 
 import glob
-import gzip
 import hashlib
-import io
 import os
 import shutil
 import stat
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
-
-import zstandard
+from typing import IO
 
 from billing.errors import BillingError
 from billing.events.rows import Batch, RejectedRow, TraceLine
+from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
 from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
 from billing.sources.files.ndjson import read_ndjson
 from billing.sources.files.parquet import read_parquet
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 STANDARD_STREAM = "-"
 _FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
-_COMPRESSIONS = (".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +81,7 @@ class EventFile:
 
     def _chunks(self, compression: str) -> Iterator[bytes]:
         self.content.seek(0)
-        stream: IO[bytes] = self.content
-        if compression == ".gz":
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.content))
-        elif compression == ".zst":
-            stream = io.BufferedReader(_Zstandard(self.content), BLOCK_BYTES)
-        try:
-            while chunk := stream.read(BLOCK_BYTES):
-                yield chunk
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-            raise BillingError(f"{self.name}: damaged or cut off: {error}") from None
+        return decompressed(self.name, self.content, compression, BLOCK_BYTES)
 
 
 @contextmanager
@@ -164,41 +146,6 @@ def _stamp(content: IO[bytes]) -> tuple[int, int]:
 def _split_ending(ending: str) -> tuple[str, str]:
     """`.csv.gz` as (`.csv`, `.gz`), `.csv` as (`.csv`, ``)."""
     first, dot, last = ending.rpartition(".")
-    if dot + last in _COMPRESSIONS:
+    if dot + last in COMPRESSIONS:
         return "." + first.rpartition(".")[2], dot + last
     return dot + last, ""
-
-
-class _Zstandard(io.RawIOBase):
-    """Decompresses frame after frame, in memory that no frame can exceed, and notices when the last is cut off."""
-
-    # 1 KiB can hold 256 blocks of 128 KiB each: no more than 32 MiB come out of one step.
-    STEP_BYTES = 1024
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._begun = False
-        self._input = b""
-        self._output = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        while not self._output:
-            self._input = self._input or self._content.read(self.STEP_BYTES)
-            if not self._input:
-                if self._begun:
-                    raise EOFError("the compressed data ends too early")
-                return 0
-            self._output = memoryview(self._frame.decompress(self._input))
-            self._begun = not self._frame.eof
-            self._input = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-        view = memoryview(buffer).cast("B")
-        size = min(len(view), len(self._output))
-        view[:size] = self._output[:size]
-        self._output = self._output[size:]
-        return size
