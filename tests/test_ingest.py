@@ -21,7 +21,9 @@ from billing.events import deduplication
 from billing.events import log as event_log
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
+from billing.events.validation import validate
 from billing.home import Home
+from billing.jobs import ingest as ingest_job
 from billing.jobs.ingest import FileReport, IngestContext, ingest_files, ingest_trace
 from billing.jobs.quarantine_retry import retry_quarantine
 from billing.sources.traces import TraceOptions, convert, write_ndjson
@@ -228,6 +230,30 @@ def test_a_file_that_fails_is_named_and_the_others_go_on(
     assert "is a directory" in str(second.error)
     assert "there is no such file" in str(third.error)
     assert (fourth.error, counted(fourth)) == (None, (1, 1, 0, 0))
+
+
+def test_a_file_that_meets_a_fault_of_the_program_is_named_and_logged_and_the_others_go_on(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(frame: pl.DataFrame, **rules: object) -> object:
+        if "bad" in frame["room_id"].to_list():
+            raise ZeroDivisionError("nobody expects\nthis")
+        return validate(frame, **rules)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingest_job, "validate", broken)
+    bad, good = (written(tmp_path / f"{name}.ndjson", ndjson([event(room_id=name)])) for name in ("bad", "good"))
+    first, second = ingest(home, bad, good)
+    assert first.error == f"{bad}: not ingested, because of a fault in this program (ZeroDivisionError: nobody expects)"
+    assert (second.error, counted(second)) == (None, (1, 1, 0, 0))
+    assert "Traceback" in caplog.text
+    assert not (home.directory / "staging").exists()
+
+
+def test_a_number_of_any_length_stops_neither_its_file_nor_the_others(home: Home, tmp_path: Path) -> None:
+    huge = written(tmp_path / "huge.ndjson", b'{"app_id": ' + b"9" * 60 + b"}\n" + ndjson([event()]))
+    reports = ingest(home, huge, written(tmp_path / "good.ndjson", ndjson([event(event_id="e-2")])))
+    assert [counted(report) for report in reports] == [(2, 1, 0, 1), (1, 1, 0, 0)]
+    assert quarantined(home) == [(1, "bad_value")]
 
 
 def test_a_file_that_fails_at_its_end_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:

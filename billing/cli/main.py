@@ -351,8 +351,9 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
     context = IngestContext(home=home, apps=_catalog(home).apps, now=now())
     reports = retry_quarantine(context, ids=wanted, corrected=corrected)
     fields = ("file", "read", "accepted", "duplicates", "quarantined")
-    rows = [asdict(report) for report in reports]
+    rows = [asdict(report) for report in reports if not report.error]
     _print(Report(fields=fields, rows=rows, empty="no rows to judge again", sums=fields[1:]), output_format)
+    _fail([report.error for report in reports if report.error])
 
 
 @main.command()

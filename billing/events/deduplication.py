@@ -67,8 +67,8 @@ class Deduplicated:
 
 
 class Deduplication:
-    """Takes the accepted rows of the ingest `ingest_id`. They are held in `directory`, which must be empty and which the
-    caller removes after `close`."""
+    """Takes the accepted rows of the ingest `ingest_id`. They are held in `directory`, which must be empty and
+    which the caller removes after `close`."""
 
     def __init__(self, log: EventLog, directory: Path, ingest_id: int) -> None:
         self._log = log

@@ -6,6 +6,7 @@ again leave the quarantine. A process that is killed between two steps loses not
 the same result as an undisturbed ingest.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -29,6 +31,8 @@ from billing.sources.files.event_files import display_name, expand, open_event_f
 from billing.sources.traces import TraceOptions, read_trace
 
 Progress = Callable[[int], object]
+
+_log = logging.getLogger(__name__)
 
 _OS_ERROR = re.compile(r"(?:\(os error |\[Errno )(\d+)[)\]]")
 _CONFLICT = "an event with this event_id came before on that day, with other content: the first one stands"
@@ -94,16 +98,12 @@ def ingest_files(
     A file that fails has a report with its error, and does not stop the others.
     """
     for path in expand(paths):
-        try:
-            with naming_failures(display_name(path)):
-                report = _ingest_file(context, path, standard_input)
-        except BillingError as error:
-            report = FileReport(file=display_name(path), error=str(error))
-        yield report
+        yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input))
 
 
 def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOptions) -> Iterator[FileReport]:
-    """Ingests the events of a trace. If one of its files cannot be read, none is ingested.
+    """Ingests the events of a trace. If one of its files cannot be read, none is ingested; if one cannot be stored, the
+    others are.
 
     Of each file, `read` counts the events derived from its lines and the lines that could not be read.
     """
@@ -111,9 +111,7 @@ def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOpt
         rows = FileRows(
             file=file.name, file_hash=file.digest, batches=file.batches, unread=file.rejected, lines=file.lines
         )
-        with naming_failures(file.name), ingest_workspace(context.home) as directory:
-            report = ingest_rows(context, rows, directory)
-        yield report
+        yield attempt(file.name, partial(_ingest_in_workspace, context, rows))
 
 
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
@@ -154,13 +152,21 @@ def ingest_workspace(home: Home) -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextmanager
-def naming_failures(name: str) -> Iterator[None]:
-    """Turns a full disk or a home that cannot be written into one line that names the file."""
+def attempt(name: str, ingest: Callable[[], FileReport]) -> FileReport:
+    """The report of `ingest`, or one with the error: whatever is wrong with one file, the others are ingested."""
     try:
-        yield
+        return ingest()
+    except BillingError as error:
+        return FileReport(file=name, error=str(error))
     except (OSError, DeltaError, pl.exceptions.ComputeError) as error:
-        raise BillingError(f"{name}: not ingested ({_cause(error)}): put that right and ingest it again") from error
+        # A full disk, or a home that cannot be written.
+        return FileReport(file=name, error=f"{name}: not ingested ({_cause(error)}): put that right and try again")
+    # One of the two broad excepts of the program; the other is around one account in nightly. (A panic of polars is no
+    # `Exception`.)
+    except (Exception, pl.exceptions.PanicException) as error:
+        _log.exception("%s: not ingested", name)
+        fault = f"{type(error).__name__}: {_cause(error)}"
+        return FileReport(file=name, error=f"{name}: not ingested, because of a fault in this program ({fault})")
 
 
 def made(directory: Path) -> Path:
@@ -174,11 +180,15 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
         rows = FileRows(
             file=file.name, file_hash=file.digest, batches=file.batches, check_unchanged=file.check_unchanged
         )
-        with ingest_workspace(context.home) as directory:
-            return ingest_rows(context, rows, directory)
+        return _ingest_in_workspace(context, rows)
 
 
-def _cause(error: Exception) -> str:
+def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
+    with ingest_workspace(context.home) as directory:
+        return ingest_rows(context, rows, directory)
+
+
+def _cause(error: BaseException) -> str:
     """The message of the operating system; libraries wrap it in several lines of their own."""
     if found := _OS_ERROR.search(str(error)):
         return os.strerror(int(found[1]))

@@ -7,6 +7,7 @@ whose text is incomplete (`too_long`, lines of a trace) are retried only with co
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
@@ -15,10 +16,10 @@ from billing.jobs.ingest import (
     FileReport,
     FileRows,
     IngestContext,
+    attempt,
     ingest_rows,
     ingest_workspace,
     made,
-    naming_failures,
 )
 from billing.sources.files.csv import read_csv_rows
 from billing.sources.files.ndjson import read_ndjson_rows
@@ -29,16 +30,22 @@ def retry_quarantine(
 ) -> list[FileReport]:
     """Validates quarantined rows again: those of `ids` and of `corrected` (new text by id), or all.
 
-    There is a report for each file with such rows; `read` counts the rows that were tried.
+    There is a report for each file with such rows; `read` counts the rows that were tried. A file that fails has a
+    report with its error, and does not stop the others.
     """
     wanted = None if ids is None and not corrected else {*(ids or ()), *(corrected or ())}
-    with naming_failures("quarantine"), ingest_workspace(context.home) as directory:
+    with ingest_workspace(context.home) as directory:
         stored = _with_corrections(context.quarantine.rows(ids=wanted), corrected or {})
         stored = stored.filter(pl.col("format").is_not_null()).sort("file_hash", "format", "header", "line", "id")
         return [
-            ingest_rows(context, _rows_of(entries), made(directory / entries["file_hash"][0]))
+            attempt(entries["file"][0], partial(_retry, context, entries, directory))
             for entries in stored.partition_by("file_hash", maintain_order=True)
         ]
+
+
+def _retry(context: IngestContext, entries: pl.DataFrame, directory: Path) -> FileReport:
+    rows = _rows_of(entries)
+    return ingest_rows(context, rows, made(directory / rows.file_hash))
 
 
 def _rows_of(entries: pl.DataFrame) -> FileRows:

@@ -140,7 +140,8 @@ def _column(name: str, values: list[Any], dtype: pl.DataType, problems: Problems
     if set(map(type, values)) <= {fitting, type(None)}:
         try:
             return pl.Series(name, values, dtype=dtype)
-        except (TypeError, UnicodeEncodeError):  # an integer beyond 64 bits, half of a surrogate pair: find out where
+        # An integer beyond 64 bits, or half of a surrogate pair: find out where.
+        except (TypeError, OverflowError, UnicodeEncodeError):
             pass
     read = _text if dtype == pl.String else _integer
     cleaned: list[object] = []

@@ -37,6 +37,7 @@ ROW_GROUP_LIMIT_BYTES = (
     512 << 20
 )  # uncompressed, of the columns that are read: a few bytes on disk may become all memory
 _MAGIC = b"PAR1"
+_MOST_SECONDS = 2**53
 _TICKS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
 
 
@@ -150,7 +151,11 @@ def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
         return _series(column).cast(pl.String), "bad_value", ""
     if pa.types.is_timestamp(kind) and name == "at":
         ticks = _series(column.cast(pa.int64()))
-        milliseconds = ticks * 1000 if kind.unit == "s" else ticks // _TICKS_PER_MS[kind.unit]
+        # An instant that 64 bits cannot hold in milliseconds stays far out of bounds: polars would wrap it around.
+        seconds = kind.unit == "s"
+        milliseconds = (
+            ticks.clip(-_MOST_SECONDS, _MOST_SECONDS) * 1000 if seconds else ticks // _TICKS_PER_MS[kind.unit]
+        )
         if kind.tz is None:
             milliseconds = milliseconds.clear(len(milliseconds))
         return milliseconds, "no_offset", "at is a timestamp without a time zone"
