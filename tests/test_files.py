@@ -3,8 +3,8 @@
 import gzip
 import io
 import os
+import socket
 import sys
-import threading
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -382,14 +382,28 @@ def test_standard_input_is_json_unless_told_otherwise(tmp_path: Path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
-    pipe = tmp_path / "events.ndjson"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(ndjson([event()]),))
-    writer.start()
-    with open_event_file(str(pipe), spool=tmp_path) as file:
-        assert sum(batch.frame.height for batch in file.batches()) == 1
-    writer.join()
+@pytest.mark.parametrize("kind", ["pipe with a writer", "pipe", "socket", "/dev/zero", "/dev/null"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """Nobody may ever write to a pipe, and a device never ends: only standard input may wait."""
+    path, held = kind, None
+    if not kind.startswith("/dev"):
+        path = str(tmp_path / "events.ndjson")
+        if kind == "socket":
+            held = socket.socket(socket.AF_UNIX)
+            held.bind(path)
+        else:
+            os.mkfifo(path)
+        if kind == "pipe with a writer":
+            held = open(path, "r+b", buffering=0)  # noqa: SIM115 - both ends, so that opening does not wait
+            held.write(ndjson([event()]))
+    try:
+        with pytest.raises(BillingError) as refused, open_event_file(path, spool=tmp_path):
+            pass
+    finally:
+        if held:
+            held.close()
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from billing.errors import BillingError, UsageError
 from billing.events import deduplication
@@ -254,6 +255,27 @@ def test_a_number_of_any_length_stops_neither_its_file_nor_the_others(home: Home
     reports = ingest(home, huge, written(tmp_path / "good.ndjson", ndjson([event(event_id="e-2")])))
     assert [counted(report) for report in reports] == [(2, 1, 0, 1), (1, 1, 0, 0)]
     assert quarantined(home) == [(1, "bad_value")]
+
+
+def test_a_pipe_that_nobody_writes_to_holds_no_lock_and_does_not_stop_the_others(home: Home, tmp_path: Path) -> None:
+    pipe = tmp_path / "a.ndjson"
+    os.mkfifo(pipe)
+    first, second = ingest(home, pipe, written(tmp_path / "b.ndjson", ndjson([event()])))
+    assert first.error == f"{pipe}: is a pipe or a device, not a file: send its content to standard input, and give -"
+    assert counted(second) == (1, 1, 0, 0)
+
+
+def test_standard_input_is_read_to_its_end_before_the_lock_is_taken(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            with FileLock(home.directory / "ingest.lock", blocking=False):  # nobody holds it
+                return super().read(size)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Slow(ndjson([event()]))))
+    (report,) = ingest(home, "-")
+    assert (report.error, counted(report)) == (None, (1, 1, 0, 0))
 
 
 def test_a_file_that_fails_at_its_end_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@
 | `.csv` | comma-separated, with a header |
 | `.parquet` | Parquet |
 
-The text formats may be compressed as well: `.gz`, `.zst`. `-` is standard input. What cannot be read twice (a pipe)
-is first copied to an unnamed file in `spool`, which is gone when this process is.
+The text formats may be compressed as well: `.gz`, `.zst`. `-` is standard input, which is first copied to an unnamed
+file in `spool` that disappears with this process. Only `-` may wait for a writer: a pipe or device that is named as a
+file is refused.
 """
 
 import glob
@@ -18,7 +19,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -88,11 +89,11 @@ class EventFile:
 def open_event_file(path: str, *, spool: Path, standard_input: str = ".ndjson") -> Iterator[EventFile]:
     """Opens a file, or standard input for `-`, which is read as if its name ended in `standard_input`."""
     name = display_name(path)
-    with _open(path, name) as content, _seekable(content, spool) as whole:
-        stamp = _stamp(whole)
-        digest = hashlib.file_digest(whole, "sha256").hexdigest()  # type: ignore[arg-type]
+    with _spooled(spool) if path == STANDARD_STREAM else _open(path, name) as content:
+        stamp = _stamp(content)
+        digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
         ending = standard_input if path == STANDARD_STREAM else "".join(Path(path).suffixes[-2:]).lower()
-        yield EventFile(name=name, ending=ending, digest=digest, content=whole, stamp=stamp)
+        yield EventFile(name=name, ending=ending, digest=digest, content=content, stamp=stamp)
 
 
 def display_name(path: str) -> str:
@@ -109,31 +110,29 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return names
 
 
-@contextmanager
-def _open(path: str, name: str) -> Iterator[IO[bytes]]:
-    if path == STANDARD_STREAM:
-        yield sys.stdin.buffer
-        return
-    if os.path.isdir(path):
-        raise BillingError(f"{name}: is a directory: give the files in it, such as {name.rstrip('/')}/*.ndjson")
-    with ExitStack() as stack:
-        try:
-            content = stack.enter_context(open(path, "rb"))
-        except FileNotFoundError:
-            raise BillingError(f"{name}: there is no such file") from None
-        except OSError as error:
-            raise BillingError(f"{name}: cannot be opened: {error.strerror}") from None
-        yield content
+def _open(path: str, name: str) -> IO[bytes]:
+    """A regular file, opened without waiting for the other end of a pipe."""
+    try:
+        content = open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
+    except FileNotFoundError:
+        raise BillingError(f"{name}: there is no such file") from None
+    except IsADirectoryError:
+        raise BillingError(
+            f"{name}: is a directory: give the files in it, such as {name.rstrip('/')}/*.ndjson"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BillingError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
+        content.close()
+        raise BillingError(f"{name}: is a pipe or a device, not a file: send its content to standard input, and give -")
+    return content
 
 
 @contextmanager
-def _seekable(content: IO[bytes], spool: Path) -> Iterator[IO[bytes]]:
-    """The same bytes in a file that can be read from its beginning any number of times."""
-    if content is not sys.stdin.buffer and stat.S_ISREG(os.fstat(content.fileno()).st_mode):
-        yield content
-        return
-    with tempfile.TemporaryFile(dir=spool) as copy:
-        shutil.copyfileobj(content, copy, BLOCK_BYTES)
+def _spooled(directory: Path) -> Iterator[IO[bytes]]:
+    """Standard input, copied to a file that can be read more than once."""
+    with tempfile.TemporaryFile(dir=directory) as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy, BLOCK_BYTES)
         copy.seek(0)
         yield copy
 
