@@ -11,7 +11,7 @@ Keys are compared by a 64-bit hash first, and by their texts where hashes are eq
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
 
 PART_ROWS = 500_000
 PART_BYTES = 128 << 20
+PIECE_BYTES = 384 << 20  # twice what a million usual events take
 FILES_AT_ONCE = 2
 KEYS_AT_ONCE = 16_000_000  # hashes compared at once: 16 bytes each
 SUSPECTS_AT_ONCE = 2_000_000  # rows compared at once, with their texts
@@ -169,10 +170,7 @@ class Deduplication:
         pieces = sum(segment.rows for segment in segments) // ROWS_PER_RANGE
         step = MOST_RANGES >> min(max(0, pieces.bit_length() - 1), MOST_RANGES.bit_length() - 1)
         for first in range(0, MOST_RANGES, step):
-            rows = pl.concat([_rows(segment, first, first + step) for segment in segments])
-            rows = rows.filter(pl.Series(is_new[rows["row"].to_numpy()]))
-            if rows.height:
-                yield rows
+            yield from _pieces(_new_of(segment, is_new, first, first + step) for segment in segments)
 
 
 class _Writers(Generic[_Written]):
@@ -205,6 +203,27 @@ def _rows(segment: _Segment, first: int = 0, after: int = MOST_RANGES) -> pl.Dat
         rows = pl.from_arrow(pa.ipc.open_file(part).read_all().slice(begin, end - begin))
     assert isinstance(rows, pl.DataFrame)  # noqa: S101 - a table becomes a frame
     return rows
+
+
+def _new_of(segment: _Segment, is_new: NDArray[np.bool_], first: int, after: int) -> pl.DataFrame:
+    """The rows of some of the ranges of rooms of a segment that are new."""
+    rows = _rows(segment, first, after)
+    return rows.filter(pl.Series(is_new[rows["row"].to_numpy()]))
+
+
+def _pieces(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows as one frame, or as several where their texts are large."""
+    held: list[pl.DataFrame] = []
+    held_bytes = 0
+    for frame in frames:
+        if held and held_bytes + frame.estimated_size() > PIECE_BYTES:
+            yield pl.concat(held)
+            held, held_bytes = [], 0
+        if frame.height:
+            held.append(frame)
+            held_bytes += int(frame.estimated_size())
+    if held:
+        yield pl.concat(held)
 
 
 def _key_hash() -> pl.Expr:

@@ -32,7 +32,8 @@ QUARANTINE_SCHEMA = pl.Schema(
     }
 )
 _HASH_DIGITS = 12
-PART_BYTES = 64 << 20
+PART_BYTES = 64 << 20  # held at once, or written as one row group
+GROUP_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,11 @@ class Quarantine:
         self.directory.mkdir(exist_ok=True)
         path = self._path(file_hash)
         beside = path.with_suffix(".new")
-        rows.sink_parquet(beside, compression="zstd")
+        longest = rows.select(pl.sum_horizontal(pl.col("raw", "header").str.len_bytes().max())).collect(
+            engine="streaming"
+        )
+        group_rows = max(1, min(GROUP_ROWS, PART_BYTES // ((longest.item() or 0) + 1)))
+        rows.sink_parquet(beside, compression="zstd", row_group_size=group_rows)
         sync(beside, self.directory)
         os.replace(beside, path)
         sync(path, self.directory.parent)
