@@ -99,6 +99,8 @@ class Deduplication:
         """Writes the new events to the log's directory; the caller commits them."""
         self._store()
         self._part_writer.results()
+        if self._segments:
+            self._log.create()
         duplicates = 0
         conflicts = pl.Series("row", [], dtype=pl.Int64)
         numbers = count()
