@@ -379,7 +379,7 @@ run(Home.at(Path(sys.argv[4])), *sys.argv[5:])
         ("event_log.EventLog", "write"),
         ("event_log.EventLog", "commit"),
         ("quarantine.Quarantine", "put"),
-        ("quarantine.Quarantine", "remove"),
+        ("quarantine.Quarantine", "release"),
         ("quarantine.os", "replace"),
     ],
 )

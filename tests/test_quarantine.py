@@ -1,16 +1,18 @@
 """The quarantine: rejected rows with their text, listed, corrected and tried again."""
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from billing.errors import UsageError
 from billing.events.quarantine import Quarantine, row_id
 from billing.home import Home
-from billing.jobs.ingest import FileReport, IngestContext
+from billing.jobs.ingest import FileReport, IngestContext, ingest_rows
 from billing.jobs.quarantine_retry import retry_quarantine
 from tests.event_facts import APPS, AT, NOW, counted, csv, event, ingest, logged, ndjson, new_home, parquet, written
 
@@ -127,6 +129,80 @@ def test_a_row_of_which_only_the_beginning_is_kept_is_left_alone_until_it_is_cor
     retry(home, APPS, corrected={ids(home)[0]: ndjson([event()]).decode()})
     assert listed(home) == []
     assert logged(home).height == 1
+
+
+def test_a_retry_that_was_killed_between_two_files_is_run_again_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of the first file have left; their ids are done, and not unknown."""
+    home = new_home(tmp_path / "home")
+    files = [written(tmp_path / f"{n}.ndjson", ndjson([event(event_id=f"e-{n}", width=0), {}])) for n in range(2)]
+    ingest(home, *files)
+    corrected = {row: ndjson([event(event_id=row)]).decode() for row in ids(home) if row.endswith("-1")}
+
+    class KilledError(BaseException):
+        pass
+
+    done = []
+
+    def killed_at_the_second(*arguments: Any) -> FileReport:
+        if done:
+            raise KilledError
+        done.append(ingest_rows(*arguments))
+        return done[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("billing.jobs.quarantine_retry.ingest_rows", killed_at_the_second)
+        with pytest.raises(KilledError):
+            retry(home, APPS, corrected=corrected)
+    assert sum(reason == "bad_value" for _, reason in listed(home)) == 1
+    (report,) = retry(home, APPS, corrected=corrected)
+    assert counted(report) == (1, 1, 0, 0)
+    assert [reason for _, reason in listed(home)] == ["missing_field"] * 2
+    assert logged(home)["event_id"].sort().to_list() == sorted(corrected)
+    assert retry(home, APPS, corrected=corrected) == []
+    assert listed(home, ids=list(corrected)) == []
+    with pytest.raises(UsageError, match="no row xyz-1 in quarantine"):
+        retry(home, APPS, corrected={**corrected, "xyz-1": "{}"})
+
+
+def test_a_row_that_has_left_keeps_only_its_id_and_can_come_back(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    path = written(tmp_path / "a.ndjson", ndjson([event(app_id=5), event(event_id="e-2", app_id=6)]))
+    ingest(home, path)
+    first, second = ids(home)
+    retry(home, [5])
+    (file,) = home.quarantine.iterdir()
+    left = pl.read_parquet(file).filter(id=first)
+    assert left.select("line", "raw", "reason", "detail").row(0) == (1, None, None, None)
+    assert left["left_at"].item() is not None
+    assert ids(home) == [second]
+    ingest(home, path)  # without the app 5
+    assert ids(home) == [first, second]
+    assert pl.read_parquet(file)["left_at"].null_count() == 2
+
+
+def test_a_quarantine_of_an_older_version_is_read_and_rows_leave_it(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    ingest(home, written(tmp_path / "a.ndjson", ndjson([event(app_id=5), {}])))
+    (file,) = home.quarantine.iterdir()
+    pl.read_parquet(file).drop("left_at").write_parquet(file)
+    assert listed(home) == [(1, "unknown_app"), (2, "missing_field")]
+    (row, _) = ids(home)
+    retry(home, [5])
+    assert listed(home) == [(2, "missing_field")]
+    assert retry(home, [5], ids=[row]) == []
+
+
+def test_names_that_are_not_utf_8_are_looked_for_as_they_are_listed(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    name = tmp_path / os.fsdecode(b"\xff.ndjson")
+    ingest(home, written(name, b"{}\n"))
+    assert listed(home, files=[str(name)]) == [(1, "missing_field")]
+    assert listed(home, reasons=["\udcff"]) == []
+    for text in ("\udcff", "\ud800"):
+        with pytest.raises(UsageError, match=r"no row \\"):
+            listed(home, ids=[text])
 
 
 def test_csv_rows_are_tried_one_by_one_whatever_their_text(tmp_path: Path) -> None:

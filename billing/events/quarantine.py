@@ -2,20 +2,24 @@
 
 There is one Parquet file for each ingested file, named by the SHA-256 of that file's bytes. A row's id is the first 12
 digits of that hash and the row's line, such as `8b1a9953c461-17`; further rows of the same line of a trace end in `.2`,
-`.3`, …. So ingesting a file again rewrites the same rows and adds none. Only the holder of the ingest lock writes here;
-a file is replaced as a whole.
+`.3`, …. So ingesting a file again rewrites the same rows and adds none. Only the holder of the ingest lock writes
+here; a file is replaced as a whole.
+
+A row that leaves because it was accepted, or is a duplicate, leaves its id behind. So a retry that was killed can be
+run again with the same ids: the rows that have left are done, while an id that was never here is an error.
 """
 
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from billing.errors import UsageError
 from billing.events.durable_files import sync, whole_parquet
-from billing.events.rows import RawRow, RejectedRow
+from billing.events.rows import RawRow, RejectedRow, display_name
 
 QUARANTINE_SCHEMA = pl.Schema(
     {
@@ -31,7 +35,11 @@ QUARANTINE_SCHEMA = pl.Schema(
         "seen_at": pl.Int64,  # epoch ms of the ingest that set it aside
     }
 )
+# As stored: of a row that has left only `id`, `file`, `file_hash`, `line` and the time (epoch ms) are kept.
+_STORED_SCHEMA = pl.Schema({**QUARANTINE_SCHEMA, "left_at": pl.Int64()})
+_LEFT = ("id", "file", "file_hash", "line")
 _HASH_DIGITS = 12
+_Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
 PART_BYTES = 64 << 20  # held at once, or written as one row group
 GROUP_ROWS = 100_000
 
@@ -51,31 +59,34 @@ class Quarantine:
     ) -> pl.DataFrame:
         """The rows in `QUARANTINE_SCHEMA` by file, line and id; all, or those of the ids, reasons and file names given.
 
-        A `UsageError` when an id is not there.
+        Rows that have left are not among them. A `UsageError` when an id was never there.
         """
         rows = _scan(sorted(self.directory.glob("*.parquet")))
         for column, wanted in (("id", ids), ("reason", reasons), ("file", files)):
             if wanted is not None:
-                rows = rows.filter(pl.col(column).is_in(sorted(wanted)))
+                rows = rows.filter(pl.col(column).is_in(sorted(map(display_name, wanted))))
         found = rows.sort("file", "line", "id").collect()
-        if missing := sorted(set(ids or ()) - set(found["id"])):
+        if missing := sorted(set(map(display_name, ids or ())) - set(found["id"])):
             raise UsageError(f"no row {missing[0]} in quarantine: see `billing quarantine list` for those that are")
-        return found
+        return _present(found)
 
     def of_file(self, file_hash: str) -> pl.LazyFrame:
         """The rows of one file, in `QUARANTINE_SCHEMA`."""
-        path = self._path(file_hash)
-        return _scan([path] if path.exists() else [])
+        return _present(self._stored(file_hash))
 
     def put(self, file_hash: str, rows: pl.LazyFrame) -> None:
         """Adds rows of one file, in place of those with the same ids."""
-        kept = self.of_file(file_hash).join(rows.select("id"), on="id", how="anti")
-        self._replace(file_hash, pl.concat([kept, rows]))
+        kept = self._stored(file_hash).join(rows.select("id"), on="id", how="anti")
+        self._replace(file_hash, pl.concat([kept, rows.with_columns(left_at=pl.lit(None, pl.Int64))]))
 
-    def remove(self, file_hash: str, ids: pl.Series) -> None:
-        """Removes rows of one file."""
-        gone = pl.LazyFrame({"id": ids})
-        self._replace(file_hash, self.of_file(file_hash).join(gone, on="id", how="anti"))
+    def release(self, file_hash: str, ids: pl.Series, left_at: int) -> None:
+        """Lets rows of one file leave; `left_at` in epoch ms."""
+        left = pl.LazyFrame({"id": ids})
+        stored = self._stored(file_hash)
+        others = stored.join(left, on="id", how="anti")
+        nulls = [pl.lit(None, dtype).alias(name) for name, dtype in QUARANTINE_SCHEMA.items() if name not in _LEFT]
+        records = stored.join(left, on="id", how="semi").with_columns(*nulls, left_at=pl.lit(left_at, pl.Int64))
+        self._replace(file_hash, pl.concat([others, records]))
 
     def discard_unfinished(self) -> None:
         """Removes what a process has left behind that was killed while it replaced a file."""
@@ -84,6 +95,10 @@ class Quarantine:
 
     def _path(self, file_hash: str) -> Path:
         return self.directory / f"{file_hash}.parquet"
+
+    def _stored(self, file_hash: str) -> pl.LazyFrame:
+        path = self._path(file_hash)
+        return _scan([path] if path.exists() else [])
 
     def _replace(self, file_hash: str, rows: pl.LazyFrame) -> None:
         self.directory.mkdir(exist_ok=True)
@@ -145,7 +160,7 @@ class Rejects:
     def rows(self) -> pl.LazyFrame:
         """Everything that was added."""
         self._store()
-        return _scan(self._parts)
+        return _scan(self._parts).drop("left_at")
 
     def _store(self) -> None:
         if self._held:
@@ -159,9 +174,19 @@ def row_id(file_hash: str, line: int, part: int) -> str:
     return f"{file_hash[:_HASH_DIGITS]}-{line}" + (f".{part + 1}" if part else "")
 
 
+def _present(rows: _Rows) -> _Rows:
+    """Stored rows without those that have left, in `QUARANTINE_SCHEMA`."""
+    return rows.filter(pl.col("left_at").is_null()).drop("left_at")
+
+
 def _scan(paths: list[Path]) -> pl.LazyFrame:
+    """The rows of files in `_STORED_SCHEMA`. (Files of older versions have no `left_at`.)"""
     if not paths:
-        return pl.LazyFrame(schema=QUARANTINE_SCHEMA)
+        return pl.LazyFrame(schema=_STORED_SCHEMA)
     return pl.scan_parquet(
-        [whole_parquet(path) for path in paths], schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False
+        [whole_parquet(path) for path in paths],
+        schema=_STORED_SCHEMA,
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",
     )

@@ -23,11 +23,11 @@ from billing.errors import BillingError
 from billing.events.deduplication import Deduplicated, Deduplication
 from billing.events.log import DeltaError, EventLog
 from billing.events.quarantine import Quarantine, Rejects
-from billing.events.rows import Batch, RejectedRow
+from billing.events.rows import Batch, RejectedRow, display_name
 from billing.events.validation import validate
 from billing.home import Home
 from billing.read_ahead import prefetched
-from billing.sources.files.event_files import display_name, expand, open_event_file
+from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.traces import TraceOptions, read_trace
 
 Progress = Callable[[int], object]
@@ -246,4 +246,4 @@ def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Ded
         context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
     released = before.join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
-        quarantine.remove(rows.file_hash, released["id"])
+        quarantine.release(rows.file_hash, released["id"], context.now_ms)

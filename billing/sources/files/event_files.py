@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from billing.errors import BillingError
-from billing.events.rows import Batch, RejectedRow, TraceLine
+from billing.events.rows import Batch, RejectedRow, TraceLine, display_name
 from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
 from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
@@ -94,11 +94,6 @@ def open_event_file(path: str, *, spool: Path, standard_input: str = ".ndjson") 
         digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
         ending = standard_input if path == STANDARD_STREAM else "".join(Path(path).suffixes[-2:]).lower()
         yield EventFile(name=name, ending=ending, digest=digest, content=content, stamp=stamp)
-
-
-def display_name(path: str) -> str:
-    """A file's name as text that can be stored and printed."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
