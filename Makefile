@@ -1,9 +1,9 @@
-# `make demo` and `make test` need only Python 3.11 or newer and make; everything else goes into .venv.
+# `make demo`, `make test` and `make test-all` need only Python 3.11 or newer and make; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check property crash mutants fuzz bench growth spark-test lock clean
+.PHONY: install demo test test-all check property crash mutants fuzz bench growth spark-test lock clean
 
 install: .venv/installed
 
@@ -19,8 +19,16 @@ install: .venv/installed
 demo: install
 	$(BIN)/python sample_data/demo.py demo-output
 
+# Tests that share a slow fixture run on one worker (tests/conftest.py).
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+
+# A few minutes on two cores: leaves out what is marked `thorough`, and tries fewer examples of slow laws (tests/depth.py).
 test: install
-	$(BIN)/pytest -n 2
+	$(PYTEST) -m "not thorough"
+
+# Every test, at full depth.
+test-all: install
+	HYPOTHESIS_PROFILE=all $(PYTEST)
 
 # Format, lint, types, import directions.
 check: install
@@ -31,7 +39,7 @@ check: install
 
 # The laws on 50,000 generated rooms.
 property: install
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 tests/property
+	HYPOTHESIS_PROFILE=property $(BIN)/pytest -n 2 tests/property
 
 # Small faults in metering and rating, one at a time, each of which some test must notice; see tests/mutants/README.md.
 mutants: install

@@ -105,7 +105,7 @@ def _into_database(*options: str) -> Measured:
 
 
 def _into_postgresql(*options: str) -> Measured:
-    from tests.integration.conftest import started_postgresql
+    from tests.postgresql_server import started_postgresql
 
     with started_postgresql() as url:
         if url is None:

@@ -24,7 +24,8 @@ Contender = Callable[[EventLog, int, int], pl.DataFrame | None]
 
 def engine(log: EventLog) -> Contender:
     """What `billing nightly` calls."""
-    from billing.metering.engine.keyed_rows import STATE_SCHEMA
+    from billing.metering.meter import Span
+    from billing.metering.schemas import STATE_SCHEMA
     from billing.metering.spans import meter_log
     from billing.metering.tiers import TierRule
 
@@ -36,10 +37,10 @@ def engine(log: EventLog) -> Contender:
     rules = dict.fromkeys(all_files.select(pl.col("app_id").unique()).collect().to_series(), rule)
     last = log.last_ingest_id()
     with TemporaryDirectory() as empty:
-        meter_log(EventLog(directory=Path(empty)), last, nobody, 0, 300, rules)
+        meter_log(EventLog(directory=Path(empty)), last, nobody, Span(start=0, end=300, rules=rules))
 
     def run(log: EventLog, start: int, end: int) -> pl.DataFrame:
-        return meter_log(log, last, nobody, start, end, rules).usage
+        return meter_log(log, last, nobody, Span(start=start, end=end, rules=rules)).usage
 
     return run
 

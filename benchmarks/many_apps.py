@@ -9,27 +9,22 @@ a million.
 
 import argparse
 import time
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from billing.catalog.catalog import parse_catalog
+from billing.catalog.reading import parse_catalog
 from billing.events.log import EventLog
 from billing.events.schema import EVENT_SCHEMA
 from billing.home import Home
 from billing.jobs import nightly
-from billing.ledger import catalog_store
-from billing.ledger import settled_days as bills
+from billing.ledger import catalog_store, settled_days
 from billing.ledger.database import Engine, open_database, upgrade, writing
-from billing.ledger.settled_days import DayBill
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.findings import FINDING_SCHEMA
-from billing.metering.meter import Metered
-from billing.metering.tiers import TierRule
-from billing.metering.windows import USAGE_SCHEMA
+from billing.ledger.settled_days import SpanBill
+from billing.metering.meter import Span
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
 
 ACCOUNTS, APPS = 10, 1_000
 FIRST_APP = 1_600_000_001
@@ -59,28 +54,26 @@ def main() -> None:
     engine = open_database(home.database_url)
     with writing(engine) as conn:
         catalog = _catalog(arguments.package_minutes)
-        catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), source=catalog, applied_at_ms=0)
+        catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), applied_at_ms=0)
     _one_event_of_each_account(EventLog(directory=home.events))
     usage = _usage()
-    settling, deductions, settle = 0.0, 0, bills.settle
+    settling, deductions, settle = 0.0, 0, settled_days.settle
 
-    def timed_settle(engine: Engine, bill: DayBill) -> int:
+    def timed_settle(engine: Engine, bill: SpanBill) -> int:
         nonlocal settling, deductions
         began = time.perf_counter()
         run = settle(engine, bill)
         settling += time.perf_counter() - began
-        deductions += len(bill.deductions)
+        deductions += sum(len(day.billed.deductions) for day in bill.days)
         return run
 
-    def metering(
-        _log: EventLog, _ingest: int, _carried: pl.DataFrame, start: int, _end: int, _rules: Mapping[int, TierRule]
-    ) -> Metered:
-        assert start == DAY_START
+    def metering(_log: EventLog, _ingest: int, _carried: pl.DataFrame, span: Span) -> Metered:
+        assert span.start == DAY_START
         return Metered(
-            usage=usage, state=pl.DataFrame(schema=STATE_SCHEMA), findings=pl.DataFrame(schema=FINDING_SCHEMA)
+            usage=usage, state=pl.DataFrame(schema=STATE_SCHEMA), findings=pl.DataFrame(schema=FINDINGS_SCHEMA)
         )
 
-    bills.settle = timed_settle
+    settled_days.settle = timed_settle
     began = time.perf_counter()
     results = [outcome.result for outcome in nightly.run_nightly(home, engine, day=DAY, metering=metering)]
     seconds = time.perf_counter() - began

@@ -3,6 +3,9 @@
 Anything else that is raised is a bug and crashes with its traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class BillingError(Exception):
     """An account, a file or a request failed, and the message says what to do next (exit code 1)."""
@@ -10,3 +13,11 @@ class BillingError(Exception):
 
 class UsageError(BillingError):
     """The command cannot be meant as it was given: an unknown account, an unfinished day (exit code 2)."""
+
+
+def unknown(noun: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that does not exist: it suggests the closest known name, or lists all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(names)}"
+    return f"unknown {noun} {name!r}; {hint}"

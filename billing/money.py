@@ -12,6 +12,8 @@ from billing.errors import BillingError
 
 SCALE_DIGITS = 8
 SCALE = 10**SCALE_DIGITS
+# Databases store the scaled number in 64 bits.
+_SCALED_LIMIT = 2**63
 # Wide enough for every sum of a month, and a lost digit is an error, not a rounding.
 EXACT = Context(prec=60, traps=[Inexact])
 
@@ -52,9 +54,15 @@ def round_to_minor_unit(value: Decimal, currency: str) -> Decimal:
 
 
 def to_scaled(value: Decimal) -> int:
-    """`value` as a whole number of 10^-8; raises `decimal.Inexact` when it has more decimals."""
+    """`value` as a whole number of 10^-8 in 64 bits; raises `decimal.Inexact` when it has more decimals."""
     with localcontext(EXACT):
-        return int((value * SCALE).to_integral_exact())
+        scaled = int((value * SCALE).to_integral_exact())
+    if not -_SCALED_LIMIT <= scaled < _SCALED_LIMIT:
+        raise BillingError(
+            f"{plain(value)} is more than can be stored (up to 92,233,720,368): "
+            "agree on lower prices in a [[contract]], or bill in a currency with larger units"
+        )
+    return scaled
 
 
 def from_scaled(scaled: int) -> Decimal:

@@ -12,20 +12,25 @@
 import os
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing.errors import BillingError, UsageError
 
 WINDOW_SECONDS = 300
 DAY_SECONDS = 86_400
+WAIT_SECONDS = 90  # a stay ends so long after a disconnect, unless its user returns
+STALE_SECONDS = DAY_SECONDS  # a stay ends so long after the last event of its user
 
 # Years in which every day has its bounds in every zone; outside them a date is a slip of the pen.
 _YEARS = range(1970, 3000)
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 # Hours and minutes are bounded here because Python reads an offset of +09:99 as +10:39.
-_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
-_INSTANT = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}[Tt ]{_CLOCK}:\d{{2}}(\.\d+)?([Zz]|[+-]{_CLOCK})", re.ASCII)
+_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+# RFC 3339 without its offset: `2026-03-01T18:00:00.5`. There is no second 60.
+LOCAL_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}:[0-5][0-9](?:\.[0-9]+)?"
+_INSTANT = re.compile(rf"{LOCAL_TIME}(?:[Zz]|[+-]{_CLOCK})")
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -33,7 +38,24 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BillingError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or UTC") from None
+        raise _unknown_zone(name) from None
+
+
+def iana_time_zone(name: str) -> ZoneInfo:
+    """The same for names of the IANA database only: not this machine's `localtime`, nor `Factory`, which is unset."""
+    if name not in _iana_names():
+        raise _unknown_zone(name)
+    return time_zone(name)
+
+
+@cache
+def _iana_names() -> frozenset[str]:
+    names = resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split()
+    return frozenset(names) - {"Factory"}
+
+
+def _unknown_zone(name: str) -> BillingError:
+    return BillingError(f"unknown time zone {name!r}: give an IANA name such as Asia/Tokyo or UTC")
 
 
 def parse_instant(text: str) -> datetime:
@@ -69,14 +91,19 @@ def parse_month(text: str) -> date:
 
 
 def now() -> datetime:
-    """The present instant in UTC: the only place where the clock is read; `BILLING_NOW` (RFC 3339) sets it."""
+    """The present instant in UTC: the only place where the clock is read, unless it is stopped."""
+    return (stopped_clock() or datetime.now(UTC)).astimezone(UTC)
+
+
+def stopped_clock() -> datetime | None:
+    """The instant at which `BILLING_NOW` (RFC 3339) stops the clock, if it is set."""
     fixed = os.environ.get("BILLING_NOW")
-    if fixed:
-        try:
-            return parse_instant(fixed).astimezone(UTC)
-        except UsageError as error:
-            raise UsageError(f"BILLING_NOW: {error}") from None
-    return datetime.now(UTC)
+    if not fixed:
+        return None
+    try:
+        return parse_instant(fixed)
+    except UsageError as error:
+        raise UsageError(f"BILLING_NOW: {error}") from None
 
 
 @lru_cache(maxsize=4096)

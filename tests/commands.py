@@ -35,7 +35,13 @@ class Commands:
         """Runs a command line, without its first word."""
         runner = CliRunner(env={"BILLING_HOME": str(self.home), "BILLING_NOW": self.now, "COLUMNS": "80"})
         result = runner.invoke(main, shlex.split(line), catch_exceptions=False)
-        return Done(exit_code=result.exit_code, stdout=result.stdout, stderr=result.stderr, output=result.output)
+        stderr, output = (text.replace(self.clock, "", 1) for text in (result.stderr, result.output))
+        return Done(exit_code=result.exit_code, stdout=result.stdout, stderr=stderr, output=output)
+
+    @property
+    def clock(self) -> str:
+        """The line on stderr that says of every command here that the clock is stopped; it is left out of `Done`."""
+        return f"the clock stands at {self.now} (BILLING_NOW)\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,6 @@ def examples(text: str) -> Iterator[Example]:
                     yield Example(line=line.removeprefix("billing "))
 
 
-def python_blocks(text: str) -> list[str]:
-    """The blocks of Python of a Markdown text."""
-    return [block for language, block in _BLOCK.findall(text) if language == "python"]
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of a Markdown text that are marked as of this language."""
+    return [block for marked, block in _BLOCK.findall(text) if marked == language]

@@ -3,25 +3,19 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 
-from billing.invoicing.invoice import (
-    BilledAccount,
-    CorrectedDeduction,
-    Correction,
-    CorrectionWindow,
-    DayCharge,
-    Facts,
-    ItemPrice,
-    PackageBalance,
-    Party,
-    PolicyPrices,
-    ReasonSeconds,
-    WindowDeduction,
-    WindowSeconds,
-)
-from billing.periods import day_start, month_days, time_zone
+from billing.catalog.catalog import Account, Seller
+from billing.catalog.contracts import Contract
+from billing.catalog.items import WindowUsage
+from billing.catalog.policies import Policy, PolicyVersion, Tier
+from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
+from billing.invoicing.invoice import BilledMonth, make_invoice
+from billing.periods import day_start, local_day, month_days, time_zone
+from billing.rating.balances import PackageBalance
+from billing.rating.charges import Charge, PostedCharge
+from billing.rating.deductions import Deduction
 
 ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k")
 LIST = {"audio": "0.99", "hd": "3.99", "fhd": "8.99", "2k": "15.99", "4k": "35.99"}
@@ -44,15 +38,41 @@ class Month:
     account_name: str = "Acme K.K."
     apps: Mapping[int, str] = field(default_factory=lambda: {1400000001: "Classroom"})
 
-    def facts(self) -> Facts:
+    def billed(self, *charges: PostedCharge) -> BilledMonth:
+        """The month with these charges and nothing behind them."""
+        contract = Contract(account=self.account_id, valid_from=date(2026, 3, 1), discount=self.discount)
+        return BilledMonth(
+            account=Account(
+                id=self.account_id,
+                name=self.account_name,
+                address="1-2-3 Shibuya\nTokyo 150-0002",
+                currency=self.currency,
+                timezone=self.timezone,
+                policy="own",
+            ),
+            seller=Seller(name="RTC Service Ltd.", address="5 Harbour Road\nSingapore"),
+            month=self.month,
+            days=self.days if self.days is not None else month_days(self.month),
+            apps=self.apps,
+            charges=charges,
+            contracts=() if self.discount == 1 else (contract,),
+            policies=[(policy_in(self.currency), policy_in(self.currency).versions[0])],
+        )
+
+    def annex(self) -> Annex:
+        """The invoice of the month, and the annex that follows from its windows."""
         zone = time_zone(self.timezone)
-        remaining, deductions, charges = dict(self.granted), [], []
+        remaining, days = dict(self.granted), {}
         cumulative: dict[tuple[int, date, str], list[int]] = {}
         windows = [
-            WindowSeconds(app, day_start(day, zone) + start, day, item, seconds)
+            WindowUsage(day_start(day, zone) + start, app, item, seconds)
             for app, day, start, item, seconds in self.windows
         ]
-        for app, start, day, item, seconds in sorted(windows, key=lambda row: (row[1], row[0], ITEMS.index(row[3]))):
+        for window in sorted(windows, key=lambda row: (row[0], row[1], ITEMS.index(row[2]))):
+            start, app, item, seconds = window
+            day = local_day(start, zone)
+            usage, deductions = days.setdefault(day, ([], []))
+            usage.append(window)
             sums = cumulative.setdefault((app, day, item), [0, 0, 0])
             sums[0] += seconds
             due = -(-sums[0] // 60) - sums[1]
@@ -63,79 +83,89 @@ class Month:
                     remaining[payer] -= paid * RATIOS[item]
                     due -= paid
                     sums[2] += paid
-                    deductions.append(WindowDeduction(day, app, start, item, paid, paid * RATIOS[item], payer))
-        for (app, day, item), (seconds, minutes, deducted) in cumulative.items():
-            unit_price = Decimal(LIST[item]) / 1000 * self.discount
-            charges.append(
-                DayCharge(
+                    deductions.append(Deduction(start, app, item, payer, paid, paid * RATIOS[item]))
+        month = self.billed(*(self._charge(key, sums) for key, sums in cumulative.items()))
+        return Annex(
+            invoice=make_invoice(month),
+            month=month,
+            settled=[
+                DayDetail(
                     day=day,
-                    app_id=app,
-                    item=item,
-                    seconds=seconds,
-                    minutes=minutes,
-                    deducted_minutes=deducted,
-                    payable_minutes=minutes - deducted,
-                    list_price=Decimal(LIST[item]),
-                    unit_price=unit_price,
-                    amount=(minutes - deducted) * unit_price,
+                    run_id=12,
+                    usage=usage,
+                    reasons=[
+                        ReasonSeconds(app, item, "alone_in_room" if item == "audio" else "camera", seconds)
+                        for (app, used_on, item), (seconds, _, _) in cumulative.items()
+                        if used_on == day
+                    ],
+                    deductions=deductions,
                 )
-            )
-        days = self.days if self.days is not None else month_days(self.month)
-        return Facts(
-            account=BilledAccount(
-                id=self.account_id,
-                name=self.account_name,
-                address="1-2-3 Shibuya\nTokyo 150-0002",
-                currency=self.currency,
-                timezone=self.timezone,
-            ),
-            seller=Party(name="RTC Service Ltd.", address="5 Harbour Road\nSingapore"),
-            month=self.month,
-            days=days,
-            item_order=ITEMS,
-            apps=self.apps,
-            charges=charges,
-            windows=windows,
-            reasons=[
-                ReasonSeconds(app, day, item, "alone_in_room" if item == "audio" else "camera", seconds)
-                for (app, day, item), (seconds, _, _) in cumulative.items()
+                for day, (usage, deductions) in days.items()
             ],
-            deductions=deductions,
             packages=[
                 PackageBalance(
                     id=payer,
                     app_id=None,
-                    valid_from=datetime(2026, 2, 28, 15, tzinfo=UTC),
-                    expires_at=datetime(2027, 2, 28, 15, tzinfo=UTC),
+                    valid_from=date(2026, 3, 1),
+                    valid_to=date(2027, 2, 28),
                     granted=granted,
                     deducted=granted - remaining[payer],
-                    lapsed=0,
-                    remaining=remaining[payer],
-                    deducted_this_month=granted - remaining[payer],
                 )
                 for payer, granted in self.granted.items()
             ],
-            balances_on=max(days, default=None),
-            policies=[
-                PolicyPrices(
-                    id="trtc-intl",
-                    name="International, by resolution",
-                    valid_from=date(2023, 1, 12),
-                    hash="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                    items=tuple(
-                        ItemPrice(
-                            item=item,
-                            top_area=TOP_AREAS[item],
-                            price=Decimal(LIST[item]),
-                            ratio=RATIOS[item],
-                            free_ratio=RATIOS[item],
-                        )
-                        for item in LIST
-                    ),
-                )
-            ],
-            contract=() if self.discount == 1 else (f"list prices x {self.discount}, valid from 2026-03-01",),
+            deducted={payer: granted - remaining[payer] for payer, granted in self.granted.items()},
         )
+
+    def _charge(self, key: tuple[int, date, str], sums: Sequence[int]) -> PostedCharge:
+        (app, day, item), (seconds, minutes, deducted) = key, sums
+        unit_price = Decimal(LIST[item]) / 1000 * self.discount
+        return PostedCharge(
+            day=day,
+            kind="usage",
+            run_id=12,
+            posted_on=day,
+            currency=self.currency,
+            list_price=Decimal(LIST[item]) / 1000,
+            charge=Charge(
+                app_id=app,
+                item=item,
+                seconds=seconds,
+                minutes=minutes,
+                deducted_minutes=deducted,
+                payable_minutes=minutes - deducted,
+                unit_price=unit_price,
+                amount=(minutes - deducted) * unit_price,
+            ),
+        )
+
+
+def policy_in(currency: str) -> Policy:
+    """A policy of one version, whose prices are those of `LIST`."""
+    version = PolicyVersion(
+        valid_from=date(2023, 1, 12),
+        method="aggregate",
+        tiers=tuple(Tier(item=item, top_area=TOP_AREAS[item]) for item in LIST if item != "audio"),
+        ratios=RATIOS,
+        free_minutes=10_000,
+        free_ratios=RATIOS,
+        prices={currency: {item: Decimal(price) for item, price in LIST.items()}},
+        package_prices={},
+    )
+    return Policy(id="own", name="By resolution", versions=(version,))
+
+
+def with_charges(annex: Annex, charges: Sequence[PostedCharge]) -> Annex:
+    """The annex with other charges, and the invoice that they make."""
+    month = replace(annex.month, charges=charges)
+    return replace(annex, month=month, invoice=make_invoice(month))
+
+
+def without_first(annex: Annex, part: str, field: str) -> Annex:
+    """The annex without the first row of `settled` or `corrected` details that have any; the invoice stays."""
+    details = list(getattr(annex, part))
+    place = next(place for place, detail in enumerate(details) if getattr(detail, field))
+    details[place] = replace(details[place], **{field: getattr(details[place], field)[1:]})
+    return replace(annex, **{part: details})
 
 
 @dataclass
@@ -153,76 +183,74 @@ class Correcting:
     cause: str = "late events"
     unit_price: Decimal | None = None
 
-    def correction(self) -> Correction:
+    def correction(self) -> PostedCharge:
         payable = self.minutes - sum(self.paid.values())
-        list_price = Decimal(LIST[self.item]) if self.unit_price is None else None
-        unit_price = list_price / 1000 if list_price else self.unit_price or Decimal(0)
-        return Correction(
+        list_price = Decimal(LIST[self.item]) / 1000 if self.unit_price is None else None
+        unit_price = list_price or self.unit_price or Decimal(0)
+        return PostedCharge(
             day=self.day,
-            app_id=self.app,
-            item=self.item,
-            seconds=sum(seconds for _, seconds in self.windows),
-            minutes=self.minutes,
-            deducted_minutes=sum(self.paid.values()),
-            payable_minutes=payable,
-            list_price=list_price,
-            unit_price=unit_price,
-            amount=payable * unit_price,
-            run=self.run,
-            corrects_run=self.corrects_run,
+            kind="correction",
+            run_id=self.run,
+            corrects_run_id=self.corrects_run,
             posted_on=date(2026, 3, 20),
             cause=self.cause,
-            deducted=tuple(
-                CorrectedDeduction(payer, minutes, minutes * RATIOS[self.item]) for payer, minutes in self.paid.items()
+            currency="USD",
+            list_price=list_price,
+            charge=Charge(
+                app_id=self.app,
+                item=self.item,
+                seconds=sum(seconds for _, seconds in self.windows),
+                minutes=self.minutes,
+                deducted_minutes=sum(self.paid.values()),
+                payable_minutes=payable,
+                unit_price=unit_price,
+                amount=payable * unit_price,
             ),
         )
 
-    def correction_windows(self, timezone: str) -> list[CorrectionWindow]:
+    def detail(self, timezone: str) -> DayDetail:
         start = day_start(self.day, time_zone(timezone))
-        return [
-            CorrectionWindow(self.run, self.app, start + offset, self.day, self.item, seconds)
-            for offset, seconds in self.windows
-        ]
-
-
-def corrected(facts: Facts, *posted: Correcting) -> Facts:
-    """The facts with corrections, which the balances of the packages take in; free minutes of February join them.
-
-    Where only windows have changed there is nothing but windows.
-    """
-    corrections = [row for row in (each.correction() for each in posted) if row.seconds or row.minutes or row.deducted]
-    units: Counter[str] = Counter()
-    for correction in corrections:
-        for payer, _, package_units in correction.deducted:
-            units[payer] += package_units
-    packages = list(facts.packages)
-    if "free-2026-02" in units:
-        packages.append(
-            PackageBalance(
-                id="free-2026-02",
-                app_id=None,
-                valid_from=datetime(2026, 1, 31, 15, tzinfo=UTC),
-                expires_at=datetime(2026, 2, 28, 15, tzinfo=UTC),
-                granted=1000,
-                deducted=400,
-                lapsed=600 - units["free-2026-02"],
-                remaining=units["free-2026-02"],
-                deducted_this_month=0,
-            )
+        return DayDetail(
+            day=self.day,
+            run_id=self.run,
+            usage=[WindowUsage(start + offset, self.app, self.item, seconds) for offset, seconds in self.windows],
+            deductions=[
+                Deduction(start, self.app, self.item, payer, minutes, minutes * RATIOS[self.item])
+                for payer, minutes in self.paid.items()
+            ],
         )
+
+    @property
+    def is_charged(self) -> bool:
+        """Where only windows have changed there is nothing but windows."""
+        return bool(self.minutes or self.paid or sum(seconds for _, seconds in self.windows))
+
+
+def corrected_month(month: BilledMonth, *posted: Correcting) -> BilledMonth:
+    """The month with corrections."""
+    return replace(month, charges=[*month.charges, *(each.correction() for each in posted if each.is_charged)])
+
+
+def corrected(annex: Annex, *posted: Correcting) -> Annex:
+    """The annex with corrections, which the balances of the packages take in; free minutes of February join them."""
+    units: Counter[str] = Counter()
+    for each in posted:
+        units.update({payer: minutes * RATIOS[each.item] for payer, minutes in each.paid.items()})
+    packages = list(annex.packages)
+    if "free-2026-02" in units:
+        february = {"valid_from": date(2026, 2, 1), "valid_to": date(2026, 2, 28)}
+        lapsed = 600 - units["free-2026-02"]
+        packages.append(
+            PackageBalance(id="free-2026-02", app_id=None, granted=1000, deducted=400, lapsed=lapsed, **february)
+        )
+    month = corrected_month(annex.month, *posted)
     return replace(
-        facts,
-        corrections=corrections,
-        correction_windows=[row for each in posted for row in each.correction_windows(facts.account.timezone)],
-        packages=[
-            replace(
-                package,
-                deducted=package.deducted + units[package.id],
-                remaining=package.remaining - units[package.id],
-                deducted_this_month=package.deducted_this_month + units[package.id],
-            )
-            for package in packages
-        ],
+        annex,
+        invoice=make_invoice(month),
+        month=month,
+        corrected=[each.detail(annex.month.account.timezone) for each in posted],
+        packages=[replace(package, deducted=package.deducted + units[package.id]) for package in packages],
+        deducted={package.id: annex.deducted.get(package.id, 0) + units[package.id] for package in packages},
     )
 
 

@@ -2,12 +2,13 @@
 compare with those of the obvious meter."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import Metered, meter
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import STATE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
 from tests import oracle
 
@@ -31,6 +32,10 @@ EVENT_TYPES = {
     "width": pl.Int32,
     "height": pl.Int32,
 }
+
+
+def span(start: int = START, end: int = START + DAY, rules: Mapping[int, TierRule] = RULES) -> Span:
+    return Span(start=start, end=end, rules=rules)
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.LazyFrame:
@@ -102,7 +107,7 @@ def seen(*lines: str, app: int = 1) -> list[Row]:
 
 def metered(rows: list[Row], seconds: int = DAY) -> Metered:
     """The first seconds of the day with these events and nobody carried in."""
-    return meter(frame(rows), nobody(), START, START + seconds, RULES)
+    return meter(frame(rows), nobody(), span(end=START + seconds))
 
 
 def said(result: Metered) -> list[tuple[Any, ...]]:

@@ -7,8 +7,8 @@ second one; whoever is first in the order and can pay a whole minute pays it.
 from collections import Counter
 
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Payer
 from billing.rating.deductions import Deduction
+from billing.rating.payers import Payer
 
 ITEMS_IN_ORDER = ["audio", "sd", "hd", "fhd", "2k", "4k"]
 

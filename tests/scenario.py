@@ -68,7 +68,7 @@ def play(folder: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def exported(program: Program, account: str, month: str) -> Path:
     """The workbook of an account's month."""
-    path = program.home / f"{account}-{month}.xlsx"
+    path = program.home.parent / f"{account}-{month}.xlsx"
     program.run("invoice", "export", account, "--month", month, "-o", path)
     return path
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ import pytest
 
 from billing.errors import BillingError, UsageError
 from billing.home import Home
-from billing.invoicing.invoice import Facts, make_invoice
+from billing.invoicing.annex import Annex
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import open_database, reading
 from billing.reports import account as books
-from billing.reports.invoice_facts import month_facts
-from tests.commands import Commands
+from billing.reports.invoice_facts import read_annex
+from tests.commands import ROOT, Commands
 
 CATALOG = """
 [[account]]
@@ -84,50 +85,52 @@ def events() -> Iterator[dict[str, Any]]:
             yield {"app_id": 1, "at": f"{day}T{clock}+09:00", "room_id": "r", "user_id": "u", "type": kind}
 
 
-def facts(home: Home, month: date) -> Facts:
+def facts(home: Home, month: date) -> Annex:
     with reading(open_database(home.database_url)) as conn:
-        return month_facts(conn, "acme", month)
+        return read_annex(AccountLedger.at(conn, "acme"), month)
 
 
 def test_a_month_states_its_charges_with_the_list_price_unless_the_contract_has_its_own(home: Home) -> None:
-    charges = facts(home, date(2026, 3, 1)).charges
-    assert [(each.day.day, each.list_price, each.unit_price) for each in charges] == [
+    month = facts(home, date(2026, 3, 1)).month
+    assert [(each.day.day, month.list_price(each), each.charge.unit_price) for each in month.charges] == [
         (30, Decimal("0.99"), Decimal("0.00099")),
         (31, None, Decimal("0.0007")),
     ]
 
 
 def test_a_month_says_the_contracts_that_held(home: Home) -> None:
-    assert facts(home, date(2026, 3, 1)).contract == ["from 2026-03-31: list prices x 0.5, audio 0.7 per 1,000 minutes"]
+    (terms,) = facts(home, date(2026, 3, 1)).invoice.header.contract
+    assert terms == "from 2026-03-31: list prices x 0.5, audio 0.7 per 1,000 minutes"
 
 
 def test_a_month_has_the_packages_that_were_valid_in_it_as_of_its_end(home: Home) -> None:
     """20 free minutes, 30 of `march` and 15 of `year` pay for March's 60 + 60 minutes; April has 20 free ones again."""
     march = facts(home, date(2026, 3, 1))
     april = facts(home, date(2026, 4, 1))
-    shown = ("id", "granted", "deducted", "lapsed", "remaining", "deducted_this_month")
-    rows = {name: [tuple(getattr(each, field) for field in shown) for each in month.packages]
+    shown = ("id", "granted", "deducted", "lapsed", "remaining")
+    rows = {name: [(*(getattr(each, field) for field in shown), month.deducted[each.id]) for each in month.packages]
             for name, month in (("march", march), ("april", april))}  # fmt: skip
     assert rows == {
         "march": [("free-2026-03", 20, 20, 0, 0, 20), ("march", 30, 30, 0, 0, 30), ("year", 15, 15, 0, 0, 15)],
         "april": [("free-2026-04", 20, 20, 0, 0, 20), ("year", 15, 15, 0, 0, 0)],
     }
-    assert march.packages[2].valid_from == datetime(2026, 3, 30, 15, tzinfo=UTC)
-    assert (march.balances_on, april.balances_on) == (date(2026, 3, 31), date(2026, 4, 1))
+    assert (march.packages[2].valid_from, march.packages[2].valid_to) == (date(2026, 3, 31), date(2027, 3, 31))
+    through = [month.invoice.header.billed_through for month in (march, april)]
+    assert through == [date(2026, 3, 31), date(2026, 4, 1)]
 
 
 def test_a_month_that_is_not_over_has_the_days_that_are_billed(home: Home) -> None:
     april = facts(home, date(2026, 4, 1))
-    assert april.days == [date(2026, 4, 1)]
-    assert make_invoice(april).total == Decimal("0.03")  # 40 minutes x 0.0007
+    assert april.month.days == [date(2026, 4, 1)]
+    assert april.invoice.totals.total == Decimal("0.03")  # 40 minutes x 0.0007
 
 
 def test_a_month_names_the_policy_that_priced_it(home: Home) -> None:
-    (policy,) = facts(home, date(2026, 3, 1)).policies
-    assert (policy.id, policy.valid_from) == ("trtc-intl", date(2023, 1, 12))
-    assert [(price.item, price.top_area, price.price, price.ratio) for price in policy.items][:2] == [
-        ("audio", None, Decimal("0.99"), 1),
-        ("hd", 921_600, Decimal("3.99"), 4),
+    ((policy, version),) = facts(home, date(2026, 3, 1)).month.policies
+    assert (policy.id, version.valid_from) == ("trtc-intl", date(2023, 1, 12))
+    assert [(item, version.prices["USD"][item], version.ratios[item]) for item in version.items][:2] == [
+        ("audio", Decimal("0.99"), 1),
+        ("hd", Decimal("3.99"), 4),
     ]
 
 
@@ -164,3 +167,21 @@ def test_packages_are_valid_from_an_instant_up_to_another(home: Home) -> None:
 def test_views_become_pandas_frames(home: Home) -> None:
     frame = books.charges(open_database(home.database_url), "acme", date(2026, 3, 1)).to_pandas()
     assert frame["amount"].sum() == Decimal("0.0414")  # 10 x 0.00099 + 45 x 0.0007
+
+
+def test_free_minutes_stand_before_a_package_whose_id_begins_like_theirs(tmp_path: Path) -> None:
+    """Also while days are open; the package is older than the month."""
+    run = Commands(home=tmp_path / "home")
+    trial = '[[package]]\nid = "free-trial"\naccount = "academy"\nminutes = 5\npurchased_at = 2026-02-20T00:00:00Z\n'
+    (tmp_path / "trial.toml").write_text(trial)
+    sample = ROOT / "sample_data"
+    for line in (
+        "init",
+        f"catalog apply {sample / 'catalog.toml'}",
+        f"catalog apply {tmp_path / 'trial.toml'}",
+        f"ingest {sample / 'events.ndjson'}",
+        "refresh",
+    ):
+        assert run(line).exit_code == 0
+    packages = json.loads(run("packages academy --provisional --format json").stdout)
+    assert [package["id"] for package in packages] == ["free-2026-03", "free-trial", "starter"]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from benchmarks.rooms import Shape, write_ndjson, write_parquet
 from billing.events.log import EventLog, day_of
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import meter
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import TierRule
 from tests import oracle
 from tests.property.rooms import rooms
@@ -85,7 +85,8 @@ def test_a_rival_gives_the_rows_of_the_engine_on_a_made_up_day(rival: str, tmp_p
     shape = Shape(events=30_000)
     day = made_up(shape, tmp_path / "day.parquet").unique("event_id")
     rules = dict.fromkeys(day["app_id"].unique(), INTL)
-    ours = meter(day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), shape.start, shape.end, rules).usage
+    span = Span(start=shape.start, end=shape.end, rules=rules)
+    ours = meter(day.lazy(), pl.DataFrame(schema=STATE_SCHEMA), span).usage
     theirs = usage_of(rival)(files_of_log(day, tmp_path / "log"), shape.start, shape.end)
     assert ours.sort(pl.all()).equals(theirs.sort(pl.all()))
 

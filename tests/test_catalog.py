@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog, known_policies, parse_catalog
+from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog, known_policies
+from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError
 
 ACME = """
@@ -159,12 +160,24 @@ def test_a_price_may_be_a_whole_number() -> None:
             "give an IANA name such as Asia/Tokyo or UTC",
         ),
         (
+            '"Asia/Tokyo"',
+            '"localtime"',
+            "[[account]] #1 \"acme\": timezone: unknown time zone 'localtime': give",
+        ),
+        ('"Asia/Tokyo"', '"Factory"', "[[account]] #1 \"acme\": timezone: unknown time zone 'Factory': give an IANA"),
+        ('"Asia/Tokyo"', '"posixrules"', "[[account]] #1 \"acme\": timezone: unknown time zone 'posixrules': give"),
+        ('"Asia/Tokyo"', '"right/Asia/Tokyo"', '[[account]] #1 "acme": timezone: unknown time zone \'right/Asia'),
+        (
             "timezone =",
             "time_zone =",
             "[[account]] #1 \"acme\": unknown key 'time_zone'; did you mean 'timezone'?",
         ),
         ('"USD"', '"usd"', "[[account]] #1 \"acme\": currency: currency 'usd' is not a three-letter ISO 4217 code"),
-        ("free_minutes = 500", "free_minutes = -1", '[[account]] #1 "acme": free_minutes: -1 is not from 0 to'),
+        (
+            "free_minutes = 500",
+            "free_minutes = -1",
+            '[[account]] #1 "acme": free_minutes: -1 is too small; write 0 or more',
+        ),
         (
             "free_minutes = 500",
             'free_minutes = "many"',
@@ -177,11 +190,15 @@ def test_a_price_may_be_a_whole_number() -> None:
         ('"Acme K.K."', '"Acme\\u0007"', '[[account]] #1 "acme": name: must not have control characters'),
         ('"1 Harbour Street\\n', '"\\u0001\\n', "[seller]: address: must have 1 to 1024 characters"),
         ('name = "Rooms Ltd"', "", "[seller]: name: is missing"),
-        ("id = 1400000001", "id = 0", "[[app]] #1 0: id: 0 is not from 1 to 9007199254740992"),
-        ("id = 1400000001", "id = 9007199254740993", "[[app]] #1 9007199254740993: id: 9007199254740993 is not from 1"),
+        ("id = 1400000001", "id = 0", "[[app]] #1 0: id: 0 is too small; write 1 or more"),
+        (
+            "id = 1400000001",
+            "id = 9007199254740993",
+            "[[app]] #1 9007199254740993: id: 9007199254740993 is too large; write 9007199254740992 or less",
+        ),
         ("id = 1400000001", 'id = "1400000001"', "[[app]] #1 \"1400000001\": id: '1400000001' is not a whole number"),
         ("id = 1400000001", "id = true", "[[app]] #1: id: true is not a whole number"),
-        ("minutes = 25000", "minutes = 0", '[[package]] #1 "pkg-1": minutes: 0 is not from 1 to'),
+        ("minutes = 25000", "minutes = 0", '[[package]] #1 "pkg-1": minutes: 0 is too small; write 1 or more'),
         ("minutes = 25000", "minutes = 25000.0", '[[package]] #1 "pkg-1": minutes: 25000.0 is not a whole number'),
         (
             '"2026-03-01T18:00:00+09:00"',
@@ -213,7 +230,7 @@ def test_a_price_may_be_a_whole_number() -> None:
         ('"24.00"', '"24 USD"', "[[package]] #1 \"pkg-1\": price: '24 USD' is not a decimal number in quotes"),
         ('"24.00"', "-1", '[[package]] #1 "pkg-1": price: -1 is not from 0 to 1000000000'),
         ('"24.00"', '"1e3"', "[[package]] #1 \"pkg-1\": price: '1e3' is not a decimal number in quotes"),
-        ('"month"', '"week"', "[[package]] #1 \"pkg-1\": term: 'week' is none of year, month"),
+        ('"month"', '"week"', "[[package]] #1 \"pkg-1\": term: 'week' is not 'year' or 'month'"),
         (
             'id = "pkg-1"',
             'id = "free-2026-03"',
@@ -223,6 +240,7 @@ def test_a_price_may_be_a_whole_number() -> None:
         ('"0.85"', '"0"', '[[contract]] #1 "acme": discount: 0 is not above 0 and at most 1'),
         ('"0.85"', "0.85", '[[contract]] #1 "acme": discount: 0.85 is a floating-point number'),
         ("hd =", "hdd =", "[[contract]] #1 \"acme\": prices: unknown key 'hdd'; did you mean 'hd'?"),
+        ('"3.00"', '"600000.01"', '[[contract]] #1 "acme": prices.hd: 600000.01 is not from 0 to 600000'),
         ('"3.00"', '"3.000000001"', '[[contract]] #1 "acme": prices.hd: 3.000000001 has more than 8 decimals'),
         (
             'discount = "0.85"\nprices = { hd = "3.00" }',
@@ -260,6 +278,16 @@ def test_all_mistakes_are_named_at_once() -> None:
         '[[app]] #1 "x": account: is missing',
         '[[app]] #1 "x": name: is missing',
     ]
+
+
+def test_a_mistake_does_not_hide_those_after_it() -> None:
+    """In the second and third of three apps; a name of 128 characters still says which."""
+    app = '[[app]]\nid = {}\naccount = "{}"\nname = "Lobby"\n'
+    found = mistakes(app.format(1, "acme") + app.format(-2, "acme") + app.format('"x"', "acme"))
+    assert [line.split(": ")[0] for line in found] == ["[[app]] #2 -2", '[[app]] #3 "x"']
+    for length, shown in ((128, f' "{"x" * 128}"'), (129, "")):
+        [line, *_] = mistakes(f'[[account]]\nid = "{"x" * length}"\n')
+        assert line.startswith(f"[[account]] #1{shown}: ")
 
 
 @pytest.mark.parametrize(

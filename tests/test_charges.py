@@ -1,5 +1,6 @@
 """What a day costs: the published examples, recomputed from seconds to money."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -7,11 +8,11 @@ import pytest
 
 from billing.catalog.contracts import unit_prices
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Payer
 from billing.catalog.policies import builtin_policies
 from billing.errors import BillingError
 from billing.money import round_to_minor_unit
 from billing.rating.charges import Charge, rate_day
+from billing.rating.payers import Payer
 
 APP = 1400000001
 
@@ -155,3 +156,11 @@ def test_amounts_stay_exact_when_they_are_huge() -> None:
 def test_a_day_without_use_costs_nothing() -> None:
     rated = rate_day([], [Payer(id="pkg", remaining=100, ratios={"audio": 1})], {})
     assert (rated.charges, rated.deductions) == ([], [])
+
+
+def test_a_charge_that_does_not_add_up_is_refused() -> None:
+    (charge,) = rate_day([WindowUsage(0, 1, "hd", 120)], [], {"hd": Decimal("0.004")}).charges
+    with pytest.raises(ValueError, match="payable minutes x unit price"):
+        replace(charge, amount=Decimal("0.009"))
+    with pytest.raises(ValueError, match="neither a package nor the customer"):
+        replace(charge, deducted_minutes=1)

@@ -1,8 +1,8 @@
 """Which payer pays which minutes of which window."""
 
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Payer
 from billing.rating.deductions import Deduction, deduct, minutes_by_window
+from billing.rating.payers import Payer
 
 CLASSROOM, SUPPORT = 1400000001, 1400000002
 RATIOS = {"audio": 1, "sd": 2, "hd": 4, "fhd": 9, "2k": 16, "4k": 36}

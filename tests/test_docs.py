@@ -1,20 +1,24 @@
-"""Documents tell the truth: every example parses, and what `docs/commands.md` shows is what happens."""
+"""Documents tell the truth: every example parses, and what the pages on commands and on Python show is what happens."""
 
+import doctest
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import click
-import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from billing.cli.main import main
-from tests.commands import ROOT, Commands, examples, python_blocks
+from tests.commands import ROOT, Commands, blocks, examples
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "sample_data").rglob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "billing/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "sample_data").rglob("*.md")),
+]
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -54,26 +58,60 @@ def test_every_command_has_a_paragraph_of_help_and_examples_that_parse(
         parse(line, monkeypatch)
 
 
+def test_every_help_has_an_example_and_fits_80_columns() -> None:
+    for path in [(), *(path for path, _ in commands(main))]:
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(main, [*path, "--help"]).stdout
+        assert "Example:\n" in shown, path
+        assert max(map(len, shown.splitlines())) <= 80, path
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_example_of_a_document_parses(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for example in examples(document.read_text(encoding="utf-8")):
         parse(example.line, monkeypatch)
 
 
-def test_the_page_on_commands_shows_what_they_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """The commands in a directory that has the sample data, as the pages take it to be."""
     shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
     monkeypatch.chdir(tmp_path)
-    run = Commands(home=Path("billing-data"))
-    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    for example in examples(text):
-        assert example.output is None or run(example.line).output == example.output, example.line
-    # The page's Python follows on its commands, in the home that they have made.
-    (code,) = python_blocks(text)
-    names: dict[str, Any] = {}
-    exec(compile(code, "docs/commands.md", "exec"), names)  # noqa: S102
-    assert isinstance(names["usage"], pd.DataFrame)
-    assert names["usage"]["seconds"].sum() == 4_225
-    assert names["money"].groupby("item")["amount"].sum()["2k"] == Decimal("0.19188")
+    return Commands(home=Path("billing-data"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_a_page_shows_what_the_commands_print(page: str, run: Commands) -> None:
+    for example in examples((ROOT / page).read_text(encoding="utf-8")):
+        if example.output is not None:
+            output = run(example.line).output
+            assert output == example.output, example.line
+            assert "--format" in example.line or max(map(len, output.splitlines())) <= 80
+
+
+def test_the_page_on_python_shows_what_the_functions_return(run: Commands) -> None:
+    for line in ("init", "catalog apply sample_data/catalog.toml", "ingest sample_data/events.ndjson", "nightly"):
+        assert run(line).exit_code == 0
+    page = "\n".join(blocks((ROOT / "docs" / "python.md").read_text(encoding="utf-8"), "pycon"))
+    session = doctest.DocTestParser().get_doctest(page, {}, "docs/python.md", None, None)
+    assert len(session.examples) > 10
+    assert doctest.DocTestRunner().run(session).failed == 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        file, _, heading = target.partition("#")
+        page = document.parent / file if file else document
+        assert page.exists(), target
+        assert not heading or heading in anchors(page), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that a page's headings have in links."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_the_page_on_commands_names_every_command() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from billing.catalog.catalog import Catalog, parse_catalog
+from billing.catalog.catalog import Catalog
+from billing.catalog.reading import parse_catalog
 from billing.cli.main import main
 from billing.errors import UsageError
 from billing.periods import day_bounds, days_between, parse_day, time_zone

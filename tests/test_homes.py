@@ -6,13 +6,20 @@ printed about it (`reports.tar.gz`).
 """
 
 import json
+import sqlite3
 import tarfile
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import load_workbook
 
+from billing.catalog.catalog import Catalog
+from billing.catalog.reading import parse_catalog
+from billing.ledger.catalog_store import load_catalog
+from billing.ledger.database import open_database, reading
+from billing.periods import parse_instant
 from tests.commands import Commands
 
 HOMES = sorted((Path(__file__).parent / "homes").iterdir())
@@ -30,13 +37,18 @@ INVOICES = {
 @pytest.fixture(params=HOMES, ids=lambda home: home.name)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Commands, dict[str, Any]]:
     """An upgraded home, and the reports of the version that left it."""
-    for name in ("home", "reports"):
-        with tarfile.open(request.param / f"{name}.tar.gz") as archive:
-            archive.extractall(tmp_path, filter="data")
-    commands = Commands(home=tmp_path / "home", now=NOW)
+    commands = _unpacked(tmp_path, request.param)
     assert commands("init").exit_code == 0
     reports = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "reports").glob("*.json")}
     return commands, reports
+
+
+def _unpacked(folder: Path, kept: Path) -> Commands:
+    """The commands in a kept home, which is not upgraded yet."""
+    for name in ("home", "reports"):
+        with tarfile.open(kept / f"{name}.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+    return Commands(home=folder / "home", now=NOW)
 
 
 def _line_of(report: str) -> str:
@@ -73,6 +85,90 @@ def test_an_upgraded_home_reports_what_it_reported_before(kept: tuple[Commands, 
         assert known == before, name
 
 
+# Two more catalogs, as 0.1.0 kept them: the texts of their files, with all that may be written in several ways.
+RENAMED = """
+[seller]
+name = "Example Media AG"
+address = '''
+  Musterstraße 2
+  10115 Berlin '''
+
+[[account]]
+id = "academy"
+name = "Academy Inc."
+currency = "USD"
+timezone = "Asia/Tokyo"
+policy = "trtc-intl"
+"""
+CHEAPER = """
+[[package]]
+id = "starter"
+account = "academy"
+minutes = 400
+purchased_at = 2026-03-01t18:00:00.000+09:00
+price = 20
+
+[[contract]]
+account = "academy"
+valid_from = 2026-05-01
+prices = { 4k = "30.50", audio = 1 }
+
+[[policy]]
+id = "own-2027"
+name = "Own rules of 2027"
+[[policy.version]]
+valid_from = 2027-01-01
+method = "per_stream"
+free_minutes = 0
+tiers = [{ item = "hd" }]
+ratios = { hd = 4, audio = 1 }
+prices = { JPY = { hd = "450.00", audio = 90 }, USD = { hd = "0.0", audio = "0" } }
+package_prices.JPY = { 9000 = "900", 1000 = "110.0" }
+"""
+
+
+def test_the_catalog_of_then_is_the_same_in_an_upgraded_home(tmp_path: Path) -> None:
+    """Before two changes, after one and after both: what the texts said, and the invoice of then in every cell."""
+    times = {"before": "2026-04-01T02:15:00Z", "renamed": "2026-04-02T01:00:00Z", "cheaper": "2026-04-02T02:00:00Z"}
+    plain, changed = (_unpacked(tmp_path / name, HOMES[0]) for name in ("plain", "changed"))
+    texts = _with_changes(changed, {RENAMED: times["renamed"], CHEAPER: times["cheaper"]})
+    assert [commands("init").exit_code for commands in (plain, changed)] == [0, 0]
+    engine = open_database(f"sqlite:///{changed.home / 'billing.db'}")
+    for count, at in enumerate(times.values(), start=1):
+        expected = reduce(Catalog.merged, [parse_catalog(text, "catalog.toml") for text in texts[:count]])
+        with reading(engine) as conn:
+            assert load_catalog(conn, as_of_ms=_ms(at)) == expected
+
+    before, renamed, cheaper = (_invoice(changed, tmp_path, at) for at in times.values())
+    assert before == _invoice(plain, tmp_path, times["before"])
+    for old, new in (("学園 Academy K.K.", "Academy Inc."), ("Example Media GmbH", "Example Media AG")):
+        assert (old in str(before), new in str(before)) == (True, False)
+        assert (old in str(renamed), new in str(renamed)) == (False, True)
+    assert cheaper["Invoice"] == renamed["Invoice"]
+
+
+def _with_changes(commands: Commands, changes: dict[str, str]) -> list[str]:
+    """Adds catalogs that were applied at some time, and returns the texts of all."""
+    with sqlite3.connect(commands.home / "billing.db") as conn:
+        rows = [(_ms(at), text) for text, at in changes.items()]
+        conn.executemany("INSERT INTO catalog_change (applied_at_ms, source) VALUES (?, ?)", rows)
+        texts = [text for (text,) in conn.execute("SELECT source FROM catalog_change ORDER BY id")]
+    conn.close()
+    return texts
+
+
+def _ms(at: str) -> int:
+    return int(parse_instant(at).timestamp() * 1000)
+
+
+def _invoice(commands: Commands, folder: Path, at: str) -> dict[str, list[list[str | None]]]:
+    """Every sheet of the academy's invoice of March, as it was known then."""
+    file = folder / "invoice.xlsx"
+    assert commands(f"invoice export academy --month 2026-03 --as-of {at} -o {file}").exit_code == 0
+    book = load_workbook(file, data_only=True)
+    return {sheet.title: _cells(sheet) for sheet in book.worksheets}
+
+
 def test_an_upgraded_home_states_the_same_invoices(kept: tuple[Commands, dict[str, Any]], tmp_path: Path) -> None:
     """The total, and the seconds of every day, now and as of then."""
     billing, reports = kept
@@ -80,7 +176,11 @@ def test_an_upgraded_home_states_the_same_invoices(kept: tuple[Commands, dict[st
         assert billing(f"invoice export {options} -o {tmp_path / 'invoice.xlsx'}").exit_code == 0
         book = load_workbook(tmp_path / "invoice.xlsx", data_only=True)
         assert _total(_cells(book["Invoice"])) == _total(reports[name]["Invoice"])
-        assert _cells(book["Daily"]) == reports[name]["Daily"]
+        daily, before = _cells(book["Daily"]), reports[name]["Daily"]
+        assert daily[: len(before)] == before
+        # Below stand what was corrected in the month and the net, if anything was.
+        corrected = ["Corrections", "Net of corrections"] if "Corrections" in book.sheetnames else []
+        assert [row[0] for row in daily[len(before) :]] == corrected
 
 
 def _cells(sheet: Any) -> list[list[str | None]]:

@@ -27,6 +27,7 @@ from billing.home import Home
 from billing.jobs import ingest as ingest_job
 from billing.jobs.ingest import FileReport, IngestContext, ingest_files, ingest_trace
 from billing.jobs.quarantine_retry import retry_quarantine
+from billing.output_files import Output
 from billing.sources.traces import TraceOptions, convert, write_ndjson
 from tests.event_facts import (
     ABSENT,
@@ -448,7 +449,7 @@ def test_a_trace_is_ingested_directly_or_by_way_of_its_converted_events(home: Ho
     reports = ingest_janus(home, *paths)
     output = str(tmp_path / "out.ndjson")
     names = [str(path) for path in paths]
-    converted = convert(names, output, JANUS)
+    converted = convert(names, Output(path=output), JANUS)
     (report,) = ingest(home, output, now=LATER)
     assert converted.events == sum(each.accepted for each in reports) == report.duplicates
     assert converted.lines == sum(each.lines or 0 for each in reports)
@@ -476,14 +477,14 @@ def test_a_trace_of_which_one_file_fails_is_not_ingested_at_all(home: Home, tmp_
 
 def test_an_unknown_source_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown source 'jitsi': there is janus"):
-        convert([str(tmp_path)], "-", TraceOptions(source="jitsi", app_id=APPS[0]))
+        convert([str(tmp_path)], Output(path="-"), TraceOptions(source="jitsi", app_id=APPS[0]))
 
 
 def test_events_are_written_one_a_line_in_schema_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = [{"type": "enter", "at": AT, "room_id": "é", "seq": 0, "user_id": None}]
     line = f'{{"room_id":"\\u00e9","at":{AT},"seq":0,"type":"enter"}}\n'
-    write_ndjson(events, str(tmp_path / "out.ndjson"))
-    write_ndjson(events, "-")
+    write_ndjson(events, Output(path=tmp_path / "out.ndjson"))
+    write_ndjson(events, Output(path="-"))
     assert (tmp_path / "out.ndjson").read_text() == capsys.readouterr().out == line
-    with pytest.raises(BillingError, match="cannot be written: No such file"):
-        write_ndjson(events, str(tmp_path / "none" / "out.ndjson"))
+    with pytest.raises(BillingError, match="does not exist; create it first"):
+        write_ndjson(events, Output(path=tmp_path / "none" / "out.ndjson"))

@@ -1,39 +1,53 @@
 """The invoice of a month: lines, discount, rounding, total."""
 
+import json
 import random
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from billing.invoicing.invoice import CorrectedDeduction, DayCharge, Facts, Invoice, make_invoice
-from tests.invoice_facts import CORRECTIONS, Correcting, Month, corrected
+from billing.catalog.contracts import Contract
+from billing.invoicing.invoice import BilledMonth, Header, Invoice, Line, Party, Totals, UsedPolicy, make_invoice
+from billing.rating.charges import Charge, PostedCharge
+from tests.invoice_facts import CORRECTIONS, Correcting, Month, corrected_month
 
 DAY = date(2026, 3, 2)
 
 
-def charge(item: str, payable: int, unit_price: str, *, list_price: str | None = None, **other: object) -> DayCharge:
+def charge(
+    item: str, payable: int, unit_price: str, *, list_price: str | None = None, day: date = DAY, app_id: int = 1
+) -> PostedCharge:
     """A charge of 60 seconds for each payable minute, on 2026-03-02 for app 1 unless said otherwise."""
-    fields: dict[str, object] = {"day": DAY, "app_id": 1, "deducted_minutes": 0, **other}
-    return DayCharge(
-        item=item,
-        seconds=payable * 60,
-        minutes=payable,
-        payable_minutes=payable,
-        list_price=None if list_price is None else Decimal(list_price),
-        unit_price=Decimal(unit_price),
-        amount=payable * Decimal(unit_price),
-        **fields,  # type: ignore[arg-type]
+    return PostedCharge(
+        day=day,
+        kind="usage",
+        run_id=12,
+        posted_on=day,
+        currency="USD",
+        list_price=None if list_price is None else Decimal(list_price) / 1000,
+        charge=Charge(
+            app_id=app_id,
+            item=item,
+            seconds=payable * 60,
+            minutes=payable,
+            deducted_minutes=0,
+            payable_minutes=payable,
+            unit_price=Decimal(unit_price),
+            amount=payable * Decimal(unit_price),
+        ),
     )
 
 
-def facts_of(*charges: DayCharge, currency: str = "USD") -> Facts:
-    return replace(Month(windows=[], currency=currency, apps={1: "One", 2: "Two"}).facts(), charges=charges)
+def month_of(*charges: PostedCharge, currency: str = "USD") -> BilledMonth:
+    return Month(windows=[], currency=currency, apps={1: "One", 2: "Two", 3: "Three"}).billed(*charges)
 
 
-def invoice_of(*charges: DayCharge, currency: str = "USD") -> Invoice:
-    return make_invoice(facts_of(*charges, currency=currency))
+def invoice_of(*charges: PostedCharge, currency: str = "USD") -> Invoice:
+    return make_invoice(month_of(*charges, currency=currency))
 
 
 def test_the_published_room_of_six_costs_4_14_and_shows_its_rounding() -> None:
@@ -44,7 +58,7 @@ def test_the_published_room_of_six_costs_4_14_and_shows_its_rounding() -> None:
         ("hd", Decimal("0.2394")),
         ("2k", Decimal("3.8376")),
     ]
-    assert (invoice.subtotal, invoice.rounding, invoice.total) == (
+    assert (invoice.totals.subtotal, invoice.totals.rounding, invoice.totals.total) == (
         Decimal("4.1364"),
         Decimal("0.0036"),
         Decimal("4.14"),
@@ -65,14 +79,14 @@ def test_the_total_is_rounded_half_up_to_the_minor_unit(
     currency: str, unit_price: str, minutes: int, total: str
 ) -> None:
     invoice = invoice_of(charge("audio", minutes, unit_price), currency=currency)
-    assert invoice.total == Decimal(total)
-    assert invoice.subtotal + invoice.rounding == invoice.total
+    assert invoice.totals.total == Decimal(total)
+    assert invoice.totals.subtotal + invoice.totals.rounding == invoice.totals.total
 
 
 def test_only_the_total_is_rounded_not_the_lines() -> None:
     """Three lines of 0.004: each would round to nothing, together they are 0.01."""
     invoice = invoice_of(*(charge(item, 1, "0.004") for item in ("audio", "hd", "2k")))
-    assert invoice.total == Decimal("0.01")
+    assert invoice.totals.total == Decimal("0.01")
 
 
 def test_there_is_one_line_for_each_app_item_and_unit_price_and_a_price_change_reads_from_old_to_new() -> None:
@@ -102,7 +116,7 @@ def test_a_contract_discount_is_shown_against_the_list_price() -> None:
         Decimal("-0.5985"),
         Decimal("3.3915"),
     )
-    assert invoice.list_amount + invoice.discount == invoice.subtotal
+    assert invoice.totals.list_amount + invoice.totals.discount == invoice.totals.subtotal
 
 
 def test_a_price_of_the_contracts_own_has_no_discount() -> None:
@@ -111,62 +125,72 @@ def test_a_price_of_the_contracts_own_has_no_discount() -> None:
 
 
 def test_the_order_of_the_stored_rows_does_not_matter() -> None:
-    facts = Month(
-        windows=[(1, DAY, 300 * n, item, 61) for n in range(9) for item in ("audio", "hd")], apps={1: "One"}
-    ).facts()
-    shuffled = random.Random(3).sample(facts.charges, len(facts.charges))
-    assert make_invoice(replace(facts, charges=shuffled)).lines == make_invoice(facts).lines
-
-
-def test_the_items_are_those_of_the_policy_and_whatever_else_was_used() -> None:
-    invoice = invoice_of(charge("sd", 1, "0.001"))
-    assert invoice.items == ("audio", "sd", "hd", "fhd", "2k", "4k")
-    assert invoice_of().items == ("audio", "hd", "fhd", "2k", "4k")
-
-
-def test_a_charge_that_does_not_add_up_is_refused() -> None:
-    with pytest.raises(ValueError, match="payable minutes x unit price"):
-        replace(charge("hd", 2, "0.004"), amount=Decimal("0.009"))
-    with pytest.raises(ValueError, match="neither a package nor the customer"):
-        replace(charge("hd", 2, "0.004"), deducted_minutes=1)
+    windows = [(1, DAY, 300 * n, item, 61) for n in range(9) for item in ("audio", "hd")]
+    month = Month(windows=windows, apps={1: "One"}).annex().month
+    shuffled = random.Random(3).sample(month.charges, len(month.charges))
+    assert make_invoice(replace(month, charges=shuffled)).lines == make_invoice(month).lines
 
 
 def test_a_month_says_how_far_it_is_billed() -> None:
-    finished = invoice_of()
+    finished = invoice_of().header
     assert finished.is_finished
-    half = make_invoice(replace(facts_of(), days=[DAY, DAY + timedelta(days=1)]))
-    assert (half.is_finished, half.billed_through) == (False, date(2026, 3, 3))
-    assert make_invoice(replace(facts_of(), days=[])).billed_through is None
+    half = make_invoice(replace(month_of(), days=[DAY, DAY + timedelta(days=1)])).header
+    assert (half.is_finished, half.billed_through, half.days_billed) == (False, date(2026, 3, 3), 2)
+    assert make_invoice(replace(month_of(), days=[])).header.billed_through is None
+
+
+def test_an_invoice_repeats_the_parties_the_terms_and_the_names_of_the_apps() -> None:
+    month = Month(windows=[], discount=Decimal("0.85"), apps={1: "One"}).billed(charge("hd", 1, "0.001"))
+    invoice = make_invoice(month)
+    assert invoice.seller
+    assert (invoice.seller.name, invoice.customer.name) == ("RTC Service Ltd.", "Acme K.K.")
+    assert invoice.header.contract == ("from 2026-03-01: list prices x 0.85",)
+    assert [(policy.id, policy.hash) for policy in invoice.header.policies] == [("own", month.policies[0][0].hash)]
+    assert [line.app_name for line in invoice.lines] == ["One"]
+
+
+def test_contracts_are_told_as_far_as_they_held() -> None:
+    """One until the 14th, another from the 15th, a third only in the next month."""
+    terms = {"account": "acme", "discount": Decimal("0.5")}
+    contracts = [
+        Contract(valid_from=date(2026, 4, 1), **terms),  # type: ignore[arg-type]
+        Contract(valid_from=date(2026, 3, 15), prices={"hd": Decimal("1.50")}, **terms),  # type: ignore[arg-type]
+        Contract(valid_from=date(2025, 1, 1), account="acme", discount=Decimal("0.90")),
+    ]
+    month = replace(month_of(charge("hd", 1, "0.001", list_price="3.99", day=date(2026, 3, 15))), contracts=contracts)
+    invoice = make_invoice(month)
+    assert invoice.header.contract == (
+        "from 2025-01-01: list prices x 0.9",
+        "from 2026-03-15: list prices x 0.5, hd 1.5 per 1,000 minutes",
+    )
+    assert invoice.lines[0].list_price is None
 
 
 def test_corrections_are_lines_of_their_own_after_the_usage_and_count_in_every_sum() -> None:
-    facts = corrected(facts_of(charge("hd", 10, "0.00399", list_price="3.99")), *CORRECTIONS)
-    invoice = make_invoice(facts)
+    usage = month_of(charge("hd", 10, "0.00399", list_price="3.99"))
+    invoice = make_invoice(corrected_month(usage, *CORRECTIONS))
     assert [
-        (line.is_correction, line.app_id, line.item, line.seconds, line.minutes, line.deducted_minutes, line.amount)
+        (line.kind, line.app_id, line.item, line.seconds, line.minutes, line.deducted_minutes, line.amount)
         for line in invoice.lines
     ] == [
-        (False, 1, "hd", 600, 10, 0, Decimal("0.0399")),
-        (True, 1, "audio", -120, -2, 0, Decimal("-0.00198")),
-        (True, 1, "hd", 260, 5, 3, Decimal("0.00798")),
-        (True, 2, "2k", 0, 0, 0, Decimal(0)),
-        (True, 2, "4k", 61, 2, 0, Decimal("0.07198")),
-        (True, 3, "sd", 7000, 117, 0, Decimal("0.23399883")),
+        ("usage", 1, "hd", 600, 10, 0, Decimal("0.0399")),
+        ("correction", 1, "audio", -120, -2, 0, Decimal("-0.00198")),
+        ("correction", 1, "hd", 260, 5, 3, Decimal("0.00798")),
+        ("correction", 2, "2k", 0, 0, 0, Decimal(0)),
+        ("correction", 2, "4k", 61, 2, 0, Decimal("0.07198")),
+        ("correction", 3, "sd", 7000, 117, 0, Decimal("0.23399883")),
     ]
     assert (invoice.lines[2].first_day, invoice.lines[2].last_day) == (date(2026, 2, 28), date(2026, 3, 5))
-    assert invoice.subtotal == sum(line.amount for line in invoice.lines) == Decimal("0.35187883")
-    assert invoice.list_amount + invoice.discount == invoice.subtotal
-    assert (invoice.rounding, invoice.total) == (Decimal("-0.00187883"), Decimal("0.35"))
+    assert invoice.totals.subtotal == sum(line.amount for line in invoice.lines) == Decimal("0.35187883")
+    assert invoice.totals.list_amount + invoice.totals.discount == invoice.totals.subtotal
+    assert (invoice.totals.rounding, invoice.totals.total) == (Decimal("-0.00187883"), Decimal("0.35"))
 
 
 def test_a_correction_is_discounted_as_the_day_that_it_corrects() -> None:
     """1,000 minutes less, which had cost 3.99 less 15 %."""
-    taken_back = replace(
-        Correcting(DAY, "hd", windows=[(0, -60_000)], minutes=-1000).correction(),
-        unit_price=Decimal("0.0033915"),
-        amount=Decimal("-3.3915"),
-    )
-    (line,) = make_invoice(replace(facts_of(), corrections=[taken_back])).lines
+    posted = Correcting(DAY, "hd", windows=[(0, -60_000)], minutes=-1000).correction()
+    discounted = replace(posted.charge, unit_price=Decimal("0.0033915"), amount=Decimal("-3.3915"))
+    (line,) = invoice_of(replace(posted, charge=discounted)).lines
     assert (line.list_amount, line.discount, line.amount) == (Decimal("-3.99"), Decimal("0.5985"), Decimal("-3.3915"))
 
 
@@ -175,24 +199,81 @@ def test_a_correction_is_discounted_as_the_day_that_it_corrects() -> None:
     [(-125, "-0.13", "-0.005"), (-124, "-0.12", "0.004"), (125, "0.13", "0.005"), (-4, "0", "0.004")],
 )
 def test_a_credit_is_rounded_as_a_charge_of_the_same_amount(minutes: int, total: str, rounding: str) -> None:
-    invoice = make_invoice(corrected(facts_of(), Correcting(DAY, "hd", minutes=minutes, unit_price=Decimal("0.001"))))
-    assert (invoice.total, invoice.rounding) == (Decimal(total), Decimal(rounding))
-    assert f"{invoice.total:f}" in (total, "0.00")
+    invoice = invoice_of(Correcting(DAY, "hd", minutes=minutes, unit_price=Decimal("0.001")).correction())
+    assert (invoice.totals.total, invoice.totals.rounding) == (Decimal(total), Decimal(rounding))
+    assert f"{invoice.totals.total:f}" in (total, "0.00")
 
 
-def test_an_item_that_is_only_corrected_is_an_item_of_the_invoice() -> None:
-    sd = Correcting(DAY, "sd", windows=[(0, 60), (300, -60)], unit_price=Decimal("0.001"))
-    assert make_invoice(facts_of()).items == ("audio", "hd", "fhd", "2k", "4k")
-    assert make_invoice(corrected(facts_of(), sd)).items == ("audio", "sd", "hd", "fhd", "2k", "4k")
+PARTIES = st.builds(Party, name=st.text(), address=st.none() | st.text())
+AMOUNTS = st.decimals(min_value=-(10**12), max_value=10**12, places=8)
+COUNTS = st.integers(-(2**53), 2**53)
+DAYS = st.dates(date(1970, 1, 1), date(2999, 12, 31))
+LINES = st.builds(
+    Line,
+    **dict.fromkeys(("app_id", "seconds", "minutes", "deducted_minutes", "payable_minutes"), COUNTS),
+    list_price=st.none() | AMOUNTS,
+    **dict.fromkeys(("unit_price", "list_amount", "discount", "amount"), AMOUNTS),
+)
+HEADERS = st.builds(
+    Header, month=DAYS, billed_through=st.none() | DAYS, policies=st.lists(st.builds(UsedPolicy)).map(tuple)
+)
 
 
-def test_a_correction_that_does_not_add_up_is_refused() -> None:
-    correction = Correcting(DAY, "hd", minutes=3, paid={"pkg-1": 1}).correction()
-    with pytest.raises(ValueError, match="payable minutes x unit price"):
-        replace(correction, amount=Decimal(1))
-    with pytest.raises(ValueError, match="neither a package nor the customer"):
-        replace(correction, minutes=4)
-    with pytest.raises(ValueError, match="not those of its payers"):
-        replace(correction, deducted=())
-    with pytest.raises(ValueError, match="nothing has changed"):
-        replace(correction, deducted=(*correction.deducted, CorrectedDeduction("pkg-2", 0, 0)))
+@st.composite
+def invoices(draw: st.DrawFn) -> Invoice:
+    list_amount, discount, rounding = (draw(AMOUNTS) for _ in range(3))
+    subtotal = list_amount + discount
+    return Invoice(
+        header=draw(HEADERS),
+        seller=draw(st.none() | PARTIES),
+        customer=draw(PARTIES),
+        lines=tuple(draw(st.lists(LINES, max_size=3))),
+        totals=Totals(
+            list_amount=list_amount,
+            discount=discount,
+            subtotal=subtotal,
+            rounding=rounding,
+            total=subtotal + rounding,
+        ),
+    )
+
+
+@given(invoices())
+@settings(max_examples=100, deadline=None)
+def test_a_stored_invoice_is_the_invoice(invoice: Invoice) -> None:
+    """Reading back what was stored gives an equal invoice, and equal invoices have one text."""
+    stored = invoice.to_json()
+    again = Invoice.from_json(stored)
+    assert again == invoice
+    assert again.to_json() == stored
+    assert stored.isascii()
+
+
+def test_a_stored_invoice_has_sorted_keys_and_exact_decimals_as_text() -> None:
+    invoice = invoice_of(charge("hd", 60, "0.00399", list_price="3.99"))
+    stored = json.loads(invoice.to_json())
+    assert list(stored) == sorted(stored)
+    assert stored["totals"] == {
+        "discount": "0",
+        "list_amount": "0.2394",
+        "rounding": "0.0006",
+        "subtotal": "0.2394",
+        "total": "0.24",
+    }
+    assert (stored["header"]["month"], stored["lines"][0]["unit_price"]) == ("2026-03-01", "0.00399")
+    longer = replace(invoice.totals, total=Decimal("0.2400"), rounding=Decimal("0.000600"))
+    assert replace(invoice, totals=longer).to_json() == invoice.to_json()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"header": 1}'])
+def test_a_text_that_is_no_stored_invoice_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        Invoice.from_json(text)
+
+
+def test_totals_that_do_not_add_up_are_refused() -> None:
+    totals = invoice_of(charge("hd", 60, "0.00399")).totals
+    with pytest.raises(ValueError, match="do not add up"):
+        replace(totals, total=Decimal("0.25"))
+    with pytest.raises(ValueError, match="do not add up"):
+        replace(totals, discount=Decimal("-0.01"))

@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms, rise, sink, suspected_stays
+from billing.metering.engine.other_rooms import RoomHeap, rise, sink
+from billing.metering.findings import concurrent_rooms, suspected_stays
 from billing.metering.meter import meter
-from tests.metering_facts import DAY, RULES, START, frame, metered, said, seen
+from billing.metering.schemas import FINDINGS_SCHEMA, STAY_SCHEMA
+from tests.metering_facts import DAY, START, frame, metered, said, seen, span
 
 OUTSIDE = "ignored: the user was not in the room, or in the wait after a disconnect"
 
@@ -90,7 +92,7 @@ def test_a_stay_that_was_carried_in_is_a_reason_for_a_finding_and_not_one_itself
     """In a and b since yesterday; c is entered with the first second of the day."""
     first = metered(seen("10 a ann enter", "20 b ann enter"), seconds=300)
     assert len(said(first)) == 1
-    later = meter(frame(seen("300 c ann enter")), first.state, START + 300, START + 600, RULES)
+    later = meter(frame(seen("300 c ann enter")), first.state, span(START + 300, START + 600))
     assert [(at, room, detail) for at, room, _, _, detail in said(later)] == [(300, "c", "also in room a")]
 
 
@@ -101,13 +103,13 @@ def test_whatever_their_keys_two_persons_who_come_by_turns_do_not_hide_each_othe
         third = next(key for key in (-2, -1, 0, 1) if key not in keys)
         stays = pl.DataFrame(
             {
-                "source": [0, 1, 2, 3, 4],
+                "row_number": [0, 1, 2, 3, 4],
                 "person_key": [key << shift for key in (*keys, *keys, third)],
                 "second": [0, 100_000, 200_000, 300_000, 0],
                 "stay_end": [400_000] * 5,
             }
         )
-        assert sorted(suspected_stays(stays)["source"]) == [0, 1, 2, 3]
+        assert sorted(suspected_stays(stays)["row_number"]) == [0, 1, 2, 3]
 
 
 def test_one_user_in_hundreds_of_rooms_at_once_is_found_in_each_but_the_first() -> None:
@@ -120,13 +122,13 @@ def test_one_user_in_hundreds_of_rooms_at_once_is_found_in_each_but_the_first() 
 def test_a_heap_gives_its_rooms_back_in_order(size: int) -> None:
     """Whatever the order in which they came; some come twice."""
     rooms = random.Random(size).choices(range(size), k=size)
-    heap_room, heap_end = np.empty(size, np.int64), np.empty(size, np.int64)
+    heap = RoomHeap(room=np.empty(size, np.int64), stay_end=np.empty(size, np.int64))
     for place, room in enumerate(rooms):
-        rise(heap_room, heap_end, room, room + 100, place)
+        rise(heap, place, room, room + 100)
     least = []
     for place in reversed(range(size)):
-        least.append((heap_room[0], heap_end[0]))
-        sink(heap_room, heap_end, heap_room[place], heap_end[place], place)
+        least.append((heap.room[0], heap.stay_end[0]))
+        sink(heap, place, heap.room[place], heap.stay_end[place])
     assert least == [(room, room + 100) for room in sorted(rooms)]
 
 
@@ -155,4 +157,4 @@ def test_of_any_stays_those_that_began_beside_another_are_found(seed: int) -> No
     found = concurrent_rooms(pl.DataFrame(stays, schema=STAY_SCHEMA, orient="row"), START)
     assert set(found.select("app_id", "room_id", "user_id", "at", "detail").rows()) == expected
     assert found.height == len(expected)
-    assert found.schema == FINDING_SCHEMA
+    assert found.schema == FINDINGS_SCHEMA

@@ -13,7 +13,7 @@ import pytest
 from billing.events.keys import event_keys
 from billing.metering.engine.keyed_rows import Hashing
 from billing.metering.meter import meter
-from tests.metering_facts import RULES, START, Row, frame, metered, nobody, seen
+from tests.metering_facts import START, Row, frame, metered, nobody, seen, span
 
 END = START + 300
 
@@ -27,7 +27,7 @@ def noticed(rows: list[Row], first: Hashing) -> bool:
         return first if len(tried) == 1 else Hashing(seed=seed)
 
     with patch("billing.metering.meter.Hashing", attempt):
-        result = meter(frame(rows), nobody(), START, END, RULES)
+        result = meter(frame(rows), nobody(), span(end=END))
     expected = metered(rows, 300)
     assert result.usage.equals(expected.usage)
     assert result.state.equals(expected.state)
@@ -114,7 +114,7 @@ def test_keys_of_the_log_that_collide_are_worked_out_anew() -> None:
     rows = seen("0 r ann enter", "1 r bob enter", "100 r ann exit", "200 r bob exit")
     events = frame(rows).collect()
     log = events.hstack(event_keys(events)).with_columns(user_key=pl.lit(7, pl.Int64))
-    result, expected = meter(log.lazy(), nobody(), START, END, RULES), metered(rows, 300)
+    result, expected = meter(log.lazy(), nobody(), span(end=END)), metered(rows, 300)
     assert result.usage.equals(expected.usage)
     assert result.findings.is_empty()
 

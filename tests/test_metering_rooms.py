@@ -18,19 +18,20 @@ from billing.events.schema import KEYS_SCHEMA
 from billing.metering.engine import keyed_rows as rows_module
 from billing.metering.engine import parts
 from billing.metering.engine.keyed_rows import Hashing
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
+from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_by_user, meter_rooms
+from billing.metering.schemas import FINDINGS_SCHEMA, STAY_SCHEMA
 from tests import oracle
 from tests.metering_facts import (
     DAY,
     POLICIES,
-    RULES,
     START,
     Row,
     findings_of,
     frame,
     nobody,
     plain,
+    span,
     state_of,
     usage_of,
     users_of,
@@ -61,11 +62,11 @@ def test_the_same_sixty_rooms_are_metered_as_the_obvious_meter_does(seed: int) -
     state, carried = nobody(), {}
     for day in range(3):
         start, end = START + day * DAY, START + (day + 1) * DAY
-        fast, slow = meter(frame(rows), state, start, end, RULES), oracle.meter(rows, carried, start, end, POLICIES)
+        fast, slow = meter(frame(rows), state, span(start, end)), oracle.meter(rows, carried, start, end, POLICIES)
         assert usage_of(fast) == windows_of(slow)
         assert findings_of(fast) == slow.findings
         assert plain(state_of(fast)) == plain(slow.state)
-        by_user = meter_by_user(frame(rows), state, start, end, RULES)
+        by_user = meter_by_user(frame(rows), state, span(start, end))
         assert Counter({row[:5]: row[5] for row in by_user.iter_rows()}) == users_of(slow)
         state, carried = fast.state, slow.state
 
@@ -74,7 +75,7 @@ def test_a_span_that_begins_and_ends_inside_a_window_equals_that_of_the_obvious_
     """From 17 s into a window to 200 s into one."""
     start, end = START + 17, START + DAY + 200
     rows = made(3, start=start - 60)
-    fast, slow = meter(frame(rows), nobody(), start, end, RULES), oracle.meter(rows, {}, start, end, POLICIES)
+    fast, slow = meter(frame(rows), nobody(), span(start, end)), oracle.meter(rows, {}, start, end, POLICIES)
     assert usage_of(fast) == windows_of(slow)
     assert findings_of(fast) == slow.findings
     assert plain(state_of(fast)) == plain(slow.state)
@@ -84,12 +85,12 @@ def test_cuts_change_nothing() -> None:
     """Two days at once, and in six spans, most of which begin and end inside a window."""
     rows = made(4)
     end = START + 2 * DAY
-    whole = meter(frame(rows), nobody(), START, end, RULES)
+    whole = meter(frame(rows), nobody(), span(end=end))
     bounds = [START, START + 1, START + 300, START + 3_661, START + 40_000, START + DAY, end]
     usage: Counter[tuple[Any, ...]] = Counter()
     state = nobody()
     for one, other in pairwise(bounds):
-        part = meter(frame(rows), state, one, other, RULES)
+        part = meter(frame(rows), state, span(one, other))
         usage += usage_of(part)
         state = part.state
     assert usage == usage_of(whole)
@@ -100,9 +101,9 @@ def test_order_and_parts_change_nothing() -> None:
     """The rows in another order, cut into parts of about fifty."""
     rows = made(5)
     shuffled_rows = random.Random(0).sample(rows, len(rows))
-    whole = meter(frame(rows), nobody(), START, START + DAY, RULES)
+    whole = meter(frame(rows), nobody(), span())
     with patch.object(parts, "ROWS_PER_PART", 50):
-        shuffled = meter(frame(shuffled_rows), nobody(), START, START + DAY, RULES)
+        shuffled = meter(frame(shuffled_rows), nobody(), span())
     assert shuffled.usage.equals(whole.usage)
     assert shuffled.state.equals(whole.state)
     assert shuffled.findings.equals(whole.findings)
@@ -127,27 +128,28 @@ def test_however_the_log_holds_the_events_and_however_many_a_pass_takes_nothing_
             patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass),
             patch.object(parts, "ROWS_PER_PART", 5),
         ):
-            passed = meter(log, state, start, end, RULES, **ranges)
-            by_user = meter_by_user(log, state, start, end, RULES)
+            passed = meter(log, state, span(start, end), **ranges)
+            by_user = meter_by_user(log, state, span(start, end))
         bare = keyed.drop(KEYS_SCHEMA).lazy()
-        plainly = meter(bare, plain_state, start, end, RULES)
+        plainly = meter(bare, plain_state, span(start, end))
         assert passed.usage.equals(plainly.usage)
         assert passed.state.equals(plainly.state)
         assert passed.findings.equals(plainly.findings)
-        assert by_user.equals(meter_by_user(bare, plain_state, start, end, RULES))
+        assert by_user.equals(meter_by_user(bare, plain_state, span(start, end)))
         state, plain_state = passed.state, plainly.state
 
 
 def test_the_order_of_rows_is_that_of_time_then_seq_then_type() -> None:
     """From the start of the span on: what was carried into it comes before."""
-    at, seq, what = (
+    at, seq, size_and_type = (
         np.array([START * 1000 + 1, START * 1000, START * 1000 - 1]),
         np.array([5, 5, 4]),
         np.array([6, 16, 7]),
     )
-    order = np.empty(3, np.int64)
-    parts.put_in_order(at, seq, what, START * 1000, 4, 1, order)
-    assert order.tolist() == [8 * (2 * 1 + 1) + 6, 8 * (2 * 0 + 1) + 0, 8 * (2 * -1 + 0) + 7]
+    sort_key = np.empty(3, np.int64)
+    layout = parts.SortKeyLayout(start_ms=START * 1000, first_seq=4, seq_bits=1)
+    parts.fill_sort_keys(at, seq, size_and_type, layout, sort_key)
+    assert sort_key.tolist() == [8 * (2 * 1 + 1) + 6, 8 * (2 * 0 + 1) + 0, 8 * (2 * -1 + 0) + 7]
 
 
 @pytest.mark.parametrize(("ranges", "rows_per_pass", "passes"), [(4, 8, 4), (1, 8, 1), (1, 7, 2), (1, 3, 3), (2, 2, 4)])
@@ -159,27 +161,27 @@ def test_a_pass_takes_an_equal_range_of_room_keys(ranges: int, rows_per_pass: in
     rows = pl.DataFrame({"room_key": keys + [0] * 20, "at": at}).with_columns(
         *(pl.lit(0, dtype).alias(name) for name, dtype in KEYS_SCHEMA.items() if name != "room_key"), app_id=1, seq=0
     )
-    texts = rows_module.texts_of(rows.lazy(), nobody(), START, Hashing())
+    rows = rows_module.span_rows(rows.lazy(), nobody(), START, Hashing())
     with patch.object(rows_module, "ROWS_PER_PASS", rows_per_pass):
-        found = list(rows_module.passes(texts, START, START + DAY, Hashing(), ranges))
+        found = list(rows_module.passes(rows, START, START + DAY, ranges))
     width = 2**64 // passes
     expected = [[key for key in keys if min((key + 2**63) // width, passes - 1) == place] for place in range(passes)]
-    assert [of_pass.keyed["room_key"].to_list() for of_pass in found] == expected
+    assert [of_pass.frame["room_key"].to_list() for of_pass in found] == expected
 
 
 def test_a_span_without_events_is_one_pass_whatever_the_log_holds() -> None:
     rows = frame(made(7)).collect()
-    texts = rows_module.texts_of(rows.hstack(event_keys(rows)).lazy(), nobody(), 0, Hashing())
+    rows = rows_module.span_rows(rows.hstack(event_keys(rows)).lazy(), nobody(), 0, Hashing())
     with patch.object(rows_module, "ROWS_PER_PASS", 3):
-        (only,) = rows_module.passes(texts, 0, DAY, Hashing(), 1)
-    assert only.keyed.is_empty()
+        (only,) = rows_module.passes(rows, 0, DAY, 1)
+    assert only.frame.is_empty()
 
 
 def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
     """Usage, state and findings of three groups of rooms; findings across rooms from the stays of all of them."""
-    whole = meter(frame(made(8)), nobody(), START, START + DAY, RULES)
+    whole = meter(frame(made(8)), nobody(), span())
     groups = [[row for row in made(8) if int(row["room_id"][1:]) % 3 == group] for group in range(3)]
-    apart = [meter_rooms(frame(rows), nobody(), START, START + DAY, RULES) for rows in groups]
+    apart = [meter_rooms(frame(rows), nobody(), span()) for rows in groups]
     stays = pl.concat([stays for _, stays in apart])
     assert stays.schema == STAY_SCHEMA
     usage: Counter[tuple[Any, ...]] = Counter()
@@ -188,7 +190,7 @@ def test_rooms_that_are_metered_apart_give_what_they_give_together() -> None:
     assert usage == usage_of(whole)
     assert pl.concat([metered.state for metered, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
     found = [metered.findings for metered, _ in apart]
-    assert pl.concat([*found, concurrent_rooms(stays, START)]).sort(list(FINDING_SCHEMA)).equals(whole.findings)
+    assert pl.concat([*found, concurrent_rooms(stays, START)]).sort(list(FINDINGS_SCHEMA)).equals(whole.findings)
 
 
 @pytest.mark.parametrize("bits", [6, 9])
@@ -202,8 +204,8 @@ def test_keys_that_collide_are_hashed_anew_until_none_does(bits: int) -> None:
         return Hashing(seed=seed, mask=2**bits - 1 if seed < 3 else 2**64 - 1)
 
     with patch("billing.metering.meter.Hashing", narrow):
-        again = meter(frame(rows), nobody(), START, START + DAY, RULES)
-    wide = meter(frame(rows), nobody(), START, START + DAY, RULES)
+        again = meter(frame(rows), nobody(), span())
+    wide = meter(frame(rows), nobody(), span())
     assert seeds == [0, 1, 2, 3]
     assert again.usage.equals(wide.usage)
     assert again.findings.equals(wide.findings)

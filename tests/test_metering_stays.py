@@ -15,7 +15,6 @@ from tests import oracle
 from tests.metering_facts import (
     DAY,
     POLICIES,
-    RULES,
     START,
     Row,
     findings_of,
@@ -24,6 +23,7 @@ from tests.metering_facts import (
     nobody,
     plain,
     seen,
+    span,
     state_of,
     usage_of,
     windows_of,
@@ -39,7 +39,7 @@ def as_obvious(rows: list[Row], seconds: int = DAY, cuts: tuple[int, ...] = ()) 
     state, carried = nobody(), {}
     for start, end in pairwise([0, *cuts, seconds]):
         with patch.object(parts, "ROWS_PER_PART", 3):
-            fast = meter(frame(rows), state, START + start, START + end, RULES)
+            fast = meter(frame(rows), state, span(START + start, START + end))
         slow = oracle.meter(rows, carried, START + start, START + end, POLICIES)
         assert usage_of(fast) == windows_of(slow)
         assert findings_of(fast) == slow.findings

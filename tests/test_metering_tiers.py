@@ -1,10 +1,13 @@
 """Tiers: which item a picture belongs to, and rules that cannot be."""
 
+from datetime import date
+
 import pytest
 
+from billing.catalog.policies import builtin_policies
 from billing.metering.meter import meter
-from billing.metering.tiers import TierRule
-from tests.metering_facts import CN, INTL, START, frame, nobody, seen, usage_of
+from billing.metering.tiers import TierRule, tier_rule
+from tests.metering_facts import CN, INTL, START, frame, nobody, seen, span, usage_of
 
 
 @pytest.mark.parametrize(
@@ -28,8 +31,13 @@ def test_a_rule_may_have_one_tier_only() -> None:
     rule = TierRule(per_stream=False, tiers=(("hd", None),))
     assert (rule.bounds, rule.items) == ((), ("hd",))
     rows = seen("0 r ann enter", "0 r bob enter", "0 r ann video_on x/screen 16384x16384")
-    usage = usage_of(meter(frame(rows), nobody(), START, START + 300, {1: rule}))
+    usage = usage_of(meter(frame(rows), nobody(), span(end=START + 300, rules={1: rule})))
     assert usage == {(1, START, "hd", "screen_share"): 300, (1, START, "audio", "no_video_received"): 300}
+
+
+@pytest.mark.parametrize(("policy", "rule"), [("trtc-intl", INTL), ("trtc-cn", CN)])
+def test_a_rule_has_the_method_and_the_tiers_of_its_policy(policy: str, rule: TierRule) -> None:
+    assert tier_rule(builtin_policies()[policy].version_on(date(2026, 3, 1))) == rule
 
 
 @pytest.mark.parametrize(
@@ -52,5 +60,5 @@ def test_the_top_of_a_tier_belongs_to_it_and_one_pixel_more_to_the_next(
 ) -> None:
     for rule, item in ((INTL, aggregate), (CN, per_stream)):
         rows = seen("0 r ann enter", "0 r bob enter", f"0 r ann video_on x/camera {size}")
-        usage = usage_of(meter(frame(rows), nobody(), START, START + 300, {1: rule}))
+        usage = usage_of(meter(frame(rows), nobody(), span(end=START + 300, rules={1: rule})))
         assert usage == {(1, START, item, "camera"): 300, (1, START, "audio", "no_video_received"): 300}

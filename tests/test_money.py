@@ -58,6 +58,12 @@ def test_a_stored_amount_comes_back_as_it_was(scaled: int) -> None:
     assert to_scaled(from_scaled(scaled)) == scaled
 
 
+@pytest.mark.parametrize("scaled", [2**63, -(2**63) - 1, 10**30])
+def test_an_amount_beyond_64_bits_is_an_error_that_says_what_to_do(scaled: int) -> None:
+    with pytest.raises(BillingError, match=r"is more than can be stored .*: agree on lower prices"):
+        to_scaled(from_scaled(scaled))
+
+
 def test_an_amount_with_more_than_eight_decimals_is_never_stored() -> None:
     assert to_scaled(Decimal("0.00000001")) == 1
     with pytest.raises(Inexact):

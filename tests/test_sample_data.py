@@ -18,6 +18,7 @@ def test_the_commands_show_what_its_page_says(folder: Path, tmp_path: Path) -> N
     assert found == expected
 
 
+@pytest.mark.thorough  # `make demo`, and its commands were compared one by one above
 def test_the_demo_writes_its_workbooks_in_the_place_of_earlier_ones(tmp_path: Path) -> None:
     (tmp_path / "academy-2026-03.xlsx").write_text("of an earlier demo")
     demo = [sys.executable, str(SAMPLE_DATA / "demo.py"), str(tmp_path)]

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from billing.invoicing.invoice import Facts, ReasonSeconds, WindowSeconds, make_invoice
+from billing.catalog.items import WindowUsage
+from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.workbook.sheets import REASONS, sheets
 from billing.invoicing.workbook.table import Cell, Formula, Row, Sheet
-from tests.invoice_facts import CORRECTIONS, Month, corrected
+from tests.invoice_facts import CORRECTIONS, Month, corrected, without_first
 
 DAY = date(2026, 3, 2)
 APPS = {1: "One", 2: "Two"}
@@ -28,8 +29,8 @@ def month(**other: object) -> Month:
     return Month(windows=USAGE, granted={"free-2026-03": 10}, apps=APPS, **other)  # type: ignore[arg-type]
 
 
-def sheet_of(facts: Facts, name: str, row_limit: int = 1_048_576) -> Sheet:
-    return next(sheet for sheet in sheets(make_invoice(facts), row_limit=row_limit) if sheet.name == name)
+def sheet_of(annex: Annex, name: str, row_limit: int = 1_048_576) -> Sheet:
+    return next(sheet for sheet in sheets(annex, row_limit=row_limit) if sheet.name == name)
 
 
 def plain_rows(rows: Sequence[Row]) -> list[list[object]]:
@@ -48,12 +49,12 @@ def column(sheet: Sheet, header: str) -> list[object]:
     return [row[place] for row in plain_rows(list(sheet.rows()))]
 
 
-def verdict(facts: Facts) -> object:
-    return plain_rows(sheet_of(facts, "Checks").head)[1][2]
+def verdict(annex: Annex) -> object:
+    return plain_rows(sheet_of(annex, "Checks").head)[1][2]
 
 
 def test_the_sheets_come_in_the_order_from_the_total_to_the_detail() -> None:
-    assert [sheet.name for sheet in sheets(make_invoice(month().facts()))] == [
+    assert [sheet.name for sheet in sheets(month().annex())] == [
         "Invoice",
         "Minutes",
         "Daily",
@@ -67,14 +68,14 @@ def test_the_sheets_come_in_the_order_from_the_total_to_the_detail() -> None:
     ]
 
 
-def corrected_month() -> Facts:
-    facts = Month(windows=USAGE, granted={"free-2026-03": 10, "pkg-1": 100}, apps={**APPS, 3: "Three"}).facts()
-    return corrected(facts, *CORRECTIONS)
+def corrected_month() -> Annex:
+    annex = Month(windows=USAGE, granted={"free-2026-03": 10, "pkg-1": 100}, apps={**APPS, 3: "Three"}).annex()
+    return corrected(annex, *CORRECTIONS)
 
 
-@pytest.mark.parametrize("facts", [month().facts(), corrected_month()], ids=["usage", "corrections"])
-def test_every_row_of_every_table_begins_with_account_month_and_app(facts: Facts) -> None:
-    for sheet in sheets(make_invoice(facts)):
+@pytest.mark.parametrize("annex", [month().annex(), corrected_month()], ids=["usage", "corrections"])
+def test_every_row_of_every_table_begins_with_account_month_and_app(annex: Annex) -> None:
+    for sheet in sheets(annex):
         assert [column.header for column in sheet.columns[:3]] == ["Account", "Month", "App"]
         rows = plain_rows(list(sheet.rows()))
         assert len(rows) == sheet.row_count
@@ -83,13 +84,13 @@ def test_every_row_of_every_table_begins_with_account_month_and_app(facts: Facts
 
 
 def test_daily_and_5_minute_have_a_column_for_each_item_in_seconds() -> None:
-    facts = month().facts()
-    assert plain_rows(list(sheet_of(facts, "Daily").rows())) == [
+    annex = month().annex()
+    assert plain_rows(list(sheet_of(annex, "Daily").rows())) == [
         ["acme", "2026-03", 1, DAY, 90, 61, 0, 0, 0, 151],
         ["acme", "2026-03", 2, DAY, 0, 0, 0, 300, 0, 300],
         ["acme", "2026-03", 2, DAY + timedelta(days=1), 0, 59, 0, 0, 0, 59],
     ]
-    windows = sheet_of(facts, "5-minute")
+    windows = sheet_of(annex, "5-minute")
     assert plain_rows(list(windows.rows()))[2] == [
         "acme",
         "2026-03",
@@ -107,7 +108,7 @@ def test_daily_and_5_minute_have_a_column_for_each_item_in_seconds() -> None:
 
 
 def test_deductions_name_window_item_minutes_and_package() -> None:
-    assert plain_rows(list(sheet_of(month().facts(), "Deductions").rows())) == [
+    assert plain_rows(list(sheet_of(month().annex(), "Deductions").rows())) == [
         ["acme", "2026-03", 1, DAY, "2026-03-02T00:00:00+09:00", "audio", 1, 1, "free-2026-03"],
         ["acme", "2026-03", 1, DAY, "2026-03-02T00:10:00+09:00", "audio", 1, 1, "free-2026-03"],
         ["acme", "2026-03", 1, DAY, "2026-03-02T00:10:00+09:00", "hd", 2, 8, "free-2026-03"],
@@ -117,24 +118,24 @@ def test_deductions_name_window_item_minutes_and_package() -> None:
 def test_the_hour_that_exists_twice_has_windows_that_can_be_told_apart() -> None:
     """2026-10-25 in Berlin, 02:00 summer time and 02:00 winter time."""
     day = date(2026, 10, 25)
-    facts = Month(
+    annex = Month(
         windows=[(1, day, 7200, "audio", 60), (1, day, 10800, "audio", 60)],
         month=date(2026, 10, 1),
         timezone="Europe/Berlin",
         apps=APPS,
-    ).facts()
-    assert column(sheet_of(facts, "5-minute"), "Window start") == [
+    ).annex()
+    assert column(sheet_of(annex, "5-minute"), "Window start") == [
         "2026-10-25T02:00:00+02:00",
         "2026-10-25T02:00:00+01:00",
     ]
-    period = next(row for row in plain_rows(sheet_of(facts, "Invoice").head) if row[:1] == ["Period"])
+    period = next(row for row in plain_rows(sheet_of(annex, "Invoice").head) if row[:1] == ["Period"])
     assert period[2] == "2026-10-01T00:00:00+02:00 to 2026-11-01T00:00:00+01:00, the end not included"
 
 
 def test_a_table_that_does_not_fit_goes_on_on_a_further_sheet_and_the_formulas_cover_all() -> None:
     """100 windows on sheets of at most 60 rows."""
-    facts = Month(windows=[(1, DAY, 300 * n, "hd", 60 + n) for n in range(100)], apps=APPS).facts()
-    pages = sheets(make_invoice(facts), row_limit=60)
+    annex = Month(windows=[(1, DAY, 300 * n, "hd", 60 + n) for n in range(100)], apps=APPS).annex()
+    pages = sheets(annex, row_limit=60)
     parts = [page for page in pages if page.name.startswith("5-minute")]
     assert [part.name for part in parts] == ["5-minute", "5-minute (2)"]
     assert all(page.last_row + len(page.foot) <= 60 for page in pages)
@@ -143,79 +144,80 @@ def test_a_table_that_does_not_fit_goes_on_on_a_further_sheet_and_the_formulas_c
     total = parts[1].foot[0][6]
     assert isinstance(total, Cell)
     assert total.value == Formula("SUM('5-minute'!$G$2:$G$51,'5-minute (2)'!$G$2:$G$51)", sum(range(60, 160)))
-    assert verdict(facts) == "PASS"
+    assert verdict(annex) == "PASS"
 
 
 def test_the_total_is_a_live_formula_over_lines_and_rounding() -> None:
-    facts = month(discount=Decimal("0.85")).facts()
-    invoice = make_invoice(facts)
-    front = sheet_of(facts, "Invoice")
+    annex = month(discount=Decimal("0.85")).annex()
+    invoice = annex.invoice
+    front = sheet_of(annex, "Invoice")
     subtotal, rounding, total = (row[-1] for row in front.foot[:3])
     first, last = front.header_row + 1, front.last_row
     assert isinstance(subtotal, Cell)
     assert isinstance(rounding, Cell)
     assert isinstance(total, Cell)
-    assert subtotal.value == Formula(f"SUM('Invoice'!$P${first}:$P${last})", invoice.subtotal)
-    assert rounding.value == invoice.rounding
+    assert subtotal.value == Formula(f"SUM('Invoice'!$P${first}:$P${last})", invoice.totals.subtotal)
+    assert rounding.value == invoice.totals.rounding
     assert total.value == Formula(
-        f"ROUND(SUM('Invoice'!$P${first}:$P${last})+'Invoice'!$P${last + 2},2)", invoice.total
+        f"ROUND(SUM('Invoice'!$P${first}:$P${last})+'Invoice'!$P${last + 2},2)", invoice.totals.total
     )
 
 
 def test_all_checks_pass_on_facts_that_agree() -> None:
-    facts = month(discount=Decimal("0.85")).facts()
-    assert set(column(sheet_of(facts, "Checks"), "Result")) == {"PASS"}
-    assert verdict(facts) == "PASS"
-    assert plain_rows(sheet_of(facts, "Invoice").head)[0][-1] == "PASS"
+    annex = month(discount=Decimal("0.85")).annex()
+    assert set(column(sheet_of(annex, "Checks"), "Result")) == {"PASS"}
+    assert verdict(annex) == "PASS"
+    assert plain_rows(sheet_of(annex, "Invoice").head)[0][-1] == "PASS"
 
 
 @pytest.mark.parametrize(
-    ("table", "what"),
+    ("rows", "what"),
     [
-        ("windows", "5-minute seconds = daily seconds"),
+        ("usage", "5-minute seconds = daily seconds"),
         ("reasons", "seconds by reason = 5-minute seconds"),
         ("deductions", "minutes of the deductions = invoice deducted minutes"),
         ("packages", "package minutes of all deductions = of all packages"),
     ],
 )
-def test_a_row_that_is_missing_fails_the_checks(table: str, what: str) -> None:
-    facts = month().facts()
-    facts = replace(facts, **{table: getattr(facts, table)[1:]})
-    checks = sheet_of(facts, "Checks")
+def test_a_row_that_is_missing_fails_the_checks(rows: str, what: str) -> None:
+    annex = month().annex()
+    fewer = replace(annex, packages=annex.packages[1:])
+    annex = fewer if rows == "packages" else without_first(annex, "settled", rows)
+    checks = sheet_of(annex, "Checks")
     failed = {
         check
         for check, result in zip(column(checks, "Check"), column(checks, "Result"), strict=True)
         if result == "FAIL"
     }
     assert what in failed
-    assert verdict(facts) == "FAIL"
-    assert plain_rows(sheet_of(facts, "Invoice").head)[0][-1] == "FAIL"
+    assert verdict(annex) == "FAIL"
+    assert plain_rows(sheet_of(annex, "Invoice").head)[0][-1] == "FAIL"
 
 
 def test_a_month_without_usage_has_a_total_of_zero_and_passes() -> None:
-    facts = Month(windows=[], days=[], apps=APPS).facts()
-    assert plain_rows(sheet_of(facts, "Invoice").foot)[2][-1] == 0
-    assert verdict(facts) == "PASS"
-    assert plain_rows(sheet_of(facts, "Invoice").head)[1] == [
+    annex = Month(windows=[], days=[], apps=APPS).annex()
+    assert plain_rows(sheet_of(annex, "Invoice").foot)[2][-1] == 0
+    assert verdict(annex) == "PASS"
+    assert plain_rows(sheet_of(annex, "Invoice").head)[1] == [
         "A draft has no number. No day of the month is billed yet."
     ]
 
 
 def test_an_unfinished_month_says_through_which_day_it_is_billed() -> None:
-    facts = month(days=[DAY, DAY + timedelta(days=1)]).facts()
-    assert plain_rows(sheet_of(facts, "Invoice").head)[1] == [
+    annex = month(days=[DAY, DAY + timedelta(days=1)]).annex()
+    assert plain_rows(sheet_of(annex, "Invoice").head)[1] == [
         "A draft has no number. Billed through 2026-03-03: the month is not finished."
     ]
 
 
 def test_the_reasons_answer_in_words_and_shares() -> None:
-    facts = month().facts()
+    annex = month().annex()
     reasons = [
-        ReasonSeconds(1, DAY, "audio", "disconnect_grace", 30),
-        ReasonSeconds(1, DAY, "audio", "no_video_received", 60),
-        ReasonSeconds(1, DAY, "hd", "screen_share", 61),
+        ReasonSeconds(1, "audio", "disconnect_grace", 30),
+        ReasonSeconds(1, "audio", "no_video_received", 60),
+        ReasonSeconds(1, "hd", "screen_share", 61),
     ]
-    page = sheet_of(replace(facts, reasons=reasons), "Reasons")
+    page = sheet_of(replace(annex, settled=[replace(annex.settled[0], reasons=reasons)]), "Reasons")
     assert column(page, "Reason") == ["disconnect_grace", "no_video_received", "screen_share"]
     assert column(page, "Seconds") == [30, 60, 61]
     assert column(page, "What it means") == [
@@ -225,7 +227,7 @@ def test_the_reasons_answer_in_words_and_shares() -> None:
 
 
 def test_the_minutes_of_a_day_are_those_of_its_charges_and_have_a_chart() -> None:
-    page = sheet_of(month(days=[DAY, DAY + timedelta(days=1)]).facts(), "Minutes")
+    page = sheet_of(month(days=[DAY, DAY + timedelta(days=1)]).annex(), "Minutes")
     assert plain_rows(list(page.rows())) == [
         ["acme", "2026-03", "all apps", DAY, 2, 2, 0, 5, 0, 9],
         ["acme", "2026-03", "all apps", DAY + timedelta(days=1), 0, 1, 0, 0, 0, 1],
@@ -236,37 +238,38 @@ def test_the_minutes_of_a_day_are_those_of_its_charges_and_have_a_chart() -> Non
 
 def test_an_app_id_of_more_digits_than_a_spreadsheet_keeps_is_text() -> None:
     """2**53 has 16 digits."""
-    facts = Month(windows=[(2**53, DAY, 0, "audio", 60)], apps={2**53: "Large"}).facts()
-    assert column(sheet_of(facts, "Daily"), "App") == [str(2**53)]
-    assert verdict(facts) == "PASS"
+    annex = Month(windows=[(2**53, DAY, 0, "audio", 60)], apps={2**53: "Large"}).annex()
+    assert column(sheet_of(annex, "Daily"), "App") == [str(2**53)]
+    assert verdict(annex) == "PASS"
+
+
+def _turned(detail: DayDetail) -> DayDetail:
+    return replace(detail, usage=detail.usage[::-1], reasons=detail.reasons[::-1], deductions=detail.deductions[::-1])
 
 
 def test_rows_are_in_the_order_of_app_and_time_whatever_the_order_of_the_facts() -> None:
-    facts = corrected_month()
+    annex = corrected_month()
     turned = replace(
-        facts,
-        windows=facts.windows[::-1],
-        deductions=facts.deductions[::-1],
-        reasons=facts.reasons[::-1],
-        charges=facts.charges[::-1],
-        corrections=facts.corrections[::-1],
-        correction_windows=facts.correction_windows[::-1],
-        apps=dict(reversed(facts.apps.items())),
+        annex,
+        month=replace(annex.month, charges=annex.month.charges[::-1], apps=dict(reversed(annex.month.apps.items()))),
+        settled=[_turned(detail) for detail in reversed(annex.settled)],
+        corrected=[_turned(detail) for detail in reversed(annex.corrected)],
     )
-    for one, other in zip(sheets(make_invoice(facts)), sheets(make_invoice(turned)), strict=True):
+    for one, other in zip(sheets(annex), sheets(turned), strict=True):
         assert (one.head, list(one.rows()), one.foot) == (other.head, list(other.rows()), other.foot)
 
 
 def test_usage_that_no_charge_covers_fails_the_checks() -> None:
-    facts = month().facts()
-    stray = WindowSeconds(2, facts.windows[0].window_start, DAY, "4k", 7)
-    assert verdict(replace(facts, windows=[*facts.windows, stray])) == "FAIL"
+    annex = month().annex()
+    first, *others = annex.settled
+    stray = replace(first, usage=[*first.usage, WindowUsage(first.usage[0].window_start, 2, "4k", 7)])
+    assert verdict(replace(annex, settled=[stray, *others])) == "FAIL"
 
 
 def test_what_was_corrected_has_three_sheets_between_deductions_and_packages() -> None:
-    names = [sheet.name for sheet in sheets(make_invoice(corrected_month()))]
+    names = [sheet.name for sheet in sheets(corrected_month())]
     assert names[4:8] == ["Deductions", "Corrections", "Corrections by window", "Corrections by package"]
-    assert [*names[:5], *names[8:]] == [sheet.name for sheet in sheets(make_invoice(month().facts()))]
+    assert [*names[:5], *names[8:]] == [sheet.name for sheet in sheets(month().annex())]
 
 
 def test_corrections_are_told_line_by_line_with_run_and_cause() -> None:
@@ -310,8 +313,8 @@ def test_corrections_are_told_line_by_line_with_run_and_cause() -> None:
 
 
 def test_a_correction_can_be_followed_to_its_windows_and_to_its_packages() -> None:
-    facts = corrected_month()
-    assert [row[2:] for row in plain_rows(list(sheet_of(facts, "Corrections by window").rows()))] == [
+    annex = corrected_month()
+    assert [row[2:] for row in plain_rows(list(sheet_of(annex, "Corrections by window").rows()))] == [
         [1, date(2026, 2, 28), "2026-02-28T00:00:00+09:00", "hd", 200, 41],
         [1, date(2026, 3, 5), "2026-03-05T00:00:00+09:00", "hd", 50, 41],
         [1, date(2026, 3, 5), "2026-03-05T00:05:00+09:00", "hd", 40, 41],
@@ -322,7 +325,7 @@ def test_a_correction_can_be_followed_to_its_windows_and_to_its_packages() -> No
         [2, date(2026, 3, 9), "2026-03-09T00:05:00+09:00", "hd", 60, 41],
         [3, date(2026, 3, 6), "2026-03-06T00:00:00+09:00", "sd", 7000, 57],
     ]
-    assert [row[2:] for row in plain_rows(list(sheet_of(facts, "Corrections by package").rows()))] == [
+    assert [row[2:] for row in plain_rows(list(sheet_of(annex, "Corrections by package").rows()))] == [
         [1, date(2026, 2, 28), "hd", 2, 8, "free-2026-02", 41],
         [1, date(2026, 3, 5), "hd", 1, 4, "pkg-1", 41],
         [2, date(2026, 3, 8), "2k", -3, -48, "free-2026-03", 41],
@@ -331,13 +334,13 @@ def test_a_correction_can_be_followed_to_its_windows_and_to_its_packages() -> No
 
 
 def test_the_front_tells_usage_from_corrections_and_the_usage_sheets_stay_what_was_billed_first() -> None:
-    usage, facts = month().facts(), corrected_month()
-    front = sheet_of(facts, "Invoice")
+    usage, annex = month().annex(), corrected_month()
+    front = sheet_of(annex, "Invoice")
     assert column(front, "Kind") == ["Usage"] * 4 + ["Correction"] * 5
     assert column(front, "App name")[-1] == "Three"
     assert "sheet Corrections" in str(plain_rows(front.foot)[-1][0])
     assert [header.header for header in sheet_of(usage, "Invoice").columns if header.header == "Kind"] == []
-    assert column(sheet_of(facts, "Daily"), "hd") == column(sheet_of(usage, "Daily"), "hd")
+    assert column(sheet_of(annex, "Daily"), "hd") == column(sheet_of(usage, "Daily"), "hd")
 
 
 def test_all_checks_pass_on_corrections_that_agree() -> None:
@@ -347,30 +350,120 @@ def test_all_checks_pass_on_corrections_that_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "what"),
+    ("rows", "what"),
     [
-        ("correction_windows", "seconds of the corrections by window = seconds of the corrections"),
+        ("usage", "seconds of the corrections by window = seconds of the corrections"),
         ("corrections", "seconds of the corrections by window = seconds of the corrections"),
         ("corrections", "package minutes of all deductions and corrections = of all packages"),
         ("packages", "package minutes of all deductions and corrections = of all packages"),
     ],
 )
-def test_a_row_of_the_corrections_that_is_missing_fails_the_checks(table: str, what: str) -> None:
-    facts = corrected_month()
-    facts = replace(facts, **{table: getattr(facts, table)[1:]})
-    checks = sheet_of(facts, "Checks")
+def test_a_row_of_the_corrections_that_is_missing_fails_the_checks(rows: str, what: str) -> None:
+    annex = corrected_month()
+    if rows == "usage":
+        annex = without_first(annex, "corrected", rows)
+    elif rows == "packages":
+        annex = replace(annex, packages=annex.packages[1:])
+    else:
+        first, charges = annex.month.corrections[0], annex.month.charges
+        annex = replace(annex, month=replace(annex.month, charges=[each for each in charges if each is not first]))
+        annex = without_first(annex, "corrected", "deductions")
+    checks = sheet_of(annex, "Checks")
     assert (what, "FAIL") in zip(column(checks, "Check"), column(checks, "Result"), strict=True)
-    assert verdict(facts) == "FAIL"
+    assert verdict(annex) == "FAIL"
 
 
 def test_windows_that_no_correction_covers_fail_the_checks() -> None:
-    facts = replace(corrected_month(), corrections=[])
-    assert list(sheet_of(facts, "Corrections").rows()) == [("none",)]
-    assert verdict(facts) == "FAIL"
+    annex = corrected_month()
+    annex = replace(annex, month=replace(annex.month, charges=annex.month.usage))
+    assert list(sheet_of(annex, "Corrections").rows()) == [("none",)]
+    assert verdict(annex) == "FAIL"
 
 
 def test_a_month_with_nothing_but_a_credit_has_a_total_below_zero_and_passes() -> None:
-    facts = corrected(Month(windows=[], apps=APPS).facts(), replace(CORRECTIONS[1], minutes=-1000))
-    total = plain_rows(sheet_of(facts, "Invoice").foot)[2]
+    annex = corrected(Month(windows=[], apps=APPS).annex(), replace(CORRECTIONS[1], minutes=-1000))
+    total = plain_rows(sheet_of(annex, "Invoice").foot)[4]
     assert (total[0], total[-1]) == ("Total USD, a credit", Decimal("-0.99"))
-    assert verdict(facts) == "PASS"
+    assert verdict(annex) == "PASS"
+
+
+def sums(sheet: Sheet) -> dict[object, list[object]]:
+    """The rows of sums below a table, by their label, without account, month and app."""
+    return {row[0]: row[3:] for row in plain_rows(sheet.foot) if len(row) > 3}
+
+
+def test_the_minutes_of_the_days_are_net_of_corrections_beside_what_they_were_before() -> None:
+    """Days of earlier months that were corrected in this one have rows too."""
+    page = sheet_of(corrected_month(), "Minutes")
+    assert [header.header for header in page.columns[4:]] == [
+        "audio", "sd", "hd", "fhd", "2k", "4k", "Total", "Before corrections", "Corrections",
+    ]  # fmt: skip
+    rows = {row[3]: row[4:] for row in plain_rows(list(page.rows()))}
+    assert rows[date(2026, 1, 31)] == [0, 0, 0, 0, 0, 2, 2, 0, 2]
+    assert rows[date(2026, 2, 28)] == [0, 0, 4, 0, 0, 0, 4, 0, 4]
+    assert rows[DAY] == [2, 0, 2, 0, 5, 0, 9, 9, 0]
+    assert rows[date(2026, 3, 5)] == [0, 0, 1, 0, 0, 0, 1, 0, 1]
+    assert rows[date(2026, 3, 7)] == [-2, 0, 0, 0, 0, 0, -2, 0, -2]
+    assert len(rows) == 33
+    assert sums(page) == {
+        "Before corrections": [None, 2, 0, 3, 0, 5, 0, 10, None, None],
+        "Corrections": [None, -2, 117, 5, 0, 0, 2, 122, None, None],
+        "Net of corrections": [None, 0, 117, 8, 0, 5, 2, 132, 10, 122],
+    }
+    assert page.chart
+    assert (page.chart.title, page.chart.has_other_months) == ("Minutes by day and item, net of corrections", True)
+    assert [page.columns[place].header for place in page.chart.series] == ["audio", "sd", "hd", "fhd", "2k", "4k"]
+
+
+def test_every_sheet_that_totals_states_originals_corrections_and_net() -> None:
+    annex = corrected_month()
+    of_items = [None, 90, 0, 120, 0, 300, 0, 510], [None, -120, 7000, 260, 0, 0, 61, 7201]
+    net = [None, -30, 7000, 380, 0, 300, 61, 7711]
+    daily, windows, deductions = (sums(sheet_of(annex, name)) for name in ("Daily", "5-minute", "Deductions"))
+    assert daily == {"Total": of_items[0], "Corrections": of_items[1], "Net of corrections": net}
+    assert {label: row[1:] for label, row in windows.items()} == daily
+    assert {label: row[3:5] for label, row in deductions.items()} == {
+        "Total": [10, 94],
+        "Corrections": [3, 12],
+        "Net of corrections": [13, 106],
+    }
+    for name, place in (("Reasons by day", 3), ("Reasons", 2)):
+        assert [row[place] for row in sums(sheet_of(annex, name)).values()] == [510, 7201, 7711]
+    front = sums(sheet_of(annex, "Invoice"))
+    assert {label: row[5:9] for label, row in front.items() if label in ("Usage", "Corrections", "Subtotal")} == {
+        "Usage": [510, 10, 10, 0],
+        "Corrections": [7201, 122, 3, 119],
+        "Subtotal": [7711, 132, 13, 119],
+    }
+    assert [row[-1] for row in front.values()][:3] == [0, Decimal("0.31197883"), Decimal("0.31197883")]
+
+
+def failed(annex: Annex) -> set[object]:
+    checks = sheet_of(annex, "Checks")
+    results = zip(column(checks, "Check"), column(checks, "Result"), strict=True)
+    return {check for check, result in results if result == "FAIL"}
+
+
+def test_minutes_without_the_corrections_of_the_invoice_fail_the_checks() -> None:
+    """What the sheet Minutes and its chart were before: the minutes that the days were settled with."""
+    annex = corrected_month()
+    before = replace(annex, month=replace(annex.month, charges=annex.month.usage))
+    assert "minutes of the days, net of corrections, = invoice minutes" in failed(before)
+    assert "daily seconds, net of corrections, = invoice seconds" in failed(before)
+    assert "seconds by reason, net of corrections, = invoice seconds" in failed(before)
+
+
+def test_windows_and_deductions_that_are_not_net_fail_the_checks() -> None:
+    annex = corrected_month()
+    assert "5-minute seconds, net of corrections, = invoice seconds" in failed(
+        without_first(annex, "corrected", "usage")
+    )
+    fewer = without_first(annex, "settled", "deductions")
+    assert "minutes of the deductions, net of corrections, = invoice deducted" in failed(fewer)
+
+
+def test_a_month_without_corrections_has_one_row_of_sums() -> None:
+    annex = month().annex()
+    for name in ("Minutes", "Daily", "5-minute", "Deductions", "Reasons", "Reasons by day"):
+        assert list(sums(sheet_of(annex, name))) == ["Total"]
+    assert not any("net of corrections" in str(check) for check in column(sheet_of(annex, "Checks"), "Check"))

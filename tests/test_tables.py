@@ -1,7 +1,9 @@
+import csv
 from datetime import date
 from decimal import Decimal
 from io import StringIO
 
+import pandas as pd
 import pytest
 
 from billing.cli.tables import Report, write_csv, write_json, write_table
@@ -59,6 +61,25 @@ def test_csv_quotes_and_leaves_absent_values_empty() -> None:
     )
 
 
+TEXTS = ("a,b", 'a"b', "a\rb", "a\nb\r\n", " ", "é部屋\U0001f600", "\u2028", "'", "x'y", "-", "-5", "+1.50", "1=2")
+
+
+def test_csv_is_read_back_as_it_was_by_python_and_pandas() -> None:
+    rows = [{"user_id": text, "amount": Decimal("-0.003"), "last": "z"} for text in TEXTS]
+    text = csv_text(Report(fields=("user_id", "amount", "last"), rows=rows))
+    read = list(csv.DictReader(StringIO(text, newline="")))
+    assert read == [{"user_id": text, "amount": "-0.003", "last": "z"} for text in TEXTS]
+    frame = pd.read_csv(StringIO(text, newline=""), dtype={"user_id": str}, keep_default_na=False)
+    assert tuple(frame["user_id"]) == TEXTS
+    assert frame["amount"].sum() < 0
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "''-1+1"])
+def test_text_cannot_become_a_formula_in_csv_and_one_apostrophe_undoes_it(text: str) -> None:
+    (row,) = list(csv.reader(StringIO(csv_text(Report(fields=["room_id"], rows=[{"room_id": text}])), newline="")))[1:]
+    assert row == [f"'{text}"]
+
+
 def test_rows_inside_of_a_row_are_json_in_csv() -> None:
     report = Report(fields=["items"], rows=[{"items": ({"price": Decimal("1.50")},)}])
     assert csv_text(report) == 'items\n"[{""price"": ""1.5""}]"\n'
@@ -100,6 +121,29 @@ def test_wide_and_unprintable_characters_keep_a_table_in_shape(text: str) -> Non
     assert row.isprintable()
     assert row.endswith("7")
     assert len(row) + sum(character == "部" for character in row) == 40
+
+
+def test_a_table_shows_text_that_looks_like_markup_as_it_is() -> None:
+    for text in ("[bold]x[/bold]", "[/]", ":smile:", "http://x.example", "\\[red]"):
+        assert table(Report(fields=["raw"], rows=[{"raw": text}])).splitlines()[-1] == text
+
+
+def test_all_text_is_cut_when_long_text_alone_does_not_make_room_but_no_number() -> None:
+    rows = [{"id": "i" * 90, "detail": "d" * 90, "amount": 10**30}]
+    lines = table(Report(fields=("id", "detail", "amount"), rows=rows), width=70).splitlines()
+    assert max(map(len, lines)) == 70
+    assert lines[-1].endswith(f" ddddddddd… {10**30:,}")
+
+
+def test_a_terminal_shows_the_head_in_bold_and_nothing_else_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    write_table(Report(fields=("day", "seconds"), rows=ROWS[:1]), stream, 80)
+    head, *rows = stream.getvalue().splitlines()
+    assert "\x1b[1m" in head
+    assert rows == table(Report(fields=("day", "seconds"), rows=ROWS[:1])).splitlines()[1:]
 
 
 def test_an_instant_that_is_a_midnight_shows_its_day() -> None:

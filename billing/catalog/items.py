@@ -4,11 +4,19 @@ The order is the one in which a package that runs out pays inside one window and
 everywhere.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k")
 AUDIO = ITEMS[0]
 ITEM_RANK = {item: rank for rank, item in enumerate(ITEMS)}
+
+
+def in_order(values: Mapping[str, T]) -> dict[str, T]:
+    """The values of some items, in the order of `ITEMS`."""
+    return {item: values[item] for item in ITEMS if item in values}
 
 
 class WindowUsage(NamedTuple):

@@ -1,4 +1,4 @@
-"""Packages: minutes paid for in advance, and the order in which they pay.
+"""Packages: minutes paid for in advance.
 
 A package pays for usage at a ratio by item: at ratio 4 one HD minute takes 4 package minutes (*package units*). It is
 valid on whole billing days of the account: from the day of its purchase, as the account's time zone dates it,
@@ -8,12 +8,9 @@ valid on whole billing days of the account: from the day of its purchase, as the
   lacks that day its last day stands for it (bought on 2026-01-31: to 2026-02-27).
 
 A package bought at 18:00 pays for the whole of that day, and never for the day before.
-
-Who pays first (TRTC billing; a total order): the month's free minutes, then packages of one app before those of the
-whole account, then the earliest expiry, then the earliest purchase, then the id.
 """
 
-from collections.abc import Mapping, Sequence
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +18,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from billing.periods import local_day, next_month
+
+_FREE = "free-"
+_FREE_MINUTES_ID = re.compile(_FREE + "[0-9]{4}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +40,6 @@ class Package:
             raise ValueError(f"package {self.id}: the time of purchase has no offset")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
-    """A package, or a month's free minutes, at the start of a day: `remaining` package units, taken at `ratios`."""
-
-    id: str
-    app: int | None = None
-    remaining: int
-    ratios: Mapping[str, int]
-
-
 def valid_days(package: Package, zone: ZoneInfo) -> tuple[date, date]:
     """The first and the last billing day on which the package pays, both included."""
     first = local_day(int(package.purchased_at.timestamp()), zone)
@@ -62,36 +52,9 @@ def valid_days(package: Package, zone: ZoneInfo) -> tuple[date, date]:
 
 def free_minutes_id(day: date) -> str:
     """The payer id of the free minutes of the month that holds `day`: `free-2026-03`."""
-    return f"free-{day:%Y-%m}"
+    return f"{_FREE}{day:%Y-%m}"
 
 
-def payers_on(
-    day: date,
-    zone: ZoneInfo,
-    *,
-    free: Payer | None,
-    packages: Sequence[Package],
-    used: Mapping[str, int],
-    ratios: Mapping[str, int],
-) -> list[Payer]:
-    """Everything that can pay on `day`, in the order in which it pays.
-
-    `packages` are those of one account; `used` holds the package units that days before this one took, by payer id.
-    What has nothing left is left out. `free` comes with its own `remaining` and ratios.
-    """
-    last_days = {}
-    for package in packages:
-        first, last = valid_days(package, zone)
-        if first <= day <= last:
-            last_days[package.id] = last
-
-    def place(package: Package) -> tuple[bool, date, datetime, str]:
-        return package.app is None, last_days[package.id], package.purchased_at, package.id
-
-    valid = sorted((package for package in packages if package.id in last_days), key=place)
-    payers = [free] if free else []
-    payers += [
-        Payer(id=package.id, app=package.app, remaining=package.minutes - used.get(package.id, 0), ratios=ratios)
-        for package in valid
-    ]
-    return [payer for payer in payers if payer.remaining > 0]
+def is_free_minutes(payer_id: str) -> bool:
+    """Whether a payer is the free minutes of a month; a package may be called `free-trial`, but not `free-2026-03`."""
+    return _FREE_MINUTES_ID.fullmatch(payer_id) is not None

@@ -1,24 +1,24 @@
-"""Event keys: what metering needs of an event, as numbers.
+"""Event keys: an event as the numbers that metering needs.
 
-Rooms, users in a room and streams are told apart by 64-bit hashes, because comparing texts takes longer than all the
-rest of metering. The keys are worked out once, when an event enters the log, and stored there; rows are stored room by
-room. So they are a named hash with a fixed meaning, XXH64, not that of a dataframe library, which may change:
+Rooms, users in a room and streams are identified by 64-bit hashes, because comparing texts takes longer than all the
+rest of metering. The keys are computed once, when an event enters the log, and stored there; rows are stored room by
+room. So they are a named hash with a fixed meaning, XXH64, not the hash of a dataframe library, which may change:
 
     room_key   = XXH64(room_id, seed = app_id)
     person_key = XXH64(user_id, seed = app_id ^ PERSON)     a user in any room; not stored
     user_key   = person_key ^ room_key                      a user in a room
     stream_key = XXH64(stream, seed = 0)
 
-A hash is only safe where a collision is noticed: each has a check, the high half of the same hash with the seed changed
-by `CHECK` (a user's is that of the person and that of the room together). Two keys that are equal and whose checks are
-not are a collision; then all keys are worked out again with another `seed`, which is added to each of the seeds.
+A hash is only safe if a collision is noticed: each key has a check, the high half of the same hash with the seed
+changed by `CHECK` (a user's check combines those of the person and of the room). Equal keys with different checks are a
+collision; then all keys are computed again with another `seed`, which is added to each of the seeds.
 """
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.schema import EVENT_TYPES
+from billing.events.schema import EVENT_TYPES, SIZE_AND_TYPE
 from billing.numba_cache import compiled, inlined
 
 # Types as codes; their order is the order of events of one millisecond.
@@ -44,11 +44,11 @@ def event_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) ->
     `mask` exists so that a test can make collisions likely.
     """
     code = pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical()
-    return name_keys(events, seed=seed, mask=mask).with_columns(events.select(what=what(code)).to_series())
+    return name_keys(events, seed=seed, mask=mask).with_columns(events.select(size_and_type(code)).to_series())
 
 
 def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
-    """The keys of what `app_id, room_id, user_id, stream` name: all of `KEYS_SCHEMA` but `what`."""
+    """The keys of `app_id, room_id, user_id, stream`: all of `KEYS_SCHEMA` but the size and type."""
     apps = events["app_id"].to_numpy().astype(np.uint64)
     room_key, room_check = text_hashes(events["room_id"], apps, seed)
     person_key, person_check = text_hashes(events["user_id"], apps ^ np.uint64(PERSON), seed)
@@ -64,13 +64,13 @@ def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> 
     return pl.DataFrame(columns)
 
 
-def what(code: pl.Expr) -> pl.Expr:
-    """Size and code of an event in one number."""
+def size_and_type(code: pl.Expr) -> pl.Expr:
+    """Size and type code of an event in one number."""
     screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
     area = pl.col("width").cast(pl.Int64) * pl.col("height") + screen
     size = pl.when(code == VIDEO_ON).then(area).otherwise(0)
     number: pl.Expr = size * 2**CODE_BITS + code.cast(pl.Int64)
-    return number
+    return number.alias(SIZE_AND_TYPE)
 
 
 def text_hashes(

@@ -27,9 +27,10 @@ from deltalake.transaction import AddAction
 from billing.events.commits import Commit, check_commits, commit_file, commit_in, damaged, next_identity
 from billing.events.durable_files import sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+from billing.periods import DAY_SECONDS
 
 LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
-DAY_MS = 86_400_000
+DAY_MS = DAY_SECONDS * 1000
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out
@@ -144,6 +145,20 @@ class EventLog:
         names = pl.Series([str(file.relative_to(self.directory.absolute())) for file in files])
         missing = [pl.lit(None, pl.Int64).alias(name) for name in schema if name not in added.columns]
         return added.filter(pl.col("path").is_in(names.implode())).with_columns(missing).select(*schema)
+
+    def activity(self) -> pl.DataFrame:
+        """Of every file `min.at, max.at` (epoch ms), `min.app_id, max.app_id`; the widest where they are not known."""
+        table = self._table()
+        schema = {"min.at": 0, "max.at": 2**53, "min.app_id": 0, "max.app_id": 2**63 - 1}
+        if not table:
+            return pl.DataFrame(schema=dict.fromkeys(schema, pl.Int64))
+        added = pl.DataFrame(table.get_add_actions(flatten=True))
+        day = pl.col(f"partition.{_PARTITION}").cast(pl.Date).dt.epoch("ms")
+        unknown = {**{name: pl.lit(value) for name, value in schema.items()}, "min.at": day, "max.at": day + DAY_MS - 1}
+        known = [pl.col(name) if name in added.columns else pl.lit(None, pl.Int64) for name in schema]
+        return added.select(
+            pl.coalesce(bound, unknown[name]).alias(name) for bound, name in zip(known, schema, strict=True)
+        )
 
     def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
         """The Parquet files that may hold what `scan` gives, and other events as well."""

@@ -38,6 +38,11 @@ QUARANTINE_SCHEMA = pl.Schema(
 # As stored: of a row that has left only `id`, `file`, `file_hash`, `line` and the time (epoch ms) are kept.
 _STORED_SCHEMA = pl.Schema({**QUARANTINE_SCHEMA, "left_at": pl.Int64()})
 _LEFT = ("id", "file", "file_hash", "line")
+# Why a row is quarantined.
+REASONS = (
+    *("bad_json", "too_long", "missing_field", "bad_type", "bad_value", "no_offset", "unknown_app"),
+    *("future", "before_start", "conflict"),
+)
 _HASH_DIGITS = 12
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
 PART_BYTES = 64 << 20  # held at once, or written as one row group
@@ -161,6 +166,10 @@ class Rejects:
         """Everything that was added."""
         self._store()
         return _scan(self._parts).drop("left_at")
+
+    def reasons(self) -> dict[str, int]:
+        """How many rows have each reason."""
+        return dict(self.rows().group_by("reason").len().collect().iter_rows())
 
     def _store(self) -> None:
         if self._held:

@@ -24,7 +24,11 @@ EVENT_SCHEMA = pl.Schema(
     }
 )
 
-# What metering goes by, in the event log: see `billing.events.keys`.
+# The size of a `video_on` (its area, more for a share; else 0), then the code of the type. The code calls this number
+# `size_and_type`; its column keeps the name that it has in the logs already written.
+SIZE_AND_TYPE = "what"
+
+# The keys by which metering identifies rooms, users and streams, in the event log: see `billing.events.keys`.
 KEYS_SCHEMA = pl.Schema(
     {
         "room_key": pl.Int64,
@@ -32,7 +36,7 @@ KEYS_SCHEMA = pl.Schema(
         "user_key": pl.Int64,
         "stream_key": pl.Int64,
         "checks": pl.Int64,  # of the user in the high half, of the stream in the low
-        "what": pl.Int64,  # the size of a `video_on` (its area, more for a share; else 0), then the code of the type
+        SIZE_AND_TYPE: pl.Int64,
     }
 )
 

@@ -26,11 +26,11 @@ from xxhash import xxh3_128_hexdigest
 
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
 from billing.events.schema import EVENT_SCHEMA, EVENT_TYPES
+from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
+from billing.periods import LOCAL_TIME
 
 OLDEST_AT_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
 FUTURE_MS = 5 * 60 * 1000
-LARGEST_APP_ID = 2**53
-LARGEST_SIDE = 16_384
 EVENT_ID_CHARACTERS = 128
 ROOM_ID_BYTES = STREAM_BYTES = 128
 USER_ID_BYTES = 32
@@ -38,8 +38,6 @@ MAY_BE_EMPTY = ("role", "reason", "source")
 
 ACCEPTED_SCHEMA = pl.Schema({"row": pl.Int64(), **EVENT_SCHEMA})
 REJECTED_SCHEMA = pl.Schema({"position": pl.UInt32(), "reason": pl.String(), "detail": pl.String()})
-
-_CLOCK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
 
 
 def validate(rows: pl.DataFrame, *, apps: Collection[int], now_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -133,8 +131,8 @@ def _out_of_bounds() -> list[Problem]:
         f"type must be one of {', '.join(EVENT_TYPES)}": ~pl.col("type").is_in(EVENT_TYPES),
         f"stream must have 1 to {STREAM_BYTES} bytes": ~_between(stream.len_bytes(), STREAM_BYTES),
         "stream must end in /camera or /screen": ~(stream.ends_with("/camera") | stream.ends_with("/screen")),
-        f"width must be 1 to {LARGEST_SIDE}": ~_between(pl.col("width"), LARGEST_SIDE),
-        f"height must be 1 to {LARGEST_SIDE}": ~_between(pl.col("height"), LARGEST_SIDE),
+        f"width must be 1 to {LONGEST_SIDE}": ~_between(pl.col("width"), LONGEST_SIDE),
+        f"height must be 1 to {LONGEST_SIDE}": ~_between(pl.col("height"), LONGEST_SIDE),
     }
     return [Problem.of(broken, "bad_value", detail) for detail, broken in rules.items()]
 
@@ -153,7 +151,7 @@ def _nul(rows: pl.DataFrame) -> list[Problem]:
 def _bad_times(now_ms: int) -> list[Problem]:
     at = pl.col("at")
     text = pl.when(at.is_null()).then("at_text")
-    without_offset = text.str.contains(_CLOCK + "$")
+    without_offset = text.str.contains(f"^{LOCAL_TIME}$")
     not_a_time = "at must be an RFC 3339 time with offset, such as 2026-03-01T18:00:00+09:00, or epoch milliseconds"
     return [
         Problem.of(at.is_null() & text.is_not_null() & ~without_offset, "bad_value", not_a_time),

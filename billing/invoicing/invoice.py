@@ -1,241 +1,122 @@
-"""The invoice of one account and month: its lines, the subtotal, the rounding and the total.
+"""The invoice of one account and month: parties, lines, rounding and total.
 
-One line per app, item and unit price. Every amount is exact (payable minutes x unit price); the sum is rounded once,
-half up, to the currency's minor unit, and the difference is a line of its own, "Rounding":
+One line per kind, app, item and unit price. Every amount is exact (payable minutes x unit price); the sum is rounded
+once, half up, to the currency's minor unit, and the difference is a line of its own, "Rounding":
 0.2394 + 3.8376 + 0.0594 = 4.1364, rounding +0.0036, total 4.14 USD. What a contract takes off is shown against the list
 price: list amount + contract discount = amount.
 
-This is a draft: it has no number and nothing is stored. A month that is not finished is billed as far as it is settled.
+An invoice repeats what it needs (names, addresses, terms), holds no day-by-day facts and can be stored: `to_json` and
+`from_json`. This is a draft: it has no number. A month that is not finished is billed as far as it is settled.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal, localcontext
-from typing import NamedTuple
+from functools import cache
+from typing import Annotated, Literal
 
-from billing.money import EXACT, round_to_minor_unit
+from pydantic import PlainSerializer, TypeAdapter
+
+from billing.catalog.catalog import Account, Seller
+from billing.catalog.contracts import Contract, contract_on
+from billing.catalog.items import ITEM_RANK
+from billing.catalog.policies import Policy, PolicyVersion
+from billing.money import EXACT, plain, round_to_minor_unit
 from billing.periods import month_days
+from billing.rating.charges import PostedCharge
+
+# A decimal, stored as its exact text.
+Exact = Annotated[Decimal, PlainSerializer(plain, when_used="json")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledMonth:
+    """What an invoice is made from: an account's month as the ledger holds it, `month` being its first day.
+
+    `days` are the settled ones, `apps` the names of the account's apps, `policies` the versions that priced the days.
+    `charges` are those of the days, and the corrections posted in the month, whatever day they correct.
+    """
+
+    account: Account
+    seller: Seller | None = None
+    month: date
+    days: Sequence[date]
+    apps: Mapping[int, str]
+    charges: Sequence[PostedCharge]
+    contracts: Sequence[Contract] = ()
+    policies: Sequence[tuple[Policy, PolicyVersion]]
+
+    @property
+    def usage(self) -> list[PostedCharge]:
+        """The charges that the days were settled with."""
+        return [posted for posted in self.charges if posted.kind == "usage"]
+
+    @property
+    def corrections(self) -> list[PostedCharge]:
+        """The corrections posted in the month."""
+        return [posted for posted in self.charges if posted.kind == "correction"]
+
+    def list_price(self, posted: PostedCharge) -> Decimal | None:
+        """Per 1,000 minutes; None where the contract sets a price of its own."""
+        contract = contract_on(posted.day, self.contracts)
+        has_own_price = contract is not None and posted.charge.item in contract.prices
+        return None if has_own_price or posted.list_price is None else posted.list_price * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
-    """Who sends the invoice."""
+    """The seller or the customer, as it was when the invoice was made."""
 
     name: str
     address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BilledAccount:
-    """Who is billed; `timezone` is an IANA name and its local days are the billing days."""
-
-    id: str
-    name: str
-    address: str | None = None
-    currency: str
-    timezone: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayCharge:
-    """The charge of one app, item and billing day.
-
-    `list_price` is per 1,000 minutes, None where the contract sets a price of its own; `unit_price` is per minute,
-    after the contract.
-    """
-
-    day: date
-    app_id: int
-    item: str
-    seconds: int
-    minutes: int
-    deducted_minutes: int
-    payable_minutes: int
-    list_price: Decimal | None
-    unit_price: Decimal
-    amount: Decimal
-
-    def __post_init__(self) -> None:
-        _check_charge(self)
-
-
-def _check_charge(charge: "Charge") -> None:
-    if charge.minutes != charge.deducted_minutes + charge.payable_minutes:
-        raise ValueError(f"{charge} has minutes that neither a package nor the customer pays")
-    with localcontext(EXACT):
-        if charge.amount != charge.payable_minutes * charge.unit_price:
-            raise ValueError(f"{charge} has an amount that is not payable minutes x unit price")
-
-
-class WindowSeconds(NamedTuple):
-    """Seconds of one app and item in one window, which starts at epoch second `window_start` of billing day `day`."""
-
-    app_id: int
-    window_start: int
-    day: date
-    item: str
-    seconds: int
-
-
-class ReasonSeconds(NamedTuple):
-    """Seconds of one app, day and item that are what they are for one reason."""
-
-    app_id: int
-    day: date
-    item: str
-    reason: str
-    seconds: int
-
-
-class WindowDeduction(NamedTuple):
-    """Usage minutes that a payer (a package or a month's free minutes) paid in a window, and what it gave for them."""
-
-    day: date
-    app_id: int
-    window_start: int
-    item: str
-    minutes: int
-    package_units: int
-    payer_id: str
-
-
-class CorrectedDeduction(NamedTuple):
-    """Signed: usage minutes of a correction's day, app and item that a payer pays more or less, and its minutes."""
-
-    payer_id: str
-    minutes: int
-    package_units: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correction:
-    """What a later run found different in the charge of one app, item and settled day; every number is signed.
-
-    `day` is the day corrected, `posted_on` the day in whose month the correction is charged. `run` found it; it
-    corrects what `corrects_run` and the corrections since then say, None for a day before the first billed one.
-    `deducted` has the payers whose minutes have changed: seconds, minutes and money may all be the same. `list_price`
-    and `unit_price` are those of `DayCharge`.
-    """
-
-    day: date
-    app_id: int
-    item: str
-    seconds: int
-    minutes: int
-    deducted_minutes: int
-    payable_minutes: int
-    list_price: Decimal | None
-    unit_price: Decimal
-    amount: Decimal
-    run: int
-    corrects_run: int | None
-    posted_on: date
-    cause: str
-    deducted: tuple[CorrectedDeduction, ...]
-
-    def __post_init__(self) -> None:
-        _check_charge(self)
-        if self.deducted_minutes != sum(deduction.minutes for deduction in self.deducted):
-            raise ValueError(f"{self} has deducted minutes that are not those of its payers")
-        if any(deduction.minutes == deduction.package_units == 0 for deduction in self.deducted):
-            raise ValueError(f"{self} names a payer for which nothing has changed")
-
-
-Charge = DayCharge | Correction
-
-
-class CorrectionWindow(NamedTuple):
-    """Signed seconds that run `run` found more or less in one window of billing day `day`."""
-
-    run: int
-    app_id: int
-    window_start: int
-    day: date
-    item: str
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageBalance:
-    """A package's minutes as of `Facts.balances_on`, valid `[valid_from, expires_at)`; `app_id` None: for every app.
-
-    Corrections posted up to that day are counted in; `deducted_this_month` is what the month's days took and what the
-    corrections posted in the month added or took back.
-    """
-
-    id: str
-    app_id: int | None
-    valid_from: datetime
-    expires_at: datetime
-    granted: int
-    deducted: int
-    lapsed: int
-    remaining: int
-    deducted_this_month: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemPrice:
-    """An item of a policy version: top area in pixels (None: no bound), price per 1,000 minutes, package ratios."""
-
-    item: str
-    top_area: int | None
-    price: Decimal | None
-    ratio: int | None
-    free_ratio: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyPrices:
+class UsedPolicy:
     """A policy version that priced days of the month; `hash` identifies the policy's data."""
 
     id: str
     name: str
     valid_from: date
     hash: str
-    items: tuple[ItemPrice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is stored about an account and month: `month` its first day, `days` the settled ones; rows in any order.
+class Header:
+    """What is billed: the month (its first day) of an account, whose local days in `timezone` are the billing days.
 
-    Charges, windows, reasons and deductions are what the days were settled with. Corrections are those posted in the
-    month, whatever day they correct.
+    `billed_through` is the last of the `days_billed` settled days, None when there is none. `contract` has the terms of
+    each contract that held, in words.
     """
 
-    account: BilledAccount
-    seller: Party | None = None
     month: date
-    days: Sequence[date]
-    # Every item there is, in the order in which they are shown.
-    item_order: Sequence[str]
-    apps: Mapping[int, str]
-    charges: Sequence[DayCharge]
-    windows: Sequence[WindowSeconds]
-    reasons: Sequence[ReasonSeconds]
-    deductions: Sequence[WindowDeduction]
-    corrections: Sequence[Correction] = ()
-    correction_windows: Sequence[CorrectionWindow] = ()
-    packages: Sequence[PackageBalance]
-    # The day as of whose end the packages' balances are.
-    balances_on: date | None = None
-    policies: Sequence[PolicyPrices]
-    # The contract's terms in words, one line each.
-    contract: Sequence[str] = ()
+    account_id: str
+    currency: str
+    timezone: str
+    days_billed: int
+    billed_through: date | None
+    policies: tuple[UsedPolicy, ...]
+    contract: tuple[str, ...]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the month's last day is settled."""
+        return self.billed_through == month_days(self.month)[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One app, item and unit price: `amount` = payable minutes x unit price = `list_amount` + `discount`.
+    """One kind, app, item and unit price: `amount` = payable minutes x unit price = `list_amount` + `discount`.
 
     `list_price` (per 1,000 minutes) is None where the contract sets a price of its own, or where several held. The days
     of a correction are those corrected; its numbers are signed, and all 0 where only who pays has changed.
     """
 
-    is_correction: bool
+    kind: Literal["usage", "correction"]
     app_id: int
+    app_name: str
     item: str
     first_day: date
     last_day: date
@@ -243,55 +124,103 @@ class Line:
     minutes: int
     deducted_minutes: int
     payable_minutes: int
-    list_price: Decimal | None
-    unit_price: Decimal
-    list_amount: Decimal
-    discount: Decimal
-    amount: Decimal
+    list_price: Exact | None
+    unit_price: Exact
+    list_amount: Exact
+    discount: Exact
+    amount: Exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """`list_amount` + `discount` = `subtotal`, `subtotal` + `rounding` = `total`."""
+
+    list_amount: Exact
+    discount: Exact
+    subtotal: Exact
+    rounding: Exact
+    total: Exact
+
+    def __post_init__(self) -> None:
+        with localcontext(EXACT):
+            if self.list_amount + self.discount != self.subtotal or self.subtotal + self.rounding != self.total:
+                raise ValueError(f"{self} do not add up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """A draft invoice; `subtotal` + `rounding` = `total`, `list_amount` + `discount` = `subtotal`."""
+    """A draft invoice."""
 
-    facts: Facts
-    # The items of the policies and whatever else was used or corrected, in the order of `Facts.item_order`.
-    items: tuple[str, ...]
+    header: Header
+    seller: Party | None
+    customer: Party
     lines: tuple[Line, ...]
-    list_amount: Decimal
-    discount: Decimal
-    subtotal: Decimal
-    rounding: Decimal
-    total: Decimal
+    totals: Totals
 
-    @property
-    def billed_through(self) -> date | None:
-        """The last settled day of the month, None when there is none."""
-        return max(self.facts.days, default=None)
+    def to_json(self) -> str:
+        """The canonical JSON text: equal invoices give equal texts, and decimals are exact text."""
+        values = _stored().dump_python(self, mode="json")
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether the month's last day is settled."""
-        return self.billed_through == month_days(self.facts.month)[-1]
-
-    @property
-    def has_corrections(self) -> bool:
-        """Whether anything was corrected in the month, be it only in which window seconds were used."""
-        return bool(self.facts.corrections or self.facts.correction_windows)
+    @staticmethod
+    def from_json(text: str) -> "Invoice":
+        """The invoice that `to_json` wrote; a `ValueError` when it is none."""
+        return _stored().validate_json(text, strict=True)
 
 
-def make_invoice(facts: Facts) -> Invoice:
-    """The invoice that the stored facts of a month add up to."""
-    lines = _lines(facts)
+@cache
+def _stored() -> TypeAdapter[Invoice]:
+    return TypeAdapter(Invoice)
+
+
+def make_invoice(month: BilledMonth) -> Invoice:
+    """The invoice that the charges and corrections of a month add up to."""
+    lines = _lines(month)
+    seller = month.seller
+    return Invoice(
+        header=_header(month),
+        seller=Party(name=seller.name, address=seller.address) if seller else None,
+        customer=Party(name=month.account.name, address=month.account.address),
+        lines=lines,
+        totals=_totals(lines, month.account.currency),
+    )
+
+
+def _header(month: BilledMonth) -> Header:
+    return Header(
+        month=month.month,
+        account_id=month.account.id,
+        currency=month.account.currency,
+        timezone=month.account.timezone,
+        days_billed=len(set(month.days)),
+        billed_through=max(month.days, default=None),
+        policies=tuple(
+            UsedPolicy(id=policy.id, name=policy.name, valid_from=version.valid_from, hash=policy.hash)
+            for policy, version in month.policies
+        ),
+        contract=tuple(_terms_in_words(contract) for contract in _held(month)),
+    )
+
+
+def _held(month: BilledMonth) -> list[Contract]:
+    """The contracts that held on a day of the month, in order."""
+    held = {contract.valid_from: contract for day in month.days if (contract := contract_on(day, month.contracts))}
+    return [held[valid_from] for valid_from in sorted(held)]
+
+
+def _terms_in_words(contract: Contract) -> str:
+    terms = [f"list prices x {plain(contract.discount)}"] if contract.discount is not None else []
+    terms += [f"{item} {plain(price)} per 1,000 minutes" for item, price in contract.prices.items()]
+    return f"from {contract.valid_from}: {', '.join(terms)}"
+
+
+def _totals(lines: Sequence[Line], currency: str) -> Totals:
     with localcontext(EXACT):
         list_amount = sum((line.list_amount for line in lines), Decimal(0))
         subtotal = sum((line.amount for line in lines), Decimal(0))
         # Plus 0 takes the sign from a credit that rounds to nothing.
-        total = round_to_minor_unit(subtotal, facts.account.currency) + 0
-        return Invoice(
-            facts=facts,
-            items=_items(facts),
-            lines=lines,
+        total = round_to_minor_unit(subtotal, currency) + 0
+        return Totals(
             list_amount=list_amount,
             discount=subtotal - list_amount,
             subtotal=subtotal,
@@ -300,57 +229,50 @@ def make_invoice(facts: Facts) -> Invoice:
         )
 
 
-def _items(facts: Facts) -> tuple[str, ...]:
-    shown = {price.item for policy in facts.policies for price in policy.items}
-    shown |= {charge.item for charge in facts.charges} | {window.item for window in facts.windows}
-    shown |= {correction.item for correction in facts.corrections} | {row.item for row in facts.correction_windows}
-    return tuple(item for item in facts.item_order if item in shown)
+def _lines(month: BilledMonth) -> tuple[Line, ...]:
+    groups: dict[tuple[str, int, str, Decimal], list[PostedCharge]] = {}
+    for posted in sorted(month.charges, key=lambda posted: posted.day):
+        charge = posted.charge
+        groups.setdefault((posted.kind, charge.app_id, charge.item, charge.unit_price), []).append(posted)
+    return tuple(sorted((_line(month, group) for group in groups.values()), key=_place))
 
 
-def _lines(facts: Facts) -> tuple[Line, ...]:
-    order = {item: place for place, item in enumerate(facts.item_order)}
-    groups: dict[tuple[bool, int, int, Decimal], list[Charge]] = {}
-    charges: list[Charge] = [*facts.charges, *facts.corrections]
-    for charge in sorted(charges, key=lambda charge: charge.day):
-        key = isinstance(charge, Correction), charge.app_id, order[charge.item], charge.unit_price
-        groups.setdefault(key, []).append(charge)
-    # Within an item in the order of first use, so that a price change reads from old to new.
-    return tuple(
-        sorted(
-            map(_line, groups.values()),
-            key=lambda line: (line.is_correction, line.app_id, order[line.item], line.first_day, line.unit_price),
-        )
-    )
+def _place(line: Line) -> tuple[bool, int, int, date, Decimal]:
+    """Usage before corrections; within an item in the order of first use, so that price changes read old to new."""
+    return line.kind == "correction", line.app_id, ITEM_RANK[line.item], line.first_day, line.unit_price
 
 
-def _line(charges: Sequence[Charge]) -> Line:
+def _line(month: BilledMonth, posted: Sequence[PostedCharge]) -> Line:
     """The line of charges that share kind, app, item and unit price and are in the order of their days."""
-    first = charges[0]
+    first, charges = posted[0], [each.charge for each in posted]
+    list_prices = [month.list_price(each) for each in posted]
     with localcontext(EXACT):
         amount = sum((charge.amount for charge in charges), Decimal(0))
-        list_amount = sum(map(_list_amount, charges), Decimal(0))
+        list_amount = sum(map(_list_amount, posted, list_prices), Decimal(0))
         discount = amount - list_amount
     return Line(
-        is_correction=isinstance(first, Correction),
-        app_id=first.app_id,
-        item=first.item,
+        kind="correction" if first.kind == "correction" else "usage",
+        app_id=first.charge.app_id,
+        app_name=month.apps[first.charge.app_id],
+        item=first.charge.item,
         first_day=first.day,
-        last_day=charges[-1].day,
+        last_day=posted[-1].day,
         seconds=sum(charge.seconds for charge in charges),
         minutes=sum(charge.minutes for charge in charges),
         deducted_minutes=sum(charge.deducted_minutes for charge in charges),
         payable_minutes=sum(charge.payable_minutes for charge in charges),
-        list_price=_only(charge.list_price for charge in charges),
-        unit_price=first.unit_price,
+        list_price=_only(list_prices),
+        unit_price=first.charge.unit_price,
         list_amount=list_amount,
         discount=discount,
         amount=amount,
     )
 
 
-def _list_amount(charge: Charge) -> Decimal:
-    """What the charge would be at the list price; a price of the contract's own has none to be compared with."""
-    return charge.amount if charge.list_price is None else charge.payable_minutes * charge.list_price.scaleb(-3)
+def _list_amount(posted: PostedCharge, list_price: Decimal | None) -> Decimal:
+    """The charge at the list price; a price of the contract's own has none to be compared with."""
+    charge = posted.charge
+    return charge.amount if list_price is None else charge.payable_minutes * list_price.scaleb(-3)
 
 
 def _only(prices: Iterable[Decimal | None]) -> Decimal | None:

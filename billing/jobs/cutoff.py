@@ -3,9 +3,8 @@
 Every run begins by saying it: the catalog, and how far into the event log it reads.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from typing import Any
 
 from billing import __version__, periods
 from billing.catalog.catalog import Catalog
@@ -13,6 +12,7 @@ from billing.catalog.terms import DayTerms
 from billing.errors import BillingError
 from billing.events.log import EventLog
 from billing.home import Home
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection
 from billing.ledger.runs import Run, read_through
@@ -29,25 +29,14 @@ class Cutoff:
     catalog_change: int
     started_at_ms: int
 
-    def run(
-        self,
-        command: str,
-        *,
-        account_id: str | None,
-        day: date | None,
-        terms: DayTerms | None = None,
-        counts: Mapping[str, int] | None = None,
-        result: str,
-        detail: str = "",
-        from_day: date | None = None,
-        cause: str | None = None,
-    ) -> Run:
-        """The record of what was done with it, ended now."""
+    def ledger(self, conn: Connection, account_id: str) -> AccountLedger:
+        """The ledger of an account, with the catalog of the run."""
+        return AccountLedger(conn=conn, account_id=account_id, catalog=self.catalog)
+
+    def run(self, command: str, terms: DayTerms | None = None, **what: Any) -> Run:
+        """The record of what was done with it, ended now; `what`: further fields of `Run`."""
         return Run(
             command=command,
-            account_id=account_id,
-            day=day,
-            from_day=from_day,
             started_at_ms=self.started_at_ms,
             finished_at_ms=max(self.started_at_ms, now_ms()),
             engine_version=__version__,
@@ -56,10 +45,7 @@ class Cutoff:
             price_hash=terms.price_hash if terms else None,
             ingest_id=self.ingest_id,
             log_version=self.log_version,
-            counts=counts or {},
-            result=result,
-            detail=detail,
-            cause=cause,
+            **what,
         )
 
 

@@ -10,9 +10,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from billing.events.quarantine import Quarantine, Rejects
 from billing.events.rows import Batch, RejectedRow, display_name
 from billing.events.validation import validate
 from billing.home import Home
-from billing.read_ahead import prefetched
+from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.traces import TraceOptions, read_trace
 
@@ -47,6 +47,7 @@ class FileReport:
     accepted: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
     error: str | None = None
 
@@ -130,6 +131,7 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
         accepted=unique.accepted,
         duplicates=unique.duplicates,
         quarantined=rejects.count,
+        reasons=rejects.reasons(),
         lines=rows.lines,
     )
     if read != report.accepted + report.duplicates + report.quarantined:
@@ -199,10 +201,10 @@ def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Dedupl
     """Hands each row on as accepted or rejected; the number of rows."""
     validated = (
         (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms))
-        for batch in prefetched(rows.batches())
+        for batch in read_ahead(rows.batches())
     )
     read = 0
-    for batch, accepted, rejected in prefetched(validated):
+    for batch, accepted, rejected in read_ahead(validated):
         deduplication.add(accepted)
         if rejected.height:
             _reject(rows, batch, rejected, rejects)

@@ -4,38 +4,41 @@
 
 A day's bill is a pure function of its events, the stays carried into it, the policy, the prices and the packages.
 Accounts whose days have the same bounds are metered in one pass; their money then commits account by account, each day
-in one transaction. Events that came after their day was settled are found first: its days from then on are replayed,
-and what is different is posted in one transaction before anything further is billed. What fails stays undone, with
-every later day of its account, and the next nightly tries it again.
+in one transaction. A run of quiet days, without events and open stays, commits at once. Events that came after their
+day was settled are found first: the account's days from then on are rerated, and what is different is posted in one
+transaction before anything further is billed. What fails stays undone, with every later day of its account, and the
+next nightly tries it again.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import date
 from itertools import groupby
+
+import polars as pl
 
 from billing import periods
 from billing.catalog.catalog import Catalog
-from billing.catalog.terms import DayTerms
 from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.jobs.cutoff import Cutoff, cutoff_now
-from billing.jobs.metered_days import Task, meter_days
-from billing.jobs.rerating import Replay, late_days, open_replay
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
+from billing.jobs.due_days import Activity, in_order, unsettled_days
+from billing.jobs.metered_days import Failure, guarded, meter_days
+from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
+from billing.ledger import corrections, settled_days
 from billing.ledger.database import Connection, Engine, reading, writing
-from billing.ledger.opening import AccountDay, account_days, balances_before, carried_into, terms_of
-from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run
-from billing.ledger.settled_days import AlreadyBilled, DayBill
-from billing.metering.meter import Metered
+from billing.ledger.opening import AccountDay, Opening, opening_of
+from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
+from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
+from billing.metering.schemas import STATE_SCHEMA, Metered
 from billing.metering.spans import Metering, meter_log
 from billing.metering.windows import window_usage
-from billing.rating.day import bill_day
+from billing.rating.span import DayUsage, bill_span
 
 ALREADY_BILLED = "already_billed"
 _COMMAND = "nightly"
+_NO_STAYS = pl.DataFrame(schema=STATE_SCHEMA)
 
 _log = logging.getLogger(__name__)
 
@@ -62,23 +65,59 @@ def run_nightly(
         with reading(engine) as conn:
             cutoff = cutoff_now(conn, home)
             targets = _targets(cutoff.catalog, day)
-            settled = bills.last_settled_days(conn)
-            replays = _replays(conn, cutoff, targets, settled)
-            done = list(_already_billed(conn, targets, settled))
+            settled = last_settled_days(conn)
+            accounts = _due_accounts(conn, cutoff, targets, settled)
+            done = list(_already_billed(conn, cutoff, targets, settled))
         yield from done
-        due = [each for replay in replays.values() for each in replay.days(cutoff)]
-        due += _unbilled_days(cutoff, targets, settled)
-        failed: set[str] = set()
-        for _, same_bounds in groupby(sorted(due, key=_turn), key=lambda each: (each.start, each.end)):
-            group = [each for each in same_bounds if each.account.id not in failed]
-            for outcome in _bill_group(group, engine, cutoff, replays, metering):
-                if outcome.result == FAILED:
-                    failed.add(outcome.account)
-                yield outcome
+        night = _Night(engine=engine, cutoff=cutoff, activity=Activity.of(cutoff.log.activity()), metering=metering)
+        yield from night.bill(accounts)
 
 
-def _turn(each: AccountDay) -> tuple[int, int, str]:
-    return each.start, each.end, each.account.id
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """An account with days due. `has_open_stays`: at the end of its last billed day; `quiet`: days held back, to be
+    settled at once with those that follow."""
+
+    id: str
+    days: Sequence[AccountDay]
+    rerating: Rerating | None
+    has_open_stays: bool
+    quiet: list[AccountDay] = field(default_factory=list)
+    has_failed: bool = False
+
+    def rerating_of(self, account_day: AccountDay) -> Rerating | None:
+        """The rerating that a day belongs to, if it is not a day to bill."""
+        return self.rerating if self.rerating and account_day.day <= self.rerating.last else None
+
+    def is_quiet(self, account_day: AccountDay) -> bool:
+        """Whether nothing but the log can have anything of the next day."""
+        rerating = self.rerating_of(account_day)
+        return rerating.is_quiet(account_day) if rerating else not self.has_open_stays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Day:
+    """A day to bill and what was metered of it; None: it is quiet."""
+
+    opening: Opening
+    metered: Metered | None
+
+    @property
+    def day(self) -> date:
+        """The local day."""
+        return self.opening.account_day.day
+
+    @property
+    def settled(self) -> SettledDay:
+        """The day as it is settled."""
+        start, end = self.opening.account_day.bounds
+        return SettledDay(day=self.day, start=start, end=end, policy=self.opening.terms.policy)
+
+    @property
+    def usage(self) -> DayUsage:
+        """The day as it is rated."""
+        usage = window_usage(self.metered.usage) if self.metered else ()
+        return DayUsage(terms=self.opening.terms, usage=usage)
 
 
 def _targets(catalog: Catalog, day: date | None) -> dict[str, date]:
@@ -96,151 +135,219 @@ def _targets(catalog: Catalog, day: date | None) -> dict[str, date]:
     return targets
 
 
-def _replays(
+def _due_accounts(
     conn: Connection, cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping[str, date]
-) -> dict[str, Replay]:
-    """A replay for every account with late events."""
-    return {
-        account_id: open_replay(
-            conn, account_id, late.first, command=_COMMAND, posted_on=targets[account_id], cause=late.cause
-        )
-        for account_id, late in late_days(conn, cutoff, settled).items()
-    }
+) -> list[_Account]:
+    """The accounts with late or unbilled days."""
+    late = late_days(conn, cutoff, settled)
+    by_account: dict[str, list[AccountDay]] = {}
+    for account_day in unsettled_days(conn, cutoff, targets):
+        by_account.setdefault(account_day.account_id, []).append(account_day)
+    accounts = []
+    for account_id in by_account.keys() | late.keys():
+        ledger = cutoff.ledger(conn, account_id)
+        rerating = None
+        if account_id in late:
+            posting = Posting(command=_COMMAND, posted_on=targets[account_id], cause=late[account_id].cause)
+            rerating = open_rerating(ledger, late[account_id].first, posting)
+        open_stays = account_id in settled and ledger.state_after(settled[account_id]).height > 0
+        days = [*(rerating.days if rerating else ()), *by_account.get(account_id, ())]
+        accounts.append(_Account(id=account_id, days=days, rerating=rerating, has_open_stays=open_stays))
+    return accounts
 
 
-def _already_billed(conn: Connection, targets: Mapping[str, date], settled: Mapping[str, date]) -> Iterator[Outcome]:
+def _already_billed(
+    conn: Connection, cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping[str, date]
+) -> Iterator[Outcome]:
     for account_id, target in targets.items():
         if settled.get(account_id, date.min) >= target:
-            runs = bills.settled_days(conn, account_id, target, target)
+            runs = cutoff.ledger(conn, account_id).settled_days(target, target)
             run = runs[target].id if target in runs else None
             yield Outcome(account=account_id, day=target, result=ALREADY_BILLED, run=run)
 
 
-def _unbilled_days(cutoff: Cutoff, targets: Mapping[str, date], settled: Mapping[str, date]) -> Iterator[AccountDay]:
-    """Every day to bill. The first of a new account is the local day of its oldest event."""
-    catalog = cutoff.catalog
-    first_events = cutoff.log.first_event_at([app.id for app in catalog.apps.values() if app.account not in settled])
-    oldest: dict[str, int] = {}
-    for app_id, at_ms in first_events.items():
-        account_id = catalog.apps[app_id].account
-        oldest[account_id] = min(at_ms, oldest.get(account_id, at_ms))
-    for account in catalog.accounts.values():
-        if account.id in settled:
-            first = settled[account.id] + timedelta(days=1)
-        elif account.id in oldest:
-            first = periods.local_day(oldest[account.id] // 1000, periods.time_zone(account.timezone))
-        else:
-            continue
-        yield from account_days(catalog, account.id, first, targets[account.id])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Night:
+    """What bills the days that are due."""
 
+    engine: Engine
+    cutoff: Cutoff
+    activity: Activity
+    metering: Metering
 
-def _bill_group(
-    group: Sequence[AccountDay], engine: Engine, cutoff: Cutoff, replays: Mapping[str, Replay], metering: Metering
-) -> Iterator[Outcome]:
-    """Meters the days of one pair of bounds together, then bills or corrects account by account."""
-    tasks, refused = [], []
-    with reading(engine) as conn:
-        for each in group:
-            replay = _replay_of(each, replays)
-            carried = replay.carried(conn, each) if replay else carried_into(conn, each)
-            try:
-                tasks.append(Task(each=each, terms=terms_of(conn, cutoff.catalog, each), carried=carried))
-            except BillingError as error:
-                refused.append((each, str(error)))
-    for each, reason in refused:
-        yield _failed(engine, cutoff, each, None, reason)
-    for task, metered in meter_days(tasks, cutoff, metering):
-        outcome = _bill_account(task, metered, engine, cutoff, _replay_of(task.each, replays))
-        if outcome:
+    def bill(self, accounts: Sequence[_Account]) -> Iterator[Outcome]:
+        """Bills or corrects day after day, all accounts whose days have the same bounds together."""
+        by_id = {account.id: account for account in accounts}
+        due = in_order(account_day for account in accounts for account_day in account.days)
+        for _, same_bounds in groupby(due, key=lambda account_day: account_day.bounds):
+            busy = []
+            for account_day in same_bounds:
+                account = by_id[account_day.account_id]
+                if account.has_failed:
+                    continue
+                if account.is_quiet(account_day) and not self.activity.may_hold_events(account_day):
+                    account.quiet.append(account_day)
+                    if account_day.day == account.days[-1].day or self._ends_rerating(account, account_day):
+                        yield from self._settle_quiet(account)
+                else:
+                    yield from self._settle_quiet(account)
+                    busy.append(account_day)
+            yield from self._bill_busy([day for day in busy if not by_id[day.account_id].has_failed], by_id)
+
+    def _ends_rerating(self, account: _Account, account_day: AccountDay) -> bool:
+        rerating = account.rerating_of(account_day)
+        return rerating is not None and account_day.day == rerating.last
+
+    def _bill_busy(self, days: Sequence[AccountDay], by_id: Mapping[str, _Account]) -> Iterator[Outcome]:
+        """Meters the days of one pair of bounds together, then bills or corrects account by account."""
+        openings: list[Opening] = []
+        for account_day in days:
+            account = by_id[account_day.account_id]
+            opening = guarded(f"account {account.id}, {account_day.day}", lambda: self._opening(account, account_day))  # noqa: B023 - called here
+            if isinstance(opening, Failure):
+                yield self._failed(account, account_day, opening)
+            else:
+                openings.append(opening)
+        for opening, metered in meter_days(openings, self.cutoff, self.metering):
+            yield from self._bill_account(by_id[opening.account_day.account_id], opening, metered)
+
+    def _opening(self, account: _Account, account_day: AccountDay) -> Opening:
+        with reading(self.engine) as conn:
+            ledger = self.cutoff.ledger(conn, account.id)
+            rerating = account.rerating_of(account_day)
+            return rerating.opening(ledger, account_day) if rerating else opening_of(ledger, account_day)
+
+    def _bill_account(self, account: _Account, opening: Opening, metered: Metered | Failure) -> Iterator[Outcome]:
+        """What became of a metered day; nothing while a rerating goes on."""
+        account_day = opening.account_day
+        if isinstance(metered, Failure):
+            yield self._failed(account, account_day, metered, opening)
+            return
+        rerating = account.rerating_of(account_day)
+
+        def work() -> Outcome | None:
+            if rerating:
+                return self._rerate(account, rerating, opening, metered)
+            return self._settle(account, [_Day(opening=opening, metered=metered)])
+
+        outcome = guarded(f"account {account.id}, {account_day.day}", work)
+        if isinstance(outcome, Failure):
+            yield self._failed(account, account_day, outcome, opening)
+        elif outcome:
             yield outcome
 
+    def _rerate(self, account: _Account, rerating: Rerating, opening: Opening, metered: Metered) -> Outcome | None:
+        with reading(self.engine) as conn:
+            rerating.add(self.cutoff.ledger(conn, account.id), opening, metered)
+        return self._posted(account, rerating) if opening.account_day.day == rerating.last else None
 
-def _replay_of(each: AccountDay, replays: Mapping[str, Replay]) -> Replay | None:
-    """The replay that a day belongs to, if it is not a day to bill."""
-    replay = replays.get(each.account.id)
-    return replay if replay and each.day <= replay.last else None
+    def _posted(self, account: _Account, rerating: Rerating) -> Outcome:
+        account.has_open_stays = rerating.state.height > 0
+        correction = rerating.correction(self.cutoff)
+        run = corrections.post(self.engine, correction)
+        day, detail = correction.posted_on, correction.run.detail
+        return Outcome(account=account.id, day=day, result=CORRECTED, run=run, detail=detail)
 
+    def _settle_quiet(self, account: _Account) -> Iterator[Outcome]:
+        """Settles the days that are held back, or adds them to the rerating."""
+        if not account.quiet:
+            return
+        quiet, account.quiet = account.quiet, []
+        rerating = account.rerating_of(quiet[-1])
 
-def _bill_account(
-    task: Task, metered: Metered, engine: Engine, cutoff: Cutoff, replay: Replay | None
-) -> Outcome | None:
-    """What became of a day; None while a replay goes on."""
-    each = task.each
-    try:
-        if replay:
-            return _replay_day(replay, task, metered, engine, cutoff)
-        bill = _day_bill(task, metered, engine, cutoff)
-        run = bills.settle(engine, bill)
-    except AlreadyBilled:
-        return Outcome(account=each.account.id, day=each.day, result=ALREADY_BILLED, detail="by another process")
-    except BillingError as error:
-        return _failed(engine, cutoff, each, task.terms, str(error))
-    # The one broad except of the program: whatever is wrong with one account, the others are billed.
-    except Exception as error:
-        _log.exception("account %s, %s", each.account.id, each.day)
-        return _failed(engine, cutoff, each, task.terms, f"{type(error).__name__}: {error}")
-    return Outcome(account=each.account.id, day=each.day, result=BILLED, run=run, detail=bill.run.detail)
+        def work() -> Outcome | None:
+            if not rerating:
+                return self._settle(account, self._quiet_days(account, quiet))
+            with reading(self.engine) as conn:
+                rerating.add_quiet(self.cutoff.ledger(conn, account.id), quiet)
+            return self._posted(account, rerating) if quiet[-1].day == rerating.last else None
 
+        outcome = guarded(f"account {account.id}, {quiet[0].day}", work)
+        if isinstance(outcome, Failure):
+            yield self._failed(account, quiet[0], outcome)
+        elif outcome:
+            yield outcome
 
-def _replay_day(replay: Replay, task: Task, metered: Metered, engine: Engine, cutoff: Cutoff) -> Outcome | None:
-    with reading(engine) as conn:
-        replay.add(conn, task, metered)
-    if task.each.day < replay.last:
-        return None
-    correction = replay.correction(cutoff)
-    run = corrections.post(engine, correction)
-    return Outcome(
-        account=replay.account_id, day=replay.posted_on, result=CORRECTED, run=run, detail=correction.run.detail
-    )
+    def _quiet_days(self, account: _Account, quiet: Sequence[AccountDay]) -> list[_Day]:
+        with reading(self.engine) as conn:
+            terms_of_days = self.cutoff.ledger(conn, account.id).terms_on(*(account_day.day for account_day in quiet))
+        return [
+            _Day(opening=Opening(account_day=account_day, terms=terms, carried=_NO_STAYS), metered=None)
+            for account_day, terms in zip(quiet, terms_of_days, strict=True)
+        ]
 
+    def _settle(self, account: _Account, days: Sequence[_Day]) -> Outcome:
+        """Bills days and settles them in one transaction."""
+        last = days[-1]
+        try:
+            bill = self._bill_of(account, days)
+            run = settled_days.settle(self.engine, bill)
+        except AlreadyBilled:
+            return Outcome(account=account.id, day=last.day, result=ALREADY_BILLED, detail="by another process")
+        account.has_open_stays = last.metered is not None and last.metered.state.height > 0
+        return Outcome(account=account.id, day=last.day, result=BILLED, run=run, detail=bill.run.detail)
 
-def _failed(engine: Engine, cutoff: Cutoff, each: AccountDay, terms: DayTerms | None, detail: str) -> Outcome:
-    """Records that an account's day failed, if the database can still be written to."""
-    account_id = each.account.id
-    run = cutoff.run(_COMMAND, account_id=account_id, day=each.day, terms=terms, result=FAILED, detail=detail)
-    run_id = None
-    try:
-        with writing(engine) as conn:
-            run_id = insert_run(conn, run)
-    except BillingError:
-        _log.warning("the failure of account %s on %s could not be recorded", account_id, each.day)
-    return Outcome(account=account_id, day=each.day, result=FAILED, run=run_id, detail=detail)
-
-
-def _day_bill(task: Task, metered: Metered, engine: Engine, cutoff: Cutoff) -> DayBill:
-    each, terms = task.each, task.terms
-    with reading(engine) as conn:
-        balances = balances_before(conn, each.account.id)
-    billed = bill_day(terms, window_usage(metered.usage), balances)
-    minutes = sum(charge.minutes for charge in billed.charges)
-    findings = f", {metered.findings.height:,} findings" if metered.findings.height else ""
-    return DayBill(
-        account_id=each.account.id,
-        day=each.day,
-        run=cutoff.run(
+    def _bill_of(self, account: _Account, days: Sequence[_Day]) -> SpanBill:
+        with reading(self.engine) as conn:
+            balances = self.cutoff.ledger(conn, account.id).balances()
+        bills = [
+            DayBill(settled=day.settled, list_prices=day.opening.terms.list_prices, billed=billed, metered=day.metered)
+            for day, billed in zip(days, bill_span((day.usage for day in days), balances), strict=True)
+        ]
+        first, last = days[0], days[-1]
+        run = self.cutoff.run(
             _COMMAND,
-            account_id=each.account.id,
-            day=each.day,
-            terms=terms,
+            last.opening.terms,
+            account_id=account.id,
+            day=last.day,
+            from_day=first.day if len(days) > 1 else None,
             result=BILLED,
-            detail=f"{minutes:,} minutes{findings}",
-            counts={
-                "seconds": int(metered.usage["seconds"].sum()),
-                "usage_rows": metered.usage.height,
-                "deductions": len(billed.deductions),
-                "findings": metered.findings.height,
-                "open_stays": metered.state.height,
-            },
-        ),
-        policy=terms.policy,
-        catalog_change=cutoff.catalog_change,
-        currency=each.account.currency,
-        usage=metered.usage,
-        deductions=billed.deductions,
-        charges=billed.charges,
-        list_prices=terms.list_prices,
-        findings=metered.findings,
-        state=metered.state,
-        free_grant=billed.free_grant,
-        lapses=billed.lapses,
-    )
+            detail=_detail(bills),
+            counts=_counts(bills),
+        )
+        return SpanBill(
+            account_id=account.id,
+            currency=self.cutoff.catalog.accounts[account.id].currency,
+            run=run,
+            catalog_change=self.cutoff.catalog_change,
+            days=bills,
+        )
+
+    def _failed(
+        self, account: _Account, account_day: AccountDay, failure: Failure, opening: Opening | None = None
+    ) -> Outcome:
+        """Records that an account's day failed, if the database can still be written to."""
+        account.has_failed = True
+        run = self.cutoff.run(
+            _COMMAND,
+            opening.terms if opening else None,
+            account_id=account.id,
+            day=account_day.day,
+            result=FAILED,
+            detail=failure.reason,
+        )
+        run_id = None
+        try:
+            with writing(self.engine) as conn:
+                run_id = insert_run(conn, run)
+        except BillingError:
+            _log.warning("the failure of account %s on %s could not be recorded", account.id, account_day.day)
+        return Outcome(account=account.id, day=account_day.day, result=FAILED, run=run_id, detail=failure.reason)
+
+
+def _detail(bills: Sequence[DayBill]) -> str:
+    minutes = sum(charge.minutes for bill in bills for charge in bill.billed.charges)
+    findings = sum(bill.metered.findings.height for bill in bills if bill.metered)
+    days = f", {len(bills):,} days without usage from {bills[0].day}" if len(bills) > 1 else ""
+    return f"{minutes:,} minutes" + (f", {findings:,} findings" if findings else "") + days
+
+
+def _counts(bills: Sequence[DayBill]) -> dict[str, int]:
+    metered = [bill.metered for bill in bills if bill.metered]
+    return {
+        "seconds": sum(int(each.usage["seconds"].sum()) for each in metered),
+        "usage_rows": sum(each.usage.height for each in metered),
+        "deductions": sum(len(bill.billed.deductions) for bill in bills),
+        "findings": sum(each.findings.height for each in metered),
+        "open_stays": metered[-1].state.height if metered else 0,
+    }

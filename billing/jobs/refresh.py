@@ -2,32 +2,32 @@
 
 It is the nightly's metering with an earlier end, and nothing of it is a bill. It goes on from where the last refresh
 stopped, so it costs what has arrived since. Rooms with an event from before that point are metered again from the start
-of their day: what they came to is taken away, and what they come to now is added.
+of their day: what they came to is taken away, and what they come to now is added. A quiet day is left out, unless it is
+the last.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby
 
 import polars as pl
 
 from billing import periods
-from billing.catalog.terms import DayTerms
-from billing.errors import BillingError
 from billing.home import Home
 from billing.jobs.cutoff import Cutoff, cutoff_now, now_ms
-from billing.ledger import provisional_days as provisional
-from billing.ledger import settled_days as bills
-from billing.ledger.database import Connection, Engine, reading, writing
-from billing.ledger.opening import AccountDay, account_days, carried_into, terms_of
+from billing.jobs.due_days import Activity, unsettled_days
+from billing.jobs.metered_days import Failure, guarded
+from billing.ledger import provisional_days
+from billing.ledger.database import Engine, reading, writing
+from billing.ledger.difference import summed
+from billing.ledger.opening import AccountDay, Opening, opening_of
 from billing.ledger.provisional_days import ProvisionalDay
 from billing.ledger.runs import FAILED, REFRESHED, insert_run
-from billing.metering.meter import Metered, meter
-from billing.metering.spans import of_apps
-from billing.metering.tiers import tier_rule
-from billing.metering.windows import USAGE_SCHEMA
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import USAGE_SCHEMA, Metered
+from billing.metering.tiers import TierRule, tier_rule
 
 _KEY = ["app_id", "window_start", "item", "reason"]
 _ROOM = ["app_id", "room_id"]
@@ -46,13 +46,16 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OpenDay:
-    """An unsettled day to bring up to `end` (epoch second): from the stays carried into it, or from what is stored."""
+    """An unsettled day to bring up to `end` (epoch second) from what is stored of it."""
 
-    each: AccountDay
-    terms: DayTerms
-    carried: pl.DataFrame
+    opening: Opening
     stored: ProvisionalDay
     end: int
+
+    @property
+    def rules(self) -> dict[int, TierRule]:
+        """How video is classified, by app."""
+        return dict.fromkeys(self.opening.account_day.apps, tier_rule(self.opening.terms.version))
 
 
 def run_refresh(home: Home, engine: Engine) -> list[Refreshed]:
@@ -60,162 +63,173 @@ def run_refresh(home: Home, engine: Engine) -> list[Refreshed]:
     with home.lock("nightly"):
         with reading(engine) as conn:
             cutoff = cutoff_now(conn, home)
-            due = _unsettled_days(conn, cutoff)
-        end = periods.window_start(cutoff.started_at_ms // 1000)
-        states: dict[str, pl.DataFrame] = {}
-        refreshed: list[Refreshed] = []
-        failed: set[str] = set()
-        for _, same_bounds in groupby(due, key=lambda each: (each.start, each.end)):
-            group = [each for each in same_bounds if each.account.id not in failed]
-            for outcome in _refresh_group(group, engine, cutoff, end, states):
-                refreshed.append(outcome)
-                if outcome.result == FAILED:
-                    failed.add(outcome.account)
-        counts = {"accounts": len({each.account for each in refreshed}), "days": len(refreshed), "failed": len(failed)}
+            second = cutoff.started_at_ms // 1000
+            today = {
+                account.id: periods.local_day(second, periods.time_zone(account.timezone))
+                for account in cutoff.catalog.accounts.values()
+            }
+            due = unsettled_days(conn, cutoff, today)
+        refresh = _Refresh(
+            engine=engine,
+            cutoff=cutoff,
+            activity=Activity.of(cutoff.log.activity()),
+            end=periods.window_start(second),
+            states={},
+        )
+        refreshed = list(refresh.bring_up(due))
+        failed = sum(each.result == FAILED for each in refreshed)
+        counts = {"accounts": len({each.account for each in refreshed}), "days": len(refreshed), "failed": failed}
         with writing(engine) as conn:
-            insert_run(conn, cutoff.run("refresh", account_id=None, day=None, result=REFRESHED, counts=counts))
+            run = cutoff.run("refresh", account_id=None, day=None, result=REFRESHED, counts=counts)
+            insert_run(conn, run)
     return refreshed
 
 
-def _unsettled_days(conn: Connection, cutoff: Cutoff) -> list[AccountDay]:
-    """Every day from the first unsettled one to today, oldest first."""
-    catalog, settled = cutoff.catalog, bills.last_settled_days(conn)
-    first_events = cutoff.log.first_event_at([app.id for app in catalog.apps.values() if app.account not in settled])
-    due = []
-    for account in catalog.accounts.values():
-        zone = periods.time_zone(account.timezone)
-        seconds = [at // 1000 for app, at in first_events.items() if catalog.apps[app].account == account.id]
-        if account.id in settled:
-            first = settled[account.id] + timedelta(days=1)
-        elif seconds:
-            first = periods.local_day(min(seconds), zone)
-        else:
-            continue
-        due += account_days(catalog, account.id, first, periods.local_day(cutoff.started_at_ms // 1000, zone))
-    return sorted(due, key=lambda each: (each.start, each.end, each.account.id))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refresh:
+    """A refresh up to epoch second `end`; `states`: the open stays at the end of each account's last day so far."""
 
+    engine: Engine
+    cutoff: Cutoff
+    activity: Activity
+    end: int
+    states: dict[str, pl.DataFrame]
 
-def _refresh_group(
-    group: Sequence[AccountDay], engine: Engine, cutoff: Cutoff, end: int, states: dict[str, pl.DataFrame]
-) -> Iterator[Refreshed]:
-    """Refreshes days with the same bounds; `states` takes the stays that are open at the end of each account's day."""
-    days = []
-    for each in group:
-        if each.start >= end:
-            continue
-        with reading(engine) as conn:
-            try:
-                days.append(_open_day(conn, cutoff, each, min(each.end, end), states.get(each.account.id)))
-            except BillingError as error:
-                yield Refreshed(
-                    account=each.account.id,
-                    day=each.day,
-                    through=_through(each, each.start),
-                    result=FAILED,
-                    detail=str(error),
+    def bring_up(self, due: Sequence[AccountDay]) -> Iterator[Refreshed]:
+        """Refreshes days in their order, those with the same bounds together."""
+        started = [account_day for account_day in due if account_day.start < self.end]
+        last = {account_day.account_id: account_day.day for account_day in started}
+        failed: set[str] = set()
+        for _, same_bounds in groupby(started, key=lambda account_day: account_day.bounds):
+            group = [account_day for account_day in same_bounds if account_day.account_id not in failed]
+            for outcome in self._refresh_group([day for day in group if not self._is_quiet(day, last)]):
+                if outcome.result == FAILED:
+                    failed.add(outcome.account)
+                yield outcome
+
+    def _is_quiet(self, account_day: AccountDay, last: Mapping[str, date]) -> bool:
+        """Whether nothing happened on a day that is not the last: no event, and no open stay from the day before."""
+        if account_day.day == last[account_day.account_id] or self.activity.may_hold_events(account_day):
+            return False
+        if account_day.account_id not in self.states:
+            with reading(self.engine) as conn:
+                ledger = self.cutoff.ledger(conn, account_day.account_id)
+                self.states[account_day.account_id] = ledger.state_before(account_day.day)
+        return self.states[account_day.account_id].is_empty()
+
+    def _refresh_group(self, group: Sequence[AccountDay]) -> Iterator[Refreshed]:
+        """Refreshes days with the same bounds; an account on its own where that fails together."""
+        if not group:
+            return
+        names = ", ".join(account_day.account_id for account_day in group)
+        done = guarded(f"refreshing {names}, {group[0].day}", lambda: self._stored(group))
+        if not isinstance(done, Failure):
+            for stored in done:
+                self.states[stored.account_id] = stored.state
+                yield self._outcome(
+                    stored.account_id,
+                    stored.day,
+                    stored.cut_at,
+                    REFRESHED,
+                    f"{int(stored.usage['seconds'].sum()):,} seconds",
                 )
-    corrected = [_with_late_rooms(day, cutoff) for day in days]
-    done = list(_brought_up(corrected, cutoff))
-    with writing(engine) as conn:
-        for stored in done:
-            provisional.put(conn, stored)
-    places = {day.each.account.id: day.each for day in days}
-    for stored in done:
-        states[stored.account_id] = stored.state
-        yield Refreshed(
-            account=stored.account_id,
-            day=stored.day,
-            through=_through(places[stored.account_id], stored.cut_at),
-            result=REFRESHED,
-            detail=f"{int(stored.usage['seconds'].sum()):,} seconds",
-        )
+        elif len(group) == 1:
+            yield self._outcome(group[0].account_id, group[0].day, group[0].start, FAILED, done.reason)
+        else:
+            for account_day in group:
+                yield from self._refresh_group([account_day])
 
+    def _outcome(self, account_id: str, day: date, second: int, result: str, detail: str) -> Refreshed:
+        zone = periods.time_zone(self.cutoff.catalog.accounts[account_id].timezone)
+        through = periods.local_iso(second, zone)
+        return Refreshed(account=account_id, day=day, through=through, result=result, detail=detail)
 
-def _through(each: AccountDay, second: int) -> str:
-    return periods.local_iso(second, periods.time_zone(each.account.timezone))
+    def _stored(self, group: Sequence[AccountDay]) -> list[ProvisionalDay]:
+        """The days as they are now, stored."""
+        days = [self._with_late_rooms(self._open_day(account_day)) for account_day in group]
+        done = list(self._brought_up(days))
+        with writing(self.engine) as conn:
+            for stored in done:
+                provisional_days.put(conn, stored)
+        return done
 
-
-def _open_day(conn: Connection, cutoff: Cutoff, each: AccountDay, end: int, state: pl.DataFrame | None) -> _OpenDay:
-    """The day as it was stored, if it still begins with the same stays and rules; else from its start."""
-    terms = terms_of(conn, cutoff.catalog, each)
-    carried = carried_into(conn, each) if state is None else state
-    basis = _basis(each, terms, carried)
-    known = {stored.day: stored for stored in provisional.provisional_days(conn, each.account.id)}
-    stored = known.get(each.day)
-    if stored is None or stored.basis != basis or stored.cut_at > end or stored.ingest_id > cutoff.ingest_id:
+    def _open_day(self, account_day: AccountDay) -> _OpenDay:
+        """The day as it was stored, if it still begins with the same stays and rules; else from its start."""
+        account_id, end = account_day.account_id, min(account_day.end, self.end)
+        with reading(self.engine) as conn:
+            opening = opening_of(self.cutoff.ledger(conn, account_id), account_day, self.states.get(account_id))
+            known = provisional_days.provisional_days(conn, account_id)
+        basis = _basis(opening)
+        for stored in known:
+            is_usable = stored.basis == basis and stored.cut_at <= end and stored.ingest_id <= self.cutoff.ingest_id
+            if stored.day == account_day.day and is_usable:
+                return _OpenDay(opening=opening, stored=stored, end=end)
         stored = ProvisionalDay(
-            account_id=each.account.id,
-            day=each.day,
-            cut_at=each.start,
-            ingest_id=cutoff.ingest_id,
+            account_id=account_id,
+            day=account_day.day,
+            cut_at=account_day.start,
+            ingest_id=self.cutoff.ingest_id,
             basis=basis,
             usage=pl.DataFrame(schema=USAGE_SCHEMA),
-            state=carried,
-            refreshed_at_ms=cutoff.started_at_ms,
+            state=opening.carried,
+            refreshed_at_ms=self.cutoff.started_at_ms,
         )
-    return _OpenDay(each=each, terms=terms, carried=carried, stored=stored, end=end)
+        return _OpenDay(opening=opening, stored=stored, end=end)
+
+    def _with_late_rooms(self, day: _OpenDay) -> _OpenDay:
+        """The day up to its cut, with the events that came since from before the cut: their rooms are metered again, as
+        they were known and as they are known now, and the difference is taken."""
+        stored, account_day = day.stored, day.opening.account_day
+        events = self.cutoff.log.scan(
+            account_day.start, stored.cut_at, ingest_id=self.cutoff.ingest_id, apps=account_day.apps
+        )
+        rooms = events.filter(pl.col("ingest_id") > stored.ingest_id).select(_ROOM).unique().collect()
+        if rooms.is_empty():
+            return day
+        carried = day.opening.carried.join(rooms, on=_ROOM, how="semi")
+
+        def metered(ingest_id: int) -> Metered:
+            known = events.filter(pl.col("ingest_id") <= ingest_id).join(rooms.lazy(), on=_ROOM, how="semi")
+            return meter(known, carried, Span(start=account_day.start, end=stored.cut_at, rules=day.rules))
+
+        before, now = metered(stored.ingest_id), metered(self.cutoff.ingest_id)
+        others = stored.state.join(rooms, on=_ROOM, how="anti")
+        usage = _sum(stored.usage, now.usage, before.usage.with_columns(-pl.col("seconds")))
+        state = pl.concat([others, now.state]).sort("app_id", "room_id", "user_id")
+        return replace(day, stored=replace(stored, usage=usage, state=state))
+
+    def _brought_up(self, days: Sequence[_OpenDay]) -> Iterator[ProvisionalDay]:
+        """The days up to their ends: those that stopped at one second go on together."""
+        in_order = sorted(days, key=lambda day: day.stored.cut_at)
+        for cut, stopped_there in groupby(in_order, key=lambda day: day.stored.cut_at):
+            together = list(stopped_there)
+            end = together[0].end
+            metered = self._metered(together, cut, end) if cut < end else None
+            for day in together:
+                share = metered.of_apps(day.opening.account_day.apps) if metered else None
+                yield replace(
+                    day.stored,
+                    cut_at=end,
+                    ingest_id=self.cutoff.ingest_id,
+                    usage=_sum(day.stored.usage, share.usage) if share else day.stored.usage,
+                    state=share.state if share else day.stored.state,
+                    refreshed_at_ms=now_ms(),
+                )
+
+    def _metered(self, days: Sequence[_OpenDay], cut: int, end: int) -> Metered:
+        rules = {app: rule for day in days for app, rule in day.rules.items()}
+        states = pl.concat([day.stored.state for day in days])
+        events = self.cutoff.log.scan(cut, end, ingest_id=self.cutoff.ingest_id, apps=rules.keys())
+        return meter(events, states, Span(start=cut, end=end, rules=rules))
 
 
-def _basis(each: AccountDay, terms: DayTerms, carried: pl.DataFrame) -> str:
+def _basis(opening: Opening) -> str:
     """A hash of all that a day's seconds rest on besides its events."""
-    text = f"{each.start} {each.end} {tier_rule(terms.version)} {carried.write_ndjson()}"
+    start, end = opening.account_day.bounds
+    text = f"{start} {end} {tier_rule(opening.terms.version)} {opening.carried.write_ndjson()}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _with_late_rooms(day: _OpenDay, cutoff: Cutoff) -> _OpenDay:
-    """The day up to its cut, with the events that came since from before the cut: their rooms are metered again, as
-    they were known and as they are known now, and the difference is taken."""
-    stored, each = day.stored, day.each
-    events = cutoff.log.scan(each.start, stored.cut_at, ingest_id=cutoff.ingest_id, apps=each.apps)
-    rooms = events.filter(pl.col("ingest_id") > stored.ingest_id).select(_ROOM).unique().collect()
-    if rooms.is_empty():
-        return day
-    rules = {app: tier_rule(day.terms.version) for app in each.apps}
-    carried = day.carried.join(rooms, on=_ROOM, how="semi")
-
-    def metered(ingest_id: int) -> Metered:
-        known = events.filter(pl.col("ingest_id") <= ingest_id).join(rooms.lazy(), on=_ROOM, how="semi")
-        return meter(known, carried, each.start, stored.cut_at, rules)
-
-    before, now = metered(stored.ingest_id), metered(cutoff.ingest_id)
-    others = stored.state.join(rooms, on=_ROOM, how="anti")
-    return replace(
-        day,
-        stored=replace(
-            stored,
-            usage=_sum(stored.usage, now.usage, before.usage.with_columns(-pl.col("seconds"))),
-            state=pl.concat([others, now.state]).sort("app_id", "room_id", "user_id"),
-        ),
-    )
-
-
-def _brought_up(days: Sequence[_OpenDay], cutoff: Cutoff) -> Iterator[ProvisionalDay]:
-    """The days up to their ends: those that stopped at one second go on together."""
-    for cut, stopped_there in groupby(
-        sorted(days, key=lambda day: day.stored.cut_at), key=lambda day: day.stored.cut_at
-    ):
-        together = list(stopped_there)
-        end = together[0].end
-        rules = {app: tier_rule(day.terms.version) for day in together for app in day.each.apps}
-        states = pl.concat([day.stored.state for day in together])
-        # (Nothing has passed since: the state stays as it is.)
-        metered = None
-        if cut < end:
-            events = cutoff.log.scan(cut, end, ingest_id=cutoff.ingest_id, apps=rules.keys())
-            metered = meter(events, states, cut, end, rules)
-        for day in together:
-            share = of_apps(metered, day.each.apps) if metered else None
-            yield replace(
-                day.stored,
-                cut_at=end,
-                ingest_id=cutoff.ingest_id,
-                usage=_sum(day.stored.usage, share.usage) if share else day.stored.usage,
-                state=share.state if share else day.stored.state,
-                refreshed_at_ms=now_ms(),
-            )
 
 
 def _sum(*usage: pl.DataFrame) -> pl.DataFrame:
     """Seconds of the same window, item and reason together, in order, without those that came to nothing."""
-    sums = pl.concat(usage).group_by(_KEY).agg(pl.col("seconds").sum()).filter(pl.col("seconds") != 0)
-    return sums.select(*USAGE_SCHEMA).sort(_KEY)
+    return summed(pl.concat(usage), _KEY, ["seconds"])

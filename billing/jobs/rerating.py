@@ -1,99 +1,130 @@
-"""A replay: settled days of one account gone through again, from zero, with everything that is known now.
+"""A rerating: settled days of one account billed once more, from zero, with everything that is known now.
 
-Late events, or a command, make a replay begin; it goes from that day to the last settled one, because stays, free
-minutes and packages carry a difference on from day to day. Each day is billed as if it were the first time, compared
-with what the books hold of it, and every difference becomes a signed correction: seconds by window, minutes by payer,
-money by app and item, findings, what lapses. What is settled stays as it is, and both together are what one clean run
-would have given.
+Late events, or a command, make a rerating begin; it goes from that day to the last settled one, because stays, free
+minutes and packages carry a difference on from day to day. Each day is billed as if for the first time, compared with
+the ledger, and every difference becomes a signed correction: seconds by window, minutes by payer, money by app and
+item, findings, what lapses. What is settled is not changed, and both together are what one clean run would have given.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from typing import NamedTuple
 
 import polars as pl
 
-from billing.catalog.packages import free_minutes_id
 from billing.catalog.terms import DayTerms
 from billing.jobs.cutoff import Cutoff
-from billing.jobs.metered_days import Task
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
-from billing.ledger.corrections import FINDING_COUNTS_SCHEMA, Correction, DayDifference
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.bulk import storable
+from billing.ledger.corrections import Correction, DayDifference, summary_of
 from billing.ledger.database import Connection
-from billing.ledger.opening import AccountDay, account_days, balances_before, carried_into
-from billing.ledger.runs import CORRECTED, last_run_of, read_through
-from billing.ledger.settled_days import DEDUCTIONS_SCHEMA, FINDINGS_SCHEMA, USAGE_SCHEMA
-from billing.metering.meter import Metered
+from billing.ledger.difference import signed_difference
+from billing.ledger.opening import AccountDay, Opening, account_days, opening_of
+from billing.ledger.runs import CORRECTED, Run, last_run_of, read_through
+from billing.ledger.settled_days import SettledDay, deduction_frame
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
 from billing.metering.windows import window_usage
 from billing.money import EXACT
-from billing.periods import day_start, local_day, time_zone
+from billing.periods import day_start
+from billing.rating.balances import Balances
 from billing.rating.charges import Charge, PostedCharge
-from billing.rating.day import Balances, BilledDay, bill_day
+from billing.rating.day import BilledDay
+from billing.rating.span import DayUsage, bill_span
 
 _USAGE_KEY = ["app_id", "window_start", "item", "reason"]
 _DEDUCTION_KEY = ["window_start", "app_id", "item", "payer_id"]
+_NOTHING = Metered(
+    usage=pl.DataFrame(schema=USAGE_SCHEMA),
+    state=pl.DataFrame(schema=STATE_SCHEMA),
+    findings=pl.DataFrame(schema=FINDINGS_SCHEMA),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """Why an account's days are rerated: the command, the day on which corrections are posted, and their cause."""
+
+    command: str
+    posted_on: date
+    cause: str
 
 
 @dataclass(slots=True, kw_only=True)
-class Replay:
-    """A replay on its way: `days` are still to come, `found` is what was different so far.
+class Rerating:
+    """A rerating on its way. `balances` and `state` are those at the end of the last rerated day; `found` is what was
+    different so far."""
 
-    Its corrections are posted on `posted_on`. `balances` and `state` are those at the end of the last replayed day.
-    """
-
-    command: str
     account_id: str
-    first: date
-    last: date
-    posted_on: date
-    cause: str
+    posting: Posting
+    days: Sequence[AccountDay]
+    in_use: set[date]
+    settled: Mapping[date, Run]
+    lapsed: Mapping[date, Mapping[str, int]]
     last_run: int
     balances: Balances
-    state: pl.DataFrame | None = None
+    state: pl.DataFrame
     found: list[DayDifference] = field(default_factory=list)
     terms: DayTerms | None = None
 
-    def days(self, cutoff: Cutoff) -> list[AccountDay]:
-        """The days to go through, in order."""
-        return account_days(cutoff.catalog, self.account_id, self.first, self.last)
+    @property
+    def first(self) -> date:
+        """The first day that is rerated."""
+        return self.days[0].day
 
-    def carried(self, conn: Connection, each: AccountDay) -> pl.DataFrame:
-        """The stays that go on into the next day."""
-        return carried_into(conn, each) if self.state is None else self.state
+    @property
+    def last(self) -> date:
+        """The last settled day."""
+        return self.days[-1].day
 
-    def add(self, conn: Connection, task: Task, metered: Metered) -> None:
-        """Bills the next day and compares it with the books."""
-        billed = bill_day(task.terms, window_usage(metered.usage), self.balances)
-        self.balances = self.balances.after(task.each.day, billed)
-        self.state, self.terms = metered.state, task.terms
-        different = _compared(conn, task, metered, billed, self)
-        if different is not None:
+    def opening(self, ledger: AccountLedger, account_day: AccountDay) -> Opening:
+        """The next day, with the stays that the rerated day before has left."""
+        return opening_of(ledger, account_day, self.state)
+
+    def is_quiet(self, account_day: AccountDay) -> bool:
+        """Whether the next day has neither open stays nor anything metered on record; what the log has is not asked."""
+        return self.state.is_empty() and account_day.day not in self.in_use
+
+    def add(self, ledger: AccountLedger, opening: Opening, metered: Metered) -> None:
+        """Bills the next day and compares it with the ledger."""
+        (billed,) = bill_span([DayUsage(terms=opening.terms, usage=window_usage(metered.usage))], self.balances)
+        different = _compared(ledger, self, opening, metered, billed)
+        self.balances, self.state, self.terms = billed.balances, metered.state, opening.terms
+        if not different.is_empty:
             self.found.append(different)
+
+    def add_quiet(self, ledger: AccountLedger, quiet: Sequence[AccountDay]) -> None:
+        """Bills days on which nothing happened: what they grant and let lapse may be different."""
+        terms_of_days = ledger.terms_on(*(account_day.day for account_day in quiet))
+        bills = bill_span((DayUsage(terms=terms) for terms in terms_of_days), self.balances)
+        for account_day, terms, billed in zip(quiet, terms_of_days, bills, strict=True):
+            different = _different(self, account_day, terms, billed)
+            self.balances, self.terms = billed.balances, terms
+            if not different.is_empty:
+                self.found.append(different)
 
     def correction(self, cutoff: Cutoff) -> Correction:
         """What is to be posted."""
         return Correction(
             account_id=self.account_id,
-            posted_on=self.posted_on,
+            posted_on=self.posting.posted_on,
             catalog_change=cutoff.catalog_change,
             last_run=self.last_run,
             last_day=self.last,
             days=self.found,
             run=cutoff.run(
-                self.command,
+                self.posting.command,
+                self.terms,
                 account_id=self.account_id,
-                day=self.posted_on,
+                day=self.posting.posted_on,
                 from_day=self.first,
-                terms=self.terms,
                 result=CORRECTED,
-                cause=self.cause,
+                cause=self.posting.cause,
                 detail=self.summary(),
                 counts={
-                    "days": (self.last - self.first).days + 1,
+                    "days": len(self.days),
                     "lines": len(self.lines()),
                     "usage_rows": sum(different.usage.height for different in self.found),
                     "deductions": sum(different.deductions.height for different in self.found),
@@ -118,10 +149,8 @@ class Replay:
         """What it comes to, in a few words."""
         if not self.found:
             return f"nothing different from {self.first}"
-        with localcontext(EXACT):
-            amount = sum((line.charge.amount for line in self.lines()), Decimal(0))
-        currency = next((line.currency for line in self.lines()), "")
-        return f"{len(self.lines()):,} lines from {self.first}, {amount.normalize():+f} {currency}".strip()
+        lines, comma, amount = summary_of(self.lines()).partition(", ")
+        return f"{lines} from {self.first}{comma}{amount}"
 
 
 class LateDays(NamedTuple):
@@ -147,102 +176,121 @@ class LateDays(NamedTuple):
         return f"late events of ingests {self.first_ingest} to {self.last_ingest}"
 
 
-def open_replay(conn: Connection, account_id: str, first: date, *, command: str, posted_on: date, cause: str) -> Replay:
-    """A replay of the settled days from `first` on (which may be before the first settled one)."""
-    last = bills.last_settled_day(conn, account_id)
+def open_rerating(ledger: AccountLedger, first: date, posting: Posting) -> Rerating:
+    """A rerating of the settled days from `first` on (which may be before the first settled one)."""
+    last = ledger.last_settled_day()
     if last is None:
-        raise ValueError(f"{account_id} has no settled day")
-    return Replay(
-        command=command,
-        account_id=account_id,
-        first=first,
-        last=last,
-        posted_on=max(posted_on, last),
-        cause=cause,
-        last_run=last_run_of(conn, account_id),
-        balances=balances_before(conn, account_id, first),
+        raise ValueError(f"{ledger.account_id} has no settled day")
+    return Rerating(
+        account_id=ledger.account_id,
+        posting=Posting(command=posting.command, posted_on=max(posting.posted_on, last), cause=posting.cause),
+        days=account_days(ledger, first, last),
+        in_use=ledger.days_in_use(first, last),
+        settled=ledger.settled_days(first, last),
+        lapsed=ledger.lapses_of_days(first, last),
+        last_run=last_run_of(ledger.conn, ledger.account_id),
+        balances=ledger.balances(before=first),
+        state=ledger.state_before(first),
     )
 
 
-def signed_difference(
-    before: pl.DataFrame, after: pl.DataFrame, key: Sequence[str], values: Sequence[str]
-) -> pl.DataFrame:
-    """What is to be added to `before` to give `after`: sums of `values` by `key`, without rows that are zero in all."""
-    minus = before.select(*key, *(-pl.col(value) for value in values))
-    sums = pl.concat([after.select(*key, *values), minus]).group_by(key).agg(pl.col(*values).sum())
-    return sums.filter(pl.any_horizontal(pl.col(*values) != 0)).sort(key)
+def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> dict[str, LateDays]:
+    """The late days of every account that has any: events for settled days that none of the account's runs has read.
+
+    `settled`: the last settled day by account.
+    """
+    through = read_through(conn)
+    ledgers = {account_id: cutoff.ledger(conn, account_id) for account_id in settled}
+    ends = {account_id: _end_of(ledgers[account_id], day) for account_id, day in settled.items()}
+    late: dict[str, LateDays] = {}
+    for after in sorted({through[account_id] for account_id in settled}):
+        before = max(ends[account_id] for account_id in settled if through[account_id] == after)
+        for app_id, events in cutoff.log.late_events(after=after, upto=cutoff.ingest_id, before=before).items():
+            account_id = cutoff.catalog.apps[app_id].account
+            second = events.first_at // 1000
+            if account_id in settled and through[account_id] == after and second < ends[account_id]:
+                first = ledgers[account_id].day_of(second)
+                found = LateDays(first, events.first_ingest, events.last_ingest)
+                late[account_id] = found.together(late.get(account_id, found))
+    return late
+
+
+def _end_of(ledger: AccountLedger, day: date) -> int:
+    bounds = ledger.settled_bounds(day, day)
+    return bounds[day][1] if day in bounds else day_start(day + timedelta(days=1), ledger.zone)
+
+
+def _different(rerating: Rerating, account_day: AccountDay, terms: DayTerms, billed: BilledDay) -> DayDifference:
+    """What is different on a day on which nothing happened."""
+    day = account_day.day
+    lapses = Counter(billed.lapses)
+    lapses.subtract(rerating.lapsed.get(day, {}))
+    settles = SettledDay(day=day, start=account_day.start, end=account_day.end, policy=terms.policy)
+    return DayDifference(
+        day=day,
+        usage=_NOTHING.usage,
+        deductions=deduction_frame([]),
+        findings=_NOTHING.findings.with_columns(count=pl.lit(1, pl.Int64)),
+        charges=(),
+        burned={},
+        lapses={payer_id: units for payer_id, units in lapses.items() if units},
+        free_grant=billed.free_grant,
+        settles=None if day in rerating.settled else settles,
+    )
 
 
 def _compared(
-    conn: Connection, task: Task, metered: Metered, billed: BilledDay, replay: Replay
-) -> DayDifference | None:
-    """What is different from the books on a day; None when nothing is."""
-    account_id, day = task.each.account.id, task.each.day
-    run = bills.settled_days(conn, account_id, day, day).get(day)
-    usage = _difference_of_usage(conn, account_id, day, metered.usage)
-    deductions = _difference_of_deductions(conn, account_id, day, billed)
-    findings = _difference_of_findings(conn, account_id, day, metered.findings)
-    lapses = Counter(billed.lapses)
-    lapses.subtract(bills.lapses_of_day(conn, account_id, day))
-    state = bills.carried_state(conn, account_id, day)
-    different = DayDifference(
-        day=day,
-        usage=usage,
+    ledger: AccountLedger, rerating: Rerating, opening: Opening, metered: Metered, billed: BilledDay
+) -> DayDifference:
+    """What is different from the ledger on a day."""
+    day = opening.account_day.day
+    deductions = signed_difference(
+        pl.concat(
+            [
+                ledger.deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
+                ledger.corrected_deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
+            ]
+        ),
+        deduction_frame(billed.deductions),
+        _DEDUCTION_KEY,
+        ["minutes", "package_units"],
+    )
+    return replace(
+        _different(rerating, opening.account_day, opening.terms, billed),
+        usage=_difference_of_usage(ledger, day, metered.usage),
         deductions=deductions,
-        findings=findings,
-        charges=list(_correction_lines(conn, task, billed, deductions, replay, run.id if run else None)),
-        burned=_burned(deductions, task.terms, replay.balances),
-        lapses={payer_id: units for payer_id, units in lapses.items() if units},
-        state=None if state is not None and state.equals(metered.state) else metered.state,
-        free_grant=billed.free_grant,
-        policy=None if run else task.terms.policy,
+        findings=_difference_of_findings(ledger, day, metered.findings),
+        charges=list(_correction_lines(ledger, rerating, opening, billed, deductions)),
+        burned=_burned(deductions, billed.balances),
+        state=None if ledger.state_after(day).equals(metered.state) else metered.state,
     )
-    changed = (usage.height, deductions.height, findings.height, different.charges, different.lapses)
-    if any(changed) or different.state is not None or different.policy or different.free_grant is not None:
-        return different
-    return None
 
 
-def _difference_of_usage(conn: Connection, account_id: str, day: date, usage: pl.DataFrame) -> pl.DataFrame:
-    names = USAGE_SCHEMA.names()
-    before = pl.concat(
-        [
-            bills.usage(conn, account_id, day, day).select(names),
-            corrections.usage(conn, account_id, day, day).select(names),
-        ]
-    )
+def _difference_of_usage(ledger: AccountLedger, day: date, usage: pl.DataFrame) -> pl.DataFrame:
+    known = [ledger.usage(day, day), ledger.corrected_usage(day, day)]
+    before = pl.concat([frame.select(*USAGE_SCHEMA) for frame in known])
     return signed_difference(before, usage, _USAGE_KEY, ["seconds"])
 
 
-def _difference_of_deductions(conn: Connection, account_id: str, day: date, billed: BilledDay) -> pl.DataFrame:
-    names = DEDUCTIONS_SCHEMA.names()
-    before = pl.concat(
-        [
-            bills.deductions(conn, account_id, day, day).select(names),
-            corrections.deductions(conn, account_id, day, day).select(names),
-        ]
-    )
-    after = pl.DataFrame(billed.deductions, schema=DEDUCTIONS_SCHEMA, orient="row")
-    return signed_difference(before, after, _DEDUCTION_KEY, ["minutes", "package_units"])
-
-
-def _difference_of_findings(conn: Connection, account_id: str, day: date, found: pl.DataFrame) -> pl.DataFrame:
+def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFrame) -> pl.DataFrame:
     one = pl.lit(1, pl.Int64).alias("count")
     before = pl.concat(
         [
-            bills.findings(conn, account_id, day, day).select(*FINDINGS_SCHEMA, one),
-            corrections.findings(conn, account_id, day, day).select(*FINDING_COUNTS_SCHEMA),
+            ledger.findings(day, day).select(*FINDINGS_SCHEMA, one),
+            ledger.corrected_findings(day, day).select(*FINDINGS_SCHEMA, "count"),
         ]
     )
-    after = bills.storable(found).select(*FINDINGS_SCHEMA, one)
+    after = storable(found).select(*FINDINGS_SCHEMA, one)
     return signed_difference(before, after, FINDINGS_SCHEMA.names(), ["count"])
 
 
 def _correction_lines(
-    conn: Connection, task: Task, billed: BilledDay, deductions: pl.DataFrame, replay: Replay, corrects: int | None
+    ledger: AccountLedger, rerating: Rerating, opening: Opening, billed: BilledDay, deductions: pl.DataFrame
 ) -> Iterator[PostedCharge]:
     """A line for each app and item whose seconds, minutes or payers are different."""
-    before = _sums([posted.charge for posted in bills.charges_of_day(conn, replay.account_id, task.each.day)])
+    day, terms = opening.account_day.day, opening.terms
+    run = rerating.settled.get(day)
+    before = _sums([posted.charge for posted in ledger.charges_of_day(day)])
     after = _sums(billed.charges)
     payers = _minutes_by_payer(deductions)
     for app_id, item in sorted(before.keys() | after.keys() | payers.keys()):
@@ -250,18 +298,17 @@ def _correction_lines(
         seconds, minutes, deducted = (now - then for now, then in zip(new, old, strict=True))
         if not (seconds or minutes or deducted or payers.get((app_id, item))):
             continue
-        unit_price = task.terms.prices[item]
         with localcontext(EXACT):
-            amount = (minutes - deducted) * unit_price
+            amount = (minutes - deducted) * terms.prices[item]
         yield PostedCharge(
-            day=task.each.day,
+            day=day,
             kind="correction",
             run_id=0,  # known when it is posted
-            corrects_run_id=corrects,
-            posted_on=replay.posted_on,
-            cause=replay.cause,
-            currency=task.each.account.currency,
-            list_price=task.terms.list_prices.get(item),
+            corrects_run_id=run.id if run else None,
+            posted_on=rerating.posting.posted_on,
+            cause=rerating.posting.cause,
+            currency=ledger.account.currency,
+            list_price=terms.list_prices.get(item),
             charge=Charge(
                 app_id=app_id,
                 item=item,
@@ -269,7 +316,7 @@ def _correction_lines(
                 minutes=minutes,
                 deducted_minutes=deducted,
                 payable_minutes=minutes - deducted,
-                unit_price=unit_price,
+                unit_price=terms.prices[item],
                 amount=amount,
             ),
         )
@@ -297,34 +344,11 @@ def _minutes_by_payer(deductions: pl.DataFrame) -> dict[tuple[int, str], dict[st
     return found
 
 
-def _burned(deductions: pl.DataFrame, terms: DayTerms, balances: Balances) -> Mapping[str, tuple[int, int]]:
-    """Package units more or less, and what is left at the end of the day, by payer."""
-    granted = {package.id: package.minutes for package in terms.packages}
-    granted |= {free_minutes_id(month): minutes for month, minutes in balances.granted.items()}
+def _burned(deductions: pl.DataFrame, balances: Balances) -> Mapping[str, tuple[int, int]]:
+    """Package minutes more or less, and what is left at the end of the day before anything lapses, by payer."""
     sums = deductions.group_by("payer_id").agg(pl.col("package_units").sum())
     return {
-        payer_id: (units, granted[payer_id] - balances.used.get(payer_id, 0))
+        payer_id: (units, balances.granted.get(payer_id, 0) - balances.deducted.get(payer_id, 0))
         for payer_id, units in sums.sort("payer_id").iter_rows()
         if units
     }
-
-
-def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> dict[str, LateDays]:
-    """The late days of every account that has any: events for settled days that none of the account's runs has read.
-
-    `settled`: the last settled day by account.
-    """
-    through = read_through(conn)
-    catalog = cutoff.catalog
-    zones = {account_id: time_zone(catalog.accounts[account_id].timezone) for account_id in settled}
-    ends = {account_id: day_start(day + timedelta(days=1), zones[account_id]) for account_id, day in settled.items()}
-    late: dict[str, LateDays] = {}
-    for after in sorted({through[account_id] for account_id in settled}):
-        before = max(ends[account_id] for account_id in settled if through[account_id] == after)
-        for app_id, events in cutoff.log.late_events(after=after, upto=cutoff.ingest_id, before=before).items():
-            account_id = catalog.apps[app_id].account
-            second = events.first_at // 1000
-            if account_id in settled and through[account_id] == after and second < ends[account_id]:
-                found = LateDays(local_day(second, zones[account_id]), events.first_ingest, events.last_ingest)
-                late[account_id] = found.together(late.get(account_id, found))
-    return late

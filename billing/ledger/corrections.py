@@ -1,40 +1,27 @@
-"""Corrections: what a replay of settled days found different, posted beside what is settled, never in its place.
+"""Corrections: what a rerating of settled days found different, posted beside what is settled, never in its place.
 
 Everything is signed: after minus before. Settled rows and the corrections to them add up to what one clean run over all
-events known by then gives. One replay of one account is one run and one transaction.
+events known by then gives. One rerating of one account is one run and one transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal, localcontext
 
 import polars as pl
 from sqlalchemy import Connection, Engine
 
-from billing.catalog.policies import Policy
 from billing.errors import BillingError
 from billing.ledger import tables
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.bulk import insert_frame, insert_rows, storable
+from billing.ledger.catalog_store import check_last_change
 from billing.ledger.database import writing
 from billing.ledger.runs import Run, insert_run, last_run_of
-from billing.ledger.settled_days import (
-    DEDUCTIONS_SCHEMA,
-    FINDINGS_SCHEMA,
-    USAGE_SCHEMA,
-    charge_row,
-    check_catalog_change,
-    insert_frame,
-    insert_free_grant,
-    insert_rows,
-    insert_settled_day,
-    insert_state,
-    last_settled_day,
-    read_rows,
-    remaining_units,
-    storable,
-)
+from billing.ledger.settled_days import SettledDay, charge_row, insert_free_grant, insert_settled_days, insert_state
+from billing.money import EXACT
 from billing.rating.charges import PostedCharge
-
-FINDING_COUNTS_SCHEMA = pl.Schema({**FINDINGS_SCHEMA, "count": pl.Int64()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +29,8 @@ class DayDifference:
     """What is different on one day.
 
     `usage`, `deductions`, `findings` have the columns of their tables, the last with a `count`. `charges` are complete
-    but for the run. `burned` are package units and what is left at the end of the day, by payer. `state` is None when
-    it is as it was. `policy` is set for a day that was not settled: one before the first billed day.
+    but for the run. `burned` are package minutes and what is left at the end of the day, by payer. `state` is None when
+    it is as it was. `settles` is set for a day that was not settled: one before the first billed day.
     """
 
     day: date
@@ -53,14 +40,20 @@ class DayDifference:
     charges: Sequence[PostedCharge]
     burned: Mapping[str, tuple[int, int]]
     lapses: Mapping[str, int]
-    state: pl.DataFrame | None
+    state: pl.DataFrame | None = None
     free_grant: int | None = None
-    policy: Policy | None = None
+    settles: SettledDay | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is different."""
+        changed = (self.usage.height, self.deductions.height, self.findings.height, self.charges, self.lapses)
+        return not any(changed) and self.state is None and self.free_grant is None and self.settles is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What one replay posts. `last_run` and `last_day` are those of the account's books when they were read."""
+    """What one rerating posts. `last_run` and `last_day` are those of the account's ledger when it was read."""
 
     account_id: str
     posted_on: date
@@ -72,58 +65,40 @@ class Correction:
 
 
 def post(engine: Engine, correction: Correction) -> int:
-    """Writes all days of a replay and returns the run's number; nothing is written when the books have changed."""
+    """Writes all days of a rerating and returns the run's number; nothing is written when the ledger has changed."""
     account_id = correction.account_id
     with writing(engine) as conn:
-        books = (last_run_of(conn, account_id), last_settled_day(conn, account_id))
-        if books != (correction.last_run, correction.last_day):
+        ledger = AccountLedger(conn=conn, account_id=account_id)
+        known = (last_run_of(conn, account_id), ledger.last_settled_day())
+        if known != (correction.last_run, correction.last_day):
             raise BillingError(
                 f'the books of account "{account_id}" were changed during this run: nothing was corrected, '
                 "run the command again"
             )
-        check_catalog_change(conn, correction.catalog_change)
+        check_last_change(conn, correction.catalog_change)
         run_id = insert_run(conn, correction.run)
+        settles = [different.settles for different in correction.days if different.settles]
+        insert_settled_days(conn, account_id, run_id, settles)
         for different in correction.days:
             _post_day(conn, account_id, different, run_id, correction.posted_on)
-        for payer_id, units in remaining_units(conn, account_id).items():
-            if units < 0:
-                raise AssertionError(f"{payer_id} of {account_id} would have {units} units left")
+        balances = ledger.balances()
+        for payer_id in balances.payers:
+            if balances.remaining(payer_id) < 0:
+                raise AssertionError(f"{payer_id} of {account_id} would have {balances.remaining(payer_id)} left")
     return run_id
 
 
-def usage(
-    conn: Connection,
-    account_id: str,
-    first: date,
-    last: date,
-    *,
-    apps: Iterable[int] | None = None,
-    runs: Iterable[int] | None = None,
-) -> pl.DataFrame:
-    """Corrected seconds: `day`, the columns of `USAGE_SCHEMA`, `run_id`; of a period, perhaps of some runs."""
-    schema = pl.Schema({**USAGE_SCHEMA, "run_id": pl.Int64()})
-    return read_rows(conn, tables.usage_correction, schema, account_id, first, last, apps, runs)
-
-
-def deductions(
-    conn: Connection, account_id: str, first: date, last: date, *, runs: Iterable[int] | None = None
-) -> pl.DataFrame:
-    """Corrected deductions: `day`, the columns of `DEDUCTIONS_SCHEMA`, `run_id`."""
-    schema = pl.Schema({**DEDUCTIONS_SCHEMA, "run_id": pl.Int64()})
-    return read_rows(conn, tables.deduction_correction, schema, account_id, first, last, None, runs)
-
-
-def findings(
-    conn: Connection, account_id: str, first: date, last: date, *, apps: Iterable[int] | None = None
-) -> pl.DataFrame:
-    """Findings that came (`count` above 0) or went: `day` and the columns of `FINDING_COUNTS_SCHEMA`."""
-    return read_rows(conn, tables.finding_correction, FINDING_COUNTS_SCHEMA, account_id, first, last, apps)
+def summary_of(lines: Iterable[PostedCharge]) -> str:
+    """How many correction lines there are and what they come to: `2 lines, -0.003 USD`."""
+    lines = list(lines)
+    with localcontext(EXACT):
+        amount = sum((line.charge.amount for line in lines), Decimal(0))
+    currency = next((line.currency for line in lines), "")
+    return f"{len(lines):,} lines, {amount.normalize():+f} {currency}".strip()
 
 
 def _post_day(conn: Connection, account_id: str, different: DayDifference, run_id: int, posted_on: date) -> None:
     day = different.day
-    if different.policy is not None:
-        insert_settled_day(conn, account_id, day, run_id, different.policy)
     if different.free_grant is not None:
         insert_free_grant(conn, account_id, day, different.free_grant, run_id, posted_on)
     key = {"account_id": account_id, "day": day, "run_id": run_id}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, create_engine, event, inspect, make_url, text
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine as Engine
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 import billing
@@ -33,12 +33,19 @@ _WRITER_LOCK = 0x62696C6C696E67
 _NOT_WRITABLE = (
     "see that the file is there and that you may write to it and to its directory, and run the command again"
 )
+_HOW_TO_NAME = "give sqlite:///FILE or postgresql://USER@HOST/NAME"
 _ADVICE = {
     "database is locked": "another program is writing to it; run the command again when that has finished",
     "database or disk is full": "make room on the disk and run the command again",
     "unable to open database file": _NOT_WRITABLE,
     "attempt to write a readonly database": _NOT_WRITABLE,
+    "read-only transaction": "this server only reads (a standby); name the primary server",
+    "permission denied": "grant its user what is missing, or name another user",
+    "does not exist": "see that the URL names the right database; restore what is missing from a backup",
+    "no such table": "restore the database from a backup",
+    "no such column": "restore the database from a backup",
 }
+_TRY_AGAIN = "put that right and run the command again"
 
 
 def open_database(url: str) -> Engine:
@@ -115,18 +122,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise UsageError(
-            "the database URL cannot be read: give sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from None
+    except (ArgumentError, ValueError):
+        raise UsageError(f"the database URL cannot be read: {_HOW_TO_NAME}") from None
+    if parsed.host and "@" in parsed.host:
+        raise UsageError("the database URL has an @ in its password: write it as %40, or keep it in ~/.pgpass")
     match parsed.drivername:
         case "sqlite" | "sqlite+pysqlite":
             return _sqlite(parsed)
         case "postgresql" | "postgres" | "postgresql+psycopg":
             return _postgresql(parsed)
-    raise UsageError(
-        f"no database of the kind {parsed.drivername!r}: give sqlite:///FILE or postgresql://USER@HOST/NAME"
-    )
+    raise UsageError(f"no database of the kind {parsed.drivername!r}: {_HOW_TO_NAME}")
 
 
 def _sqlite(url: URL) -> Engine:
@@ -159,10 +164,34 @@ def _refuse_to_create(_dialect: object, _record: object, arguments: list[str], o
 
 
 def _postgresql(url: URL) -> Engine:
+    """`prepare_threshold` in the URL: after how many uses a statement is prepared; 0 or `none`: never (pgbouncer)."""
+    threshold = url.query.get("prepare_threshold", "5")
+    if threshold not in ("0", "none") and not str(threshold).isdecimal():
+        raise UsageError("prepare_threshold in the database URL must be a number, 0 or none (for pgbouncer)")
+    options = {
+        "prepare_threshold": None if threshold in ("0", "none") else int(str(threshold)),
+        "client_encoding": "utf8",
+    }
+    address = url.difference_update_query(["prepare_threshold"]).set(drivername="postgresql+psycopg")
     try:
-        return create_engine(url.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+        engine = create_engine(address, poolclass=NullPool, connect_args=options)
     except ModuleNotFoundError:
         raise BillingError("the PostgreSQL driver is missing: install billing[postgresql]") from None
+    event.listen(engine, "do_connect", _connect_to_utf8)
+    return engine
+
+
+def _connect_to_utf8(dialect: Any, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Names are Unicode: a database of another encoding could not store them all."""
+    connection = dialect.connect(*arguments, **options)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise BillingError(
+            f"the database has the encoding {encoding}, which cannot hold every name: "
+            "create one with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    return connection
 
 
 def _sqlite_file(engine: Engine) -> Path | None:
@@ -190,17 +219,17 @@ def _revision(conn: Connection) -> str | None:
 
 @contextmanager
 def _failing_clearly(engine: Engine) -> Iterator[None]:
-    """A database that cannot be reached, read or written to is an error of one line, without the password."""
+    """Whatever the driver reports is an error of one line that says what to do, without a password or a statement; but
+    a constraint of ours that is broken is a bug of the program, or somebody who changes the database by hand."""
     driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
-    except (DatabaseError, driver.DatabaseError) as error:
-        cause = error.orig if isinstance(error, DatabaseError) else error
-        # The driver's other errors are about a statement: a broken constraint, or a bug.
-        if not isinstance(cause, driver.OperationalError) and type(cause) is not driver.DatabaseError:
+    except (DBAPIError, driver.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, driver.IntegrityError):
             raise
-        reason = str(cause).strip().splitlines()[0]
-        advice = _ADVICE.get(reason, "put that right and run the command again")
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        advice = next((advice for part, advice in _ADVICE.items() if part in reason), _TRY_AGAIN)
         raise BillingError(f"the database at {_shown(engine.url)} failed ({reason}): {advice}") from error
 
 

@@ -1,79 +1,64 @@
-"""The opening of a day: its bounds, its terms, the stays carried into it, and what its payers have left."""
+"""The opening of a day: its bounds, its terms, and the stays that are carried into it."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
-from billing import periods
-from billing.catalog import terms
-from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.policies import Policy
 from billing.catalog.terms import DayTerms
-from billing.errors import BillingError
-from billing.ledger import settled_days as bills
-from billing.ledger.catalog_store import terms_on
-from billing.ledger.database import Connection
-from billing.ledger.runs import Run
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.rating.day import Balances
+from billing.ledger.account_ledger import AccountLedger
+from billing.periods import day_bounds, days_between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountDay:
-    """One day of one account, `[start, end)` in epoch seconds."""
+    """One day of one account, `[start, end)` in epoch seconds, and the apps that the account has."""
 
-    account: Account
+    account_id: str
     apps: frozenset[int]
     day: date
     start: int
     end: int
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Days with the same bounds are metered together."""
+        return self.start, self.end
 
-def account_days(catalog: Catalog, account_id: str, first: date, last: date) -> list[AccountDay]:
-    """The days of an account from `first` to `last`, both included."""
-    account = catalog.accounts[account_id]
-    apps = frozenset(app.id for app in catalog.apps.values() if app.account == account_id)
-    zone = periods.time_zone(account.timezone)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A day before it is metered: what holds on it, and the stays open at its start (`STATE_SCHEMA`)."""
+
+    account_day: AccountDay
+    terms: DayTerms
+    carried: pl.DataFrame
+
+
+def account_days(ledger: AccountLedger, first: date, last: date) -> list[AccountDay]:
+    """The days of an account from `first` to `last`, both included.
+
+    A settled day keeps the bounds that it was settled with, and the next day begins where it ended, whatever a newer
+    time-zone database says.
+    """
+    apps = frozenset(app.id for app in ledger.catalog.apps.values() if app.account == ledger.account_id)
+    settled = ledger.settled_bounds(first - timedelta(days=1), last + timedelta(days=1))
     days = []
-    for day in periods.days_between(first, last):
-        start, end = periods.day_bounds(day, zone)
-        days.append(AccountDay(account=account, apps=apps, day=day, start=start, end=end))
+    for day in days_between(first, last):
+        start, end = settled.get(day) or day_bounds(day, ledger.zone)
+        # Neighbours meet where the settled one of them says.
+        before, after = settled.get(day - timedelta(days=1)), settled.get(day + timedelta(days=1))
+        start = before[1] if before else start
+        end = after[0] if after and day not in settled else end
+        days.append(AccountDay(account_id=ledger.account_id, apps=apps, day=day, start=start, end=end))
     return days
 
 
-def terms_of(conn: Connection, catalog: Catalog, each: AccountDay) -> DayTerms:
-    """The terms of a day: the policy is the one that it was billed with, if it is settled."""
-    held = terms_on(conn, each.account.id, each.day)
-    run = bills.settled_days(conn, each.account.id, each.day, each.day).get(each.day)
-    policy = billed_policy(conn, catalog, run) if run else known_policies(catalog)[held.policy]
-    zone = periods.time_zone(each.account.timezone)
-    return terms.day_terms(catalog, each.account, zone, each.day, policy=policy, free_minutes=held.free_minutes)
+def opening_of(ledger: AccountLedger, account_day: AccountDay, carried: pl.DataFrame | None = None) -> Opening:
+    """The opening of a day; `carried`: the stays carried into it, None: those that the ledger has.
 
-
-def billed_policy(conn: Connection, catalog: Catalog, run: Run) -> Policy:
-    """The policy that a run billed with, whatever a later version of the program says."""
-    kept = bills.used_policy(conn, str(run.policy_hash))
-    # Runs of the first version of the database did not keep it.
-    policy = kept or known_policies(catalog).get(str(run.policy_id))
-    if policy is None or policy.hash != run.policy_hash:
-        raise BillingError(
-            f'the policy "{run.policy_id}" that run {run.id} billed with is no longer known as it was: '
-            "use the version of this program that billed then"
-        )
-    return policy
-
-
-def carried_into(conn: Connection, each: AccountDay) -> pl.DataFrame:
-    """The stays that go on into a day, as the books know them now."""
-    state = bills.carried_state(conn, each.account.id, each.day - timedelta(days=1))
-    return pl.DataFrame(schema=STATE_SCHEMA) if state is None else state
-
-
-def balances_before(conn: Connection, account_id: str, day: date = date.max) -> Balances:
-    """What the settled days before a day have left to the payers of an account."""
-    return Balances(
-        granted=bills.free_grants(conn, account_id),
-        used=bills.used_units(conn, account_id, before=day),
-        lapsed=bills.lapsed_units(conn, account_id, before=day),
-    )
+    A `BillingError` when its terms are not known any more.
+    """
+    if carried is None:
+        carried = ledger.state_before(account_day.day)
+    return Opening(account_day=account_day, terms=ledger.terms_on(account_day.day)[0], carried=carried)

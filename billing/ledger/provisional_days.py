@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import date
-from io import BytesIO
 
 import polars as pl
 from sqlalchemy import Connection, delete, insert, select
 
 from billing.ledger import tables
+from billing.ledger.bulk import packed, unpacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ def provisional_days(conn: Connection, account_id: str) -> list[ProvisionalDay]:
             cut_at=row.cut_at,
             ingest_id=row.ingest_id,
             basis=row.basis,
-            usage=pl.read_ipc(BytesIO(row.usage)),
-            state=pl.read_ipc(BytesIO(row.state)),
+            usage=unpacked(row.usage),
+            state=unpacked(row.state),
             refreshed_at_ms=row.refreshed_at_ms,
         )
         for row in rows
@@ -53,5 +53,5 @@ def put(conn: Connection, day: ProvisionalDay) -> None:
     conn.execute(delete(table).where(table.c.account_id == day.account_id, table.c.day == day.day))
     values = {column.name: getattr(day, column.name) for column in table.c}
     for name in ("usage", "state"):
-        values[name] = values[name].write_ipc(None, compression="zstd").getvalue()
+        values[name] = packed(values[name])
     conn.execute(insert(table).values(values))

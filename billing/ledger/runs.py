@@ -5,7 +5,7 @@ runs up to a number wrote.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -21,7 +21,8 @@ BILLED, CORRECTED, REFRESHED, FAILED = "billed", "corrected", "refreshed", "fail
 class Run:
     """A run over one day of one account, or (`refreshed`) over all. `id` is None until it is stored.
 
-    `ingest_id` is the cut-off: the run read this ingest and those before, and no later one. A run that `corrected` went
+    `ingest_id` is the cut-off: the run read this ingest and those before, and no later one; `ingest_commit` identifies
+    its commit in the event log. A run that `corrected` went
     through every day from `from_day` to the last one settled before it, because of `cause`, and posted on `day`.
     """
 
@@ -42,11 +43,18 @@ class Run:
     result: str = BILLED
     detail: str = ""
     cause: str | None = None
+    ingest_commit: str | None = None
 
 
 def insert_run(conn: Connection, run: Run) -> int:
-    """Writes a run and returns its number."""
+    """Writes a run and returns its number.
+
+    No run ends before the one before it, also where the clock went back: what was known at an instant are then the
+    runs up to a number.
+    """
     columns = {column.name: getattr(run, column.name) for column in tables.run.c if column.name != "id"}
+    newest = select(tables.run.c.finished_at_ms).order_by(tables.run.c.id.desc()).limit(1)
+    columns["finished_at_ms"] = max(run.finished_at_ms, conn.execute(newest).scalar() or 0)
     columns["counts"] = json.dumps(dict(run.counts), sort_keys=True)
     run_id: int = conn.execute(insert(tables.run).values(columns).returning(tables.run.c.id)).scalar_one()
     return run_id
@@ -95,10 +103,8 @@ def last_run_of(conn: Connection, account_id: str) -> int:
     return last
 
 
-def corrections_of(conn: Connection, account_id: str, upto: int | None) -> Sequence[Run]:
-    """The runs that corrected days of an account, in order; those up to `upto` when it is given."""
-    run = tables.run
-    wanted = (run.c.account_id == account_id) & (run.c.result == CORRECTED)
-    if upto is not None:
-        wanted &= run.c.id <= upto
-    return [run_of(row) for row in conn.execute(select(run).where(wanted).order_by(run.c.id)).mappings()]
+def last_settled_days(conn: Connection) -> dict[str, date]:
+    """The last settled day of every account that has one."""
+    settled = tables.settled_day.c
+    rows = select(settled.account_id, func.max(settled.day)).group_by(settled.account_id)
+    return dict(conn.execute(rows).all())

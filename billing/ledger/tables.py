@@ -137,8 +137,9 @@ contract_price = Table(
 )
 
 # One run of a command, written once, at its end: over an account and day, or (`refresh`) over all accounts. `ingest_id`
-# is the cut-off: the run read no later ingest. A run that corrects went again through the days from `from_day` on, for
-# the reason `cause`, and posted what was different on `day`. `counts` is a JSON object.
+# is the cut-off: the run read no later ingest, and `ingest_commit` identifies its commit in the event log. A run that
+# corrects went again through the days from `from_day` on, for the reason `cause`, and posted what was different on
+# `day`. `counts` is a JSON object.
 run = Table(
     "run",
     metadata,
@@ -159,12 +160,14 @@ run = Table(
     Column("result", String, nullable=False),
     Column("detail", String, nullable=False),
     Column("cause", String),
+    Column("ingest_commit", String),
     CheckConstraint("finished_at_ms >= started_at_ms", name="time"),
     CheckConstraint("result IN ('billed', 'corrected', 'refreshed', 'failed')", name="result"),
     CheckConstraint("result = 'refreshed' OR (account_id IS NOT NULL AND day IS NOT NULL)", name="day"),
     CheckConstraint("result <> 'corrected' OR (from_day <= day AND cause IS NOT NULL)", name="correction"),
 )
 
+# A settled day keeps its bounds (epoch seconds, `[starts_at, ends_at)`), whatever a newer time-zone database says.
 settled_day = Table(
     "settled_day",
     metadata,
@@ -173,6 +176,9 @@ settled_day = Table(
     Column("run_id", ForeignKey("run.id"), nullable=False),
     Column("policy_id", String, nullable=False, index=True),
     Column("policy_hash", String, nullable=False),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    CheckConstraint("starts_at <= ends_at", name="bounds"),
 )
 
 # Usage, deductions and findings are stored in the order of their key (SQLite would keep a second copy of each key
@@ -364,7 +370,8 @@ used_policy = Table(
     Column("source", String, nullable=False),
 )
 
-# Every catalog that was applied, as its text: applied in this order, they are the catalog of a moment.
+# Every change of the catalog in its canonical form (`billing.catalog.canonical`): those up to a moment, in this order,
+# are the catalog of that moment.
 catalog_change = Table(
     "catalog_change",
     metadata,

@@ -1,41 +1,43 @@
-"""Metering: from a span's events to seconds.
+"""Metering: from the events of a span to seconds.
 
     events -> passes of keyed rows -> parts (whole rooms) -> stays (event by event, in order) -> edges -> windows
 
-`meter` computes a span from zero: the events in it, the stays carried into it, and nothing else. Billing one span in
-any number of cuts gives the same seconds, because what is open at the end of a cut is carried into the next.
+`meter` computes a span from the events in it and the stays carried into it, and from nothing else. Metering a span in
+any number of cuts gives the same seconds, because the stays open at a cut are carried into the next span. Example: of a
+user who is alone in a room from 00:00:10 to 00:07:00, 290 s of audio (`alone_in_room`) are in the window of 00:00 and
+120 s in that of 00:05, also if one span ends and the next begins at 00:03.
 
-Always true, and checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds
-of all stays; under a policy per stream, whose streams count side by side, the audio seconds and the seconds with any
-video are.
+Checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds of all stays.
+Under a per-stream policy, whose streams count side by side, the audio seconds and the seconds with any video are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
-from billing.metering.engine.keyed_rows import NAMES, HashCollisionError, Hashing, Texts, Words, passes, texts_of
-from billing.metering.engine.parts import Share, by_room, metered_shares
-from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, Rules
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms, findings, named_stays, suspected_stays
-from billing.metering.state import carried_state
-from billing.metering.tiers import AUDIO, TierRule
-from billing.metering.windows import USAGE_SCHEMA, window_seconds
-from billing.read_ahead import prefetched
-
-USER_USAGE_SCHEMA = pl.Schema(
-    {
-        "app_id": pl.Int64,
-        "room_id": pl.String,
-        "user_id": pl.String,
-        "item": pl.String,
-        "reason": pl.String,
-        "seconds": pl.Int64,
-    }
+from billing.catalog.items import AUDIO
+from billing.metering.engine.keyed_rows import (
+    USER_COLUMNS,
+    HashCollisionError,
+    Hashing,
+    Names,
+    SpanRows,
+    passes,
+    span_rows,
 )
+from billing.metering.engine.parts import WorkerResult, events_by_room, meter_parts
+from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, SpanArrays
+from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
+from billing.metering.state import carried_state
+from billing.metering.tiers import TierRule
+from billing.metering.windows import window_seconds
+from billing.periods import WINDOW_SECONDS
+from billing.read_ahead import read_ahead
 
 _AUDIO_REASONS = {GRACE: "disconnect_grace", ALONE: "alone_in_room", NO_VIDEO: "no_video_received"}
 _VIDEO_REASONS = ("camera", "screen_share")
@@ -44,126 +46,104 @@ _ANY_AREA = 2**62
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Metered:
-    """`usage`: seconds per app, window, item and reason (`USAGE_SCHEMA`). `state`: the stays carried out
-    (`STATE_SCHEMA`). `findings`: `FINDING_SCHEMA`. All sorted by their columns."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The time `[start, end)` in epoch seconds, and the tier rule of every app that occurs in it."""
 
-    usage: pl.DataFrame
-    state: pl.DataFrame
-    findings: pl.DataFrame
+    start: int
+    end: int
+    rules: Mapping[int, TierRule]
 
 
-def meter(
-    events: pl.LazyFrame,
-    carried: pl.DataFrame,
-    start: int,
-    end: int,
-    rules: Mapping[int, TierRule],
-    *,
-    ranges: int = 1,
-) -> Metered:
-    """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`.
+def meter(events: pl.LazyFrame, carried: pl.DataFrame, span: Span, *, ranges: int = 1) -> Metered:
+    """Meters a span.
 
-    `events`: the columns of the event schema; those outside the span are ignored. `carried`: the stays open at `start`
-    (`STATE_SCHEMA`). Every app that occurs must have a rule. Events that come with keys may lie in so many equal
-    `ranges` of room keys: then these are taken one after the other.
+    `events`: the columns of the event schema; those outside the span are ignored. `carried`: the stays open at the
+    start (`STATE_SCHEMA`). Events that come with keys may lie in so many equal `ranges` of room keys: then the ranges
+    are metered one after the other.
     """
 
     def compute(hashing: Hashing) -> Metered:
-        span = _span(events, carried, start, end, rules, hashing, ranges=ranges)
-        suspected = suspected_stays(span.all("stays"))
-        words = span.words(suspected["source"])
-        return span.metered(words, concurrent_rooms(named_stays(suspected, words), start))
+        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span, ranges=ranges)
+        suspected = suspected_stays(found.all("stays"))
+        names = found.names(suspected["row_number"])
+        return found.metered(names, concurrent_rooms(named_stays(suspected, names), span.start))
 
     return _without_collisions(compute)
 
 
-def meter_rooms(
-    events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]
-) -> tuple[Metered, pl.DataFrame]:
+def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tuple[Metered, pl.DataFrame]:
     """As `meter`, for some of the rooms of a span: without the findings across rooms, which follow from the stays of
     all rooms together (`STAY_SCHEMA`, `findings.concurrent_rooms`)."""
 
     def compute(hashing: Hashing) -> tuple[Metered, pl.DataFrame]:
-        span = _span(events, carried, start, end, rules, hashing)
-        stays = span.all("stays")
-        words = span.words(stays["source"])
-        return span.metered(words), named_stays(stays, words)
+        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span)
+        stays = found.all("stays")
+        names = found.names(stays["row_number"])
+        return found.metered(names), named_stays(stays, names)
 
     return _without_collisions(compute)
 
 
-def meter_by_user(
-    events: pl.LazyFrame, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]
-) -> pl.DataFrame:
+def meter_by_user(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
     """The seconds of the span per app, room, user, item and reason (`USER_USAGE_SCHEMA`): they sum to those of
     `meter`."""
 
     def compute(hashing: Hashing) -> pl.DataFrame:
-        span = _span(events, carried, start, end, rules, hashing, by_user=True)
-        users = span.all("users")
-        who = span.texts.read(NAMES, users["source"]).of(users["source"], "app_id", "room_id", "user_id")
-        places = pl.DataFrame({"app_id": sorted(rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
-        by_app = pl.concat([users, who], how="horizontal").join(places, on="app_id").drop("app_id")
-        named = _named(_checked(by_app, span.shares, rules), rules)
+        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span, by_user=True)
+        users = found.all("users")
+        user_names = found.rows.read(USER_COLUMNS, users["row_number"]).of(users["row_number"], *USER_COLUMNS)
+        places = pl.DataFrame({"app_id": sorted(span.rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
+        by_app = pl.concat([users, user_names], how="horizontal").join(places, on="app_id").drop("app_id")
+        named = _named(_checked(by_app, found.results, span.rules), span.rules)
         return named.select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
 
     return _without_collisions(compute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
-    """What was found out about the rooms of a span, by the numbers of the rows: see `Share`."""
+class _MeteredRooms:
+    """The results of all workers for the rooms of a span, which name rows by number."""
 
-    shares: Sequence[Share]
-    texts: Texts
-    start: int
-    rules: Mapping[int, TierRule]
+    results: Sequence[WorkerResult]
+    rows: SpanRows
+    span: Span
 
     def all(self, name: str) -> pl.DataFrame:
-        """One kind of what the shares hold."""
-        frames: list[pl.DataFrame] = [getattr(share, name) for share in self.shares]
+        """One frame of all results together."""
+        frames: list[pl.DataFrame] = [getattr(result, name) for result in self.results]
         return pl.concat(frames)
 
-    def words(self, *more: pl.Series) -> Words:
-        """The names in the rows that the results name, and in `more`."""
-        return self.texts.read(NAMES, self.all("findings")["source"], self.all("open_stays")["stay"], *more)
+    def names(self, *row_numbers: pl.Series) -> Names:
+        """The names in the rows of the findings and of the open stays, and in those of `row_numbers`."""
+        findings, open_stays = self.all("findings")["row_number"], self.all("open_stays")["stay"]
+        return self.rows.read(USER_COLUMNS, findings, open_stays, *row_numbers)
 
-    def metered(self, words: Words, *more_findings: pl.DataFrame) -> Metered:
-        """The results in words."""
-        sums = window_seconds([share.sums for share in self.shares], self.start)
-        seconds = _named(_checked(sums, self.shares, self.rules), self.rules)
+    def metered(self, names: Names, *more_findings: pl.DataFrame) -> Metered:
+        """The results with names instead of row numbers."""
+        sums = window_seconds([result.sums for result in self.results], self.span.start)
+        seconds = _named(_checked(sums, self.results, self.span.rules), self.span.rules)
         streams = self.all("open_streams")
-        said = self.texts.read(("stream", "width", "height"), streams["source"])
-        received = pl.concat([streams, said.of(streams["source"], *said.frame.columns)], how="horizontal")
-        found = [findings(self.all("findings"), words), *more_findings]
+        sizes = self.rows.read(("stream", "width", "height"), streams["row_number"])
+        received = pl.concat([streams, sizes.of(streams["row_number"], *sizes.frame.columns)], how="horizontal")
+        found = [findings(self.all("findings"), names), *more_findings]
         return Metered(
             usage=seconds.select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
-            state=carried_state(self.all("open_stays"), received, words, self.start),
-            findings=pl.concat(found).sort(list(FINDING_SCHEMA)),
+            state=carried_state(self.all("open_stays"), received, names, self.span.start),
+            findings=pl.concat(found).sort(list(FINDINGS_SCHEMA)),
         )
 
 
-def _span(
-    events: pl.LazyFrame,
-    carried: pl.DataFrame,
-    start: int,
-    end: int,
-    rules: Mapping[int, TierRule],
-    hashing: Hashing,
-    *,
-    ranges: int = 1,
-    by_user: bool = False,
-) -> _Span:
-    texts = texts_of(events, carried, start, hashing)
-    in_passes = (by_room(rows, start) for rows in passes(texts, start, end, hashing, ranges))
-    shares = [
-        share
-        for pass_events in prefetched(in_passes)
-        for share in metered_shares(pass_events, texts, _compiled(rules), start, end, by_user=by_user)
-    ]
-    return _Span(shares=shares, texts=texts, start=start, rules=rules)
+def _metered_rooms(rows: SpanRows, span: Span, *, ranges: int = 1, by_user: bool = False) -> _MeteredRooms:
+    in_passes = (events_by_room(keyed, span.start) for keyed in passes(rows, span.start, span.end, ranges))
+    # A thread for each processor, unless POLARS_MAX_THREADS says how many.
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        results = [
+            result
+            for events in read_ahead(in_passes)
+            for result in meter_parts(events, rows, _arrays(span), pool, by_user=by_user)
+        ]
+    return _MeteredRooms(results=results, rows=rows, span=span)
 
 
 def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
@@ -175,28 +155,32 @@ def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
             seed += 1
 
 
-def _compiled(rules: Mapping[int, TierRule]) -> Rules:
-    """The rules as arrays, by app id."""
+def _arrays(span: Span) -> SpanArrays:
+    """The span for compiled functions: the rules by app id."""
+    rules = span.rules
     apps = sorted(rules)
     tiers = max((len(rule.tiers) for rule in rules.values()), default=1)
     tops = np.full((len(apps), tiers), _ANY_AREA, np.int64)
     for place, app_id in enumerate(apps):
         bounds = rules[app_id].bounds
         tops[place, : len(bounds)] = bounds
-    return Rules(
+    return SpanArrays(
+        start_ms=span.start * 1000,
+        end=span.end - span.start,
+        into_window=span.start % WINDOW_SECONDS,
         app_id=np.array(apps, np.int64),
         per_stream=np.array([rules[app].per_stream for app in apps], np.bool_),
         tops=tops,
     )
 
 
-def _checked(seconds: pl.DataFrame, shares: Sequence[Share], rules: Mapping[int, TierRule]) -> pl.DataFrame:
-    """`seconds` (`app, class, seconds`) without the class that only serves this check; crashes where a second was lost
-    or made."""
+def _checked(seconds: pl.DataFrame, results: Sequence[WorkerResult], rules: Mapping[int, TierRule]) -> pl.DataFrame:
+    """`seconds` (`app, class, seconds`) without the class that exists for this check only; crashes where a second was
+    lost or counted twice."""
     per_stream = pl.Series([rules[app].per_stream for app in sorted(rules)], dtype=pl.Boolean)
     once = (pl.col("class") < FIRST_VIDEO) | ~per_stream.gather(seconds["app"])
     classified = dict(seconds.filter(once).group_by("app").agg(pl.col("seconds").sum()).iter_rows())
-    for app, stay_seconds in enumerate(np.sum([share.sums.stay_seconds for share in shares], axis=0)):
+    for app, stay_seconds in enumerate(np.sum([result.sums.stay_seconds for result in results], axis=0)):
         if classified.get(app, 0) != stay_seconds:
             raise AssertionError(f"{classified.get(app, 0)} seconds were classified, but the stays have {stay_seconds}")
     return seconds.filter(pl.col("class") != ANY_VIDEO)

@@ -1,30 +1,19 @@
 """Spans of the log: metering on this machine, from the events of some ingests and the stays carried in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import polars as pl
 
 from billing.events.log import EventLog
-from billing.metering.engine.keyed_rows import NUMBER
-from billing.metering.meter import Metered, meter
-from billing.metering.tiers import TierRule
+from billing.metering.engine.keyed_rows import ROW_NUMBER
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import Metered
 
-# What meters a span, from the log up to an ingest: see `meter_log`.
-Metering = Callable[[EventLog, int, pl.DataFrame, int, int, Mapping[int, TierRule]], Metered]
-
-
-def meter_log(
-    log: EventLog, ingest_id: int, carried: pl.DataFrame, start: int, end: int, rules: Mapping[int, TierRule]
-) -> Metered:
-    """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`, as the first `ingest_id` ingests have it
-    and from the stays that were open at `start`, on this machine."""
-    events = log.scan(start, end, ingest_id=ingest_id, apps=rules.keys(), number=NUMBER)
-    return meter(events, carried, start, end, rules, ranges=log.room_ranges(start, end, ingest_id=ingest_id))
+# Meters a span of the log up to an ingest, on this machine (`meter_log`) or on a cluster (`billing.metering.spark`).
+Metering = Callable[[EventLog, int, pl.DataFrame, Span], Metered]
 
 
-def of_apps(metered: Metered, apps: Iterable[int]) -> Metered:
-    """The share of some apps."""
-    mine = pl.col("app_id").is_in(sorted(apps))
-    return Metered(
-        usage=metered.usage.filter(mine), state=metered.state.filter(mine), findings=metered.findings.filter(mine)
-    )
+def meter_log(log: EventLog, ingest_id: int, carried: pl.DataFrame, span: Span) -> Metered:
+    """Meters a span from the first `ingest_id` ingests of the log and the stays open at its start (`STATE_SCHEMA`)."""
+    events = log.scan(span.start, span.end, ingest_id=ingest_id, apps=span.rules.keys(), number=ROW_NUMBER)
+    return meter(events, carried, span, ranges=log.room_ranges(span.start, span.end, ingest_id=ingest_id))

@@ -1,11 +1,11 @@
-"""Spark: metering on a cluster instead of on this machine, by the same function.
+"""Spark: metering on a cluster instead of on this machine, with the same functions.
 
     files of the event log -> events by room -> `meter_rooms` -> usage, state, findings, stays
                            -> usage by window, the rest by user -> sums, `concurrent_rooms` -> this process
 
-Both arrows that say "by" are a shuffle: what belongs together comes to one worker process. Between them there is one
-pass over the events, and nothing of it is kept on the driver. A partition is metered as a whole, in memory, so it is
-made of `BYTES_PER_PARTITION` of the log or, where one room has more, of that room.
+Each "by" is a shuffle: rows that belong together come to one worker process. Between the shuffles there is one pass
+over the events, and nothing of it is kept on the driver. A partition is metered as a whole, in memory, so it has about
+`BYTES_PER_PARTITION` of the log, or more where a single room has more.
 
 Workers need this program in the same version, and must see the event log under the same path.
 """
@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -30,16 +29,12 @@ from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from billing.errors import BillingError
+from billing.events.log import EventLog
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.findings import FINDING_SCHEMA, STAY_SCHEMA, concurrent_rooms
-from billing.metering.meter import Metered, meter_rooms
-from billing.metering.tiers import TierRule
-from billing.metering.windows import USAGE_SCHEMA
-
-if TYPE_CHECKING:
-    from billing.events.log import EventLog
-    from billing.metering.spans import Metering
+from billing.metering.findings import concurrent_rooms
+from billing.metering.meter import Span, meter_rooms
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, STAY_SCHEMA, USAGE_SCHEMA, Metered
+from billing.metering.spans import Metering
 
 BYTES_PER_PARTITION = 64 * 2**20
 
@@ -78,7 +73,7 @@ def _arrow_schema(*schemas: Mapping[str, pl.DataType]) -> pa.Schema:
 
 
 _EVENTS = {name: EVENT_SCHEMA[name] for name in ("event_id", *BILLED_COLUMNS)}
-_FOUND = {"usage": USAGE_SCHEMA, "state": STATE_SCHEMA, "finding": FINDING_SCHEMA, "stay": STAY_SCHEMA}
+_FOUND = {"usage": USAGE_SCHEMA, "state": STATE_SCHEMA, "finding": FINDINGS_SCHEMA, "stay": STAY_SCHEMA}
 _LOG_ARROW = _arrow_schema(_EVENTS, {"ingest_id": pl.Int64()})
 _STATE_ARROW = _arrow_schema(STATE_SCHEMA)
 # Events, and the carried stays of their rooms: those have no type.
@@ -87,7 +82,7 @@ _FOUND_ARROW = _arrow_schema({"kind": pl.String()}, *_FOUND.values())
 
 
 @contextmanager
-def spark_metering(master: str | None) -> Iterator["Metering"]:
+def spark_metering(master: str | None) -> Iterator[Metering]:
     """Metering on the cluster at `master`, by default that of spark-submit or else this machine; see
     `billing.jobs.metered_days.meter_log`. The session begins with the first span that is metered."""
     session = cache(partial(_session, master))
@@ -123,28 +118,21 @@ def _session(master: str | None) -> SparkSession:
 
 
 def _meter(
-    opened: Callable[[], SparkSession],
-    log: "EventLog",
-    ingest_id: int,
-    carried: pl.DataFrame,
-    start: int,
-    end: int,
-    rules: Mapping[int, TierRule],
+    opened: Callable[[], SparkSession], log: EventLog, ingest_id: int, carried: pl.DataFrame, span: Span
 ) -> Metered:
-    """Meters the span `[start, end)` (epoch seconds) of the apps in `rules`, from the first `ingest_id` ingests and the
-    stays that were open at `start`."""
+    """Meters a span from the first `ingest_id` ingests of the log and the stays open at its start (`STATE_SCHEMA`)."""
     session = opened()
-    files = log.files(start, end, ingest_id=ingest_id)
+    files = log.files(span.start, span.end, ingest_id=ingest_id)
     size = sum(file.stat().st_size for file in files)
     count = max(session.sparkContext.defaultParallelism, size // BYTES_PER_PARTITION)
     stays = _uploaded(session, _table(carried, _STATE_ARROW))
-    rooms = _events(session, files, ingest_id, start, end, rules).unionByName(stays, allowMissingColumns=True)
+    rooms = _events(session, files, ingest_id, span).unionByName(stays, allowMissingColumns=True)
 
     def of_rooms(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        return _of_rooms(batches, start, end, rules)
+        return _of_rooms(batches, span)
 
     def of_users(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        return _of_users(batches, start)
+        return _of_users(batches, span.start)
 
     found = (
         rooms.select(_ROOMS_ARROW.names)
@@ -157,21 +145,19 @@ def _meter(
     return Metered(
         usage=parts["usage"].sort("app_id", "window_start", "item", "reason"),
         state=parts["state"].sort("app_id", "room_id", "user_id"),
-        findings=parts["finding"].sort(list(FINDING_SCHEMA)),
+        findings=parts["finding"].sort(list(FINDINGS_SCHEMA)),
     )
 
 
-def _events(
-    session: SparkSession, files: list[Path], ingest_id: int, start: int, end: int, rules: Mapping[int, TierRule]
-) -> DataFrame:
+def _events(session: SparkSession, files: list[Path], ingest_id: int, span: Span) -> DataFrame:
     if not files:
         return _uploaded(session, _LOG_ARROW.empty_table()).drop("ingest_id")
     events = session.read.schema(from_arrow_schema(_LOG_ARROW)).parquet(*map(_address, files))
     return events.where(
-        (f.col("at") >= start * 1000)
-        & (f.col("at") < end * 1000)
+        (f.col("at") >= span.start * 1000)
+        & (f.col("at") < span.end * 1000)
         & (f.col("ingest_id") <= ingest_id)
-        & f.col("app_id").isin(sorted(rules))
+        & f.col("app_id").isin(sorted(span.rules))
     ).select(*_EVENTS)
 
 
@@ -184,17 +170,17 @@ def _uploaded(session: SparkSession, table: pa.Table) -> DataFrame:
     return session.createDataFrame(table if table.num_rows else [], from_arrow_schema(table.schema))
 
 
-def _of_rooms(batches: _Batches, start: int, end: int, rules: Mapping[int, TierRule]) -> Iterator[pa.RecordBatch]:
-    """What the rooms of a partition say."""
+def _of_rooms(batches: _Batches, span: Span) -> Iterator[pa.RecordBatch]:
+    """Meters the rooms of a partition."""
     rows = _frame(pa.Table.from_batches(batches, _ROOMS_ARROW))
     if rows.height:
         events, carried = rows.filter(pl.col("type").is_not_null()), rows.filter(pl.col("type").is_null())
-        found, stays = meter_rooms(events.select(*_EVENTS).lazy(), carried.select(*STATE_SCHEMA), start, end, rules)
+        found, stays = meter_rooms(events.select(*_EVENTS).lazy(), carried.select(*STATE_SCHEMA), span)
         yield from _batches(usage=found.usage, state=found.state, finding=found.findings, stay=stays)
 
 
 def _of_users(batches: _Batches, start: int) -> Iterator[pa.RecordBatch]:
-    """What the rooms say of the windows and the users of a partition, put together."""
+    """Sums the usage of a partition's windows, and adds the findings across the rooms of its users."""
     parts = _parts(pa.Table.from_batches(batches, _FOUND_ARROW))
     names = [name for name in USAGE_SCHEMA if name != "seconds"]
     yield from _batches(

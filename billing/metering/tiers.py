@@ -1,18 +1,16 @@
-"""Tiers: which item a second of received video is, by pixel area and by policy.
+"""Tiers: the item of a second of received video, by pixel area and policy.
 
-*aggregate*: the areas of all streams received at that moment are summed, and the second is one second in the tier of
-the sum. *per_stream*: every received stream is a second of its own in the tier of its own area; areas are never
-summed.
+*aggregate*: the areas of all streams received at that moment are summed, and the second counts once in the tier of the
+sum. *per_stream*: each received stream counts as a second of its own in the tier of its own area; areas are not summed.
+Example: two streams of 1280x720 (921,600 pixels, the top of `hd`) are one second of `fhd`, or two seconds of `hd`.
 """
 
 from dataclasses import dataclass
 
 from billing.catalog.policies import PolicyVersion
 
-AUDIO = "audio"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
     """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None)."""
 
@@ -37,7 +35,7 @@ class TierRule:
 
 
 def tier_rule(version: PolicyVersion) -> TierRule:
-    """How the meter is to class video under a policy version."""
+    """The rule by which the meter classifies video under a policy version."""
     return TierRule(
         per_stream=version.method == "per_stream",
         tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),

@@ -12,10 +12,10 @@ from datetime import date
 from decimal import Decimal, localcontext
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
-from billing.catalog.packages import Payer
 from billing.errors import BillingError
 from billing.money import EXACT
 from billing.rating.deductions import Deduction, deduct, minutes_by_window, whole_minutes
+from billing.rating.payers import Payer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,13 @@ class Charge:
     payable_minutes: int
     unit_price: Decimal
     amount: Decimal
+
+    def __post_init__(self) -> None:
+        if self.minutes != self.deducted_minutes + self.payable_minutes:
+            raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
+        with localcontext(EXACT):
+            if self.amount != self.payable_minutes * self.unit_price:
+                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

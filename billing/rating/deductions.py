@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
-from billing.catalog.packages import Payer
+from billing.rating.payers import Payer
 
 
 class Deduction(NamedTuple):

@@ -12,12 +12,12 @@ from datetime import date, timedelta
 import polars as pl
 
 from billing import periods
-from billing.catalog.packages import free_minutes_id
+from billing.catalog.packages import free_minutes_id, is_free_minutes
 from billing.errors import UsageError
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Connection, Engine, reading
+from billing.ledger.database import Engine, reading
+from billing.ledger.difference import summed
 from billing.ledger.runs import Run, find_run, latest_runs
 from billing.money import SCALE_DIGITS
 from billing.rating.balances import PackageBalance
@@ -79,15 +79,14 @@ def charges(engine: Engine, account_id: str, month: date, *, provisional: bool =
     """
     last = periods.month_days(month)[-1]
     with reading(engine) as conn:
-        catalog = load_catalog(conn)
-        catalog.account(account_id)
-        posted = bills.charges(conn, account_id, month, last)
-        deducted = bills.deducted_minutes(conn, account_id, month, last)
-        open_days = provisional_bills(conn, catalog, account_id) if provisional else []
+        ledger = AccountLedger.at(conn, account_id)
+        posted = ledger.charges(month, last)
+        deducted = ledger.deducted_minutes(month, last)
+        open_days = provisional_bills(ledger) if provisional else []
     rows = [_charge_row(entry, _deducted_by(entry, deducted), settled=True) for entry in posted]
     for bill in open_days:
         if month <= bill.day <= last:
-            rows += _provisional_rows(bill, catalog.account(account_id).currency)
+            rows += _provisional_rows(bill, ledger.account.currency)
     return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row")
 
 
@@ -169,10 +168,10 @@ def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> p
     `provisional` takes off what the days that are not billed yet have used, up to the last refresh.
     """
     with reading(engine) as conn:
-        catalog = load_catalog(conn)
-        zone = periods.time_zone(catalog.account(account_id).timezone)
-        balances = bills.package_balances(conn, catalog, account_id)
-        open_days = provisional_bills(conn, catalog, account_id) if provisional else []
+        ledger = AccountLedger.at(conn, account_id)
+        balances = ledger.package_balances()
+        open_days = provisional_bills(ledger) if provisional else []
+    zone = ledger.zone
     if open_days:
         balances = _after_open_days(balances, open_days)
     rows = [
@@ -193,25 +192,34 @@ def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> p
 
 
 def _after_open_days(balances: Sequence[PackageBalance], open_days: Sequence[ProvisionalBill]) -> list[PackageBalance]:
-    """The balances with what the unsettled days took and let lapse, and the free minutes that they would be given."""
+    """The balances with what the unsettled days took and let lapse, and the free minutes that they would be granted.
+
+    A day that is not over lets nothing lapse yet.
+    """
     known = {balance.id: balance for balance in balances}
-    for month, granted in open_days[-1].balances.granted.items():
-        valid_to = periods.month_days(month)[-1]
-        free = PackageBalance(
-            id=free_minutes_id(month), app_id=None, valid_from=month, valid_to=valid_to, granted=granted
-        )
-        known.setdefault(free.id, free)
-    lapsed: Counter[str] = Counter()
     for bill in open_days:
-        if bill.is_over:
-            lapsed.update(bill.billed.lapses)
-    used = open_days[-1].balances.used
-    after = [
-        replace(balance, deducted=used.get(balance.id, 0), lapsed=balance.lapsed + lapsed[balance.id])
+        if bill.billed.free_grant is not None:
+            month = bill.day.replace(day=1)
+            free = PackageBalance(
+                id=free_minutes_id(month),
+                app_id=None,
+                valid_from=month,
+                valid_to=periods.month_days(month)[-1],
+                granted=bill.billed.free_grant,
+            )
+            known.setdefault(free.id, free)
+    after = open_days[-1].billed
+    held = {} if open_days[-1].is_over else after.lapses
+    found = [
+        replace(
+            balance,
+            deducted=after.balances.deducted.get(balance.id, 0),
+            lapsed=after.balances.lapsed.get(balance.id, 0) - held.get(balance.id, 0),
+        )
         for balance in known.values()
     ]
     # Free minutes first.
-    return sorted(after, key=lambda balance: (not balance.id.startswith("free-"), balance.valid_from, balance.id))
+    return sorted(found, key=lambda balance: (not is_free_minutes(balance.id), balance.valid_from, balance.id))
 
 
 def findings(
@@ -231,9 +239,9 @@ def findings(
             raise UsageError(f"app {app_id} belongs to account {owner!r}, not to {account_id!r}")
         frames = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
         for account in accounts:
-            found = _findings(conn, account.id, first, last, None if app_id is None else [app_id])
-            zone = periods.time_zone(account.timezone)
-            at = [periods.local_iso_ms(at_ms, zone) for at_ms in found["at"]]
+            ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
+            found = _findings(ledger, first, last, None if app_id is None else [app_id])
+            at = [periods.local_iso_ms(at_ms, ledger.zone) for at_ms in found["at"]]
             frames.append(found.with_columns(pl.Series("at", at, pl.String)).select(*FINDINGS_SCHEMA))
     return pl.concat(frames)
 
@@ -268,12 +276,12 @@ def _run_row(run: Run) -> dict[str, object]:
     }
 
 
-def _findings(conn: Connection, account_id: str, first: date, last: date, apps: Sequence[int] | None) -> pl.DataFrame:
+def _findings(ledger: AccountLedger, first: date, last: date, apps: Sequence[int] | None) -> pl.DataFrame:
     """Those of the settled days, with those that corrections added and without those that they took away."""
-    found = bills.findings(conn, account_id, first, last, apps=apps)
-    corrected = corrections.findings(conn, account_id, first, last, apps=apps)
+    found = ledger.findings(first, last, apps=apps)
+    corrected = ledger.corrected_findings(first, last, apps=apps)
     if corrected.is_empty():
         return found
-    both = pl.concat([found.with_columns(count=pl.lit(1, pl.Int64)), corrected])
-    net = both.group_by(found.columns).agg(pl.col("count").sum()).sort(found.columns, nulls_last=False)
+    both = pl.concat([found.with_columns(count=pl.lit(1, pl.Int64)), corrected.select(*found.columns, "count")])
+    net = summed(both, found.columns, ["count"])
     return net.select(pl.exclude("count").repeat_by("count").explode()).drop_nulls("day")

@@ -16,36 +16,39 @@ One call a day under `trtc-cn`, 3 users, 30 minutes, no video: 90 minutes of aud
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
 
 import polars as pl
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.fields import unknown
 from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, free_minutes_id
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import DayTerms, day_terms
-from billing.errors import UsageError
+from billing.errors import UsageError, unknown
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import meter
+from billing.limits import LONGEST_SIDE
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
 from billing.money import EXACT
 from billing.periods import DAY_SECONDS, day_start, local_day, time_zone
+from billing.rating.balances import Balances
 from billing.rating.charges import rate_day
-from billing.rating.day import payers
+from billing.rating.span import DayUsage, bill_span
 
 # Width and height in pixels.
 Size = tuple[int, int]
 
-LONGEST_SIDE = 16_384
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31
 MOST = 10**9  # users, or rooms a day: far above any real number
+
+# The estimated days are the first ones of a month of 31.
+_FIRST_DAY = date(2026, 1, 1)
 
 # The representative room stands in one app with its publishers only, in the other with one viewer more.
 _PUBLISHERS_ONLY, _WITH_A_VIEWER = 1, 2
@@ -157,7 +160,7 @@ def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, da
     month = _rate_month(usage, terms, days)
     return Estimate(
         items=tuple(_items(usage, terms, days)),
-        free_minutes_used=month.used[free_minutes_id(terms.day)],
+        free_minutes_used=month.deducted.get(free_minutes_id(_FIRST_DAY), 0),
         pay_as_you_go=month.amount,
         currency=tariff.currency,
         packages=_package_choices(usage, tariff, days, month.amount),
@@ -171,9 +174,7 @@ def _day_usage(room: Room, rooms: int, minutes: int, terms: DayTerms) -> Iterato
     metered = meter(
         pl.LazyFrame(events, schema=EVENT_SCHEMA),
         pl.DataFrame(schema=STATE_SCHEMA),
-        0,
-        DAY_SECONDS,
-        {_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule},
+        Span(start=0, end=DAY_SECONDS, rules={_PUBLISHERS_ONLY: rule, _WITH_A_VIEWER: rule}),
     )
     # publishers only + viewers x (with a viewer - publishers only)
     viewers = room.users - room.publishers
@@ -203,23 +204,19 @@ def _events(room: Room, viewers: int, minutes: int, app_id: int) -> Iterator[dic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Month:
-    """`amount` that nothing has paid, and the package units `used` by payer id."""
+    """`amount` that nothing has paid, and the package minutes `deducted` by payer id."""
 
     amount: Decimal
-    used: Counter[str]
+    deducted: Mapping[str, int]
 
 
 def _rate_month(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> _Month:
-    """Rates the same day again and again, with what the days before have left of free minutes and packages."""
-    used: Counter[str] = Counter()
-    amount = Decimal(0)
-    for _ in range(days):
-        rated = rate_day(usage, payers(terms, terms.free_minutes, used), terms.prices)
-        for deduction in rated.deductions:
-            used[deduction.payer_id] += deduction.package_units
-        with localcontext(EXACT):
-            amount += sum((charge.amount for charge in rated.charges), Decimal(0))
-    return _Month(amount=amount, used=used)
+    """The same use on every day of a month, under the same terms."""
+    month = (DayUsage(terms=replace(terms, day=_FIRST_DAY + timedelta(days=n)), usage=usage) for n in range(days))
+    bills = list(bill_span(month, Balances()))
+    with localcontext(EXACT):
+        amount = sum((charge.amount for billed in bills for charge in billed.charges), Decimal(0))
+    return _Month(amount=amount, deducted=bills[-1].balances.deducted)
 
 
 def _items(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> Iterator[ItemEstimate]:
@@ -257,7 +254,7 @@ def _package_choices(
 
 
 def _bought(minutes: int, terms: DayTerms) -> Package:
-    purchased_at = datetime.fromtimestamp(day_start(terms.day, terms.zone), terms.zone)
+    purchased_at = datetime.fromtimestamp(day_start(_FIRST_DAY, terms.zone), terms.zone)
     return Package(id="bought", account="estimate", minutes=minutes, purchased_at=purchased_at)
 
 

@@ -1,57 +1,38 @@
-"""An account's month: what the books hold of its billed days, as an invoice states it.
+"""An account's month as the ledger holds it: the invoice and its annex.
 
-A draft of an unfinished month covers the days that are billed so far; balances of packages are those at the end of the
+A draft of an unfinished month covers the days that are settled so far; balances of packages are those at the end of the
 last of them.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from billing import periods
-from billing.catalog.catalog import Account, Catalog
-from billing.catalog.contracts import Contract, contract_on
-from billing.catalog.items import ITEMS
-from billing.catalog.policies import PolicyVersion
+from billing.catalog.items import WindowUsage
+from billing.catalog.policies import Policy, PolicyVersion
 from billing.errors import BillingError
-from billing.invoicing.invoice import (
-    BilledAccount,
-    CorrectedDeduction,
-    Correction,
-    CorrectionWindow,
-    DayCharge,
-    Facts,
-    ItemPrice,
-    PackageBalance,
-    Party,
-    PolicyPrices,
-    ReasonSeconds,
-    WindowDeduction,
-    WindowSeconds,
-    make_invoice,
-)
-from billing.invoicing.workbook.excel_file import Progress, write_workbook
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
-from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Connection, Engine, reading
-from billing.ledger.opening import billed_policy
-from billing.ledger.runs import BILLED, Run, corrections_of, last_run_at
-from billing.money import plain
-from billing.rating.charges import PostedCharge
+from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
+from billing.invoicing.invoice import BilledMonth, make_invoice
+from billing.invoicing.workbook.excel_file import write_workbook
+from billing.invoicing.workbook.xml_rows import Progress
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.database import Engine, reading
+from billing.ledger.runs import BILLED, Run
+from billing.output_files import Output
+from billing.periods import month_days
+from billing.rating.deductions import Deduction
+
+_BY_WINDOW = ["window_start", "app_id", "item"]
+_BY_REASON = ["app_id", "item", "reason"]
 
 
 def export_invoice(
     engine: Engine,
     account_id: str,
     month: date,
-    path: Path,
+    output: Output,
     *,
     as_of: datetime | None = None,
     progress: Progress | None = None,
@@ -61,235 +42,118 @@ def export_invoice(
     A `BillingError` when no day of the month is, or was then, billed.
     """
     with reading(engine) as conn:
-        facts = month_facts(conn, account_id, month, as_of=as_of)
-    write_workbook(make_invoice(facts), path, progress=progress)
+        annex = read_annex(AccountLedger.at(conn, account_id, as_of), month, as_of=as_of)
+    write_workbook(annex, output, progress=progress)
 
 
-def month_facts(conn: Connection, account_id: str, month: date, *, as_of: datetime | None = None) -> Facts:
-    """Everything that the invoice of an account and month (its first day) states."""
-    as_of_ms = None if as_of is None else int(as_of.timestamp() * 1000)
-    upto = None if as_of_ms is None else last_run_at(conn, as_of_ms)
-    catalog = load_catalog(conn, as_of_ms=as_of_ms)
-    account = catalog.account(account_id)
-    zone = periods.time_zone(account.timezone)
-    runs = _billed_days(conn, account_id, month, upto)
+def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Annex:
+    """The invoice of an account and month (its first day), with everything that its sheets show."""
+    runs = _billed_days(ledger, month)
     if not runs:
         then = f" at {as_of.isoformat()}" if as_of else ""
         raise BillingError(
-            f'no day of {month:%Y-%m} is billed for account "{account_id}"{then}: run `billing nightly` first'
+            f'no day of {month:%Y-%m} is billed for account "{ledger.account_id}"{then}: run `billing nightly` first'
         )
-    # Days that were billed later are not known.
-    last = max(runs)
-    contracts = [contract for contract in catalog.contracts.values() if contract.account == account_id]
-    usage = bills.usage(conn, account_id, month, last)
-    deductions = [
-        WindowDeduction(
-            row["day"],
-            row["app_id"],
-            row["window_start"],
-            row["item"],
-            row["minutes"],
-            row["package_units"],
-            row["payer_id"],
-        )
-        for row in bills.deductions(conn, account_id, month, last).iter_rows(named=True)
-    ]
-    posted = bills.charges(conn, account_id, month, periods.month_days(month)[-1], upto=upto)
-    corrected = _corrected_deductions(conn, account_id, month, upto)
-    return Facts(
-        account=BilledAccount(
-            id=account.id,
-            name=account.name,
-            address=account.address,
-            currency=account.currency,
-            timezone=account.timezone,
-        ),
-        seller=Party(name=catalog.seller.name, address=catalog.seller.address) if catalog.seller else None,
-        month=month,
-        days=list(runs),
-        item_order=ITEMS,
-        apps={
-            app.id: app.name
-            for app in sorted(catalog.apps.values(), key=lambda app: app.id)
-            if app.account == account_id
-        },
-        charges=[_day_charge(entry, contracts) for entry in posted if entry.kind == "usage"],
-        windows=[WindowSeconds(*row) for row in _sums(usage, WindowSeconds._fields)],
-        reasons=[ReasonSeconds(*row) for row in _sums(usage, ReasonSeconds._fields)],
-        deductions=deductions,
-        corrections=[_correction(entry, contracts, corrected) for entry in posted if entry.kind == "correction"],
-        correction_windows=list(_correction_windows(conn, account_id, month, upto)),
-        packages=list(_balances(conn, catalog, account_id, month, last, upto, zone, deductions, corrected)),
-        balances_on=last,
-        policies=list(_policies(conn, catalog, account, runs)),
-        contract=list(_terms_in_words(contracts, runs)),
+    billed = _billed_month(ledger, month, runs)
+    settled, corrected = list(_settled_days(ledger, runs)), list(_corrected_days(ledger, month))
+    paid = {row.payer_id for detail in (*settled, *corrected) for row in detail.deductions}
+    balances = ledger.package_balances(on=max(runs))
+    return Annex(
+        invoice=make_invoice(billed),
+        month=billed,
+        settled=settled,
+        corrected=corrected,
+        packages=[each for each in balances if each.valid_to >= month or each.id in paid],
+        deducted=_deducted(ledger, month),
     )
 
 
-def _billed_days(conn: Connection, account_id: str, month: date, upto: int | None) -> dict[date, Run]:
-    """The days of the month that were billed when their time came: others, from before the first billed day, came with
-    a correction, which is in the month in which it was posted."""
-    settled = bills.settled_days(conn, account_id, month, periods.month_days(month)[-1], upto=upto)
+def _billed_days(ledger: AccountLedger, month: date) -> dict[date, Run]:
+    """The days of the month that were billed when their time came.
+
+    Days before the first billed one came with a correction, which is in the month in which it was posted.
+    """
+    settled = ledger.settled_days(month, month_days(month)[-1])
     return {day: run for day, run in settled.items() if run.result == BILLED}
 
 
-def _posting_runs(conn: Connection, account_id: str, month: date, upto: int | None) -> list[int]:
-    """The runs that posted corrections in the month."""
-    return [
-        run.id
-        for run in corrections_of(conn, account_id, upto)
-        if run.id and run.day and run.day.replace(day=1) == month
-    ]
-
-
-def _corrected_deductions(
-    conn: Connection, account_id: str, month: date, upto: int | None
-) -> dict[tuple[int, date, int, str], list[CorrectedDeduction]]:
-    """What the corrections posted in the month say of payers, by run, day, app and item."""
-    runs = _posting_runs(conn, account_id, month, upto)
-    rows = corrections.deductions(conn, account_id, date.min, date.max, runs=runs)
-    sums = rows.group_by("run_id", "day", "app_id", "item", "payer_id").agg(pl.col("minutes", "package_units").sum())
-    found: dict[tuple[int, date, int, str], list[CorrectedDeduction]] = {}
-    for run, day, app_id, item, payer_id, minutes, units in (
-        sums.filter(pl.col("minutes") != 0).sort(pl.all()).iter_rows()
-    ):
-        found.setdefault((run, day, app_id, item), []).append(CorrectedDeduction(payer_id, minutes, units))
-    return found
-
-
-def _correction_windows(conn: Connection, account_id: str, month: date, upto: int | None) -> Iterator[CorrectionWindow]:
-    """The signed seconds of the corrections posted in the month, by window."""
-    runs = _posting_runs(conn, account_id, month, upto)
-    rows = corrections.usage(conn, account_id, date.min, date.max, runs=runs).rename({"run_id": "run"})
-    keys = [name for name in CorrectionWindow._fields if name != "seconds"]
-    sums = rows.group_by(keys).agg(pl.col("seconds").sum()).filter(pl.col("seconds") != 0).sort(keys)
-    for row in sums.select(CorrectionWindow._fields).iter_rows():
-        yield CorrectionWindow(*row)
-
-
-def _sums(usage: pl.DataFrame, fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Seconds by the other fields, which come in the order of `fields`."""
-    keys = [field for field in fields if field != "seconds"]
-    sums = usage.group_by(keys, maintain_order=True).agg(pl.col("seconds").sum())
-    return sums.select(fields).iter_rows()
-
-
-def _list_price(posted: PostedCharge, contracts: Sequence[Contract]) -> Decimal | None:
-    """Per 1,000 minutes; None where the contract sets a price of its own."""
-    contract = contract_on(posted.day, contracts)
-    has_own_price = contract is not None and posted.charge.item in contract.prices
-    return None if has_own_price or posted.list_price is None else posted.list_price * 1000
-
-
-def _day_charge(posted: PostedCharge, contracts: Sequence[Contract]) -> DayCharge:
-    charge = posted.charge
-    return DayCharge(
-        day=posted.day,
-        app_id=charge.app_id,
-        item=charge.item,
-        seconds=charge.seconds,
-        minutes=charge.minutes,
-        deducted_minutes=charge.deducted_minutes,
-        payable_minutes=charge.payable_minutes,
-        list_price=_list_price(posted, contracts),
-        unit_price=charge.unit_price,
-        amount=charge.amount,
+def _billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) -> BilledMonth:
+    catalog, account_id = ledger.catalog, ledger.account_id
+    apps = sorted((app for app in catalog.apps.values() if app.account == account_id), key=lambda app: app.id)
+    return BilledMonth(
+        account=ledger.account,
+        seller=catalog.seller,
+        month=month,
+        days=list(runs),
+        apps={app.id: app.name for app in apps},
+        charges=ledger.charges(month, month_days(month)[-1]),
+        contracts=[contract for contract in catalog.contracts.values() if contract.account == account_id],
+        policies=_policies(ledger, runs),
     )
 
 
-def _correction(
-    posted: PostedCharge,
-    contracts: Sequence[Contract],
-    corrected: Mapping[tuple[int, date, int, str], Sequence[CorrectedDeduction]],
-) -> Correction:
-    charge = posted.charge
-    return Correction(
-        day=posted.day,
-        app_id=charge.app_id,
-        item=charge.item,
-        seconds=charge.seconds,
-        minutes=charge.minutes,
-        deducted_minutes=charge.deducted_minutes,
-        payable_minutes=charge.payable_minutes,
-        list_price=_list_price(posted, contracts),
-        unit_price=charge.unit_price,
-        amount=charge.amount,
-        run=posted.run_id,
-        corrects_run=posted.corrects_run_id,
-        posted_on=posted.posted_on,
-        cause=posted.cause or "",
-        deducted=tuple(corrected.get((posted.run_id, posted.day, charge.app_id, charge.item), ())),
-    )
-
-
-def _balances(
-    conn: Connection,
-    catalog: Catalog,
-    account_id: str,
-    month: date,
-    on: date,
-    upto: int | None,
-    zone: ZoneInfo,
-    deductions: Sequence[WindowDeduction],
-    corrected: Mapping[tuple[int, date, int, str], Sequence[CorrectedDeduction]],
-) -> Iterator[PackageBalance]:
-    """What was valid in the month or corrected in it, as of the end of `on`."""
-    deducted: Counter[str] = Counter()
-    for deduction in deductions:
-        deducted[deduction.payer_id] += deduction.package_units
-    for correction in (each for several in corrected.values() for each in several):
-        deducted[correction.payer_id] += correction.package_units
-    for balance in bills.package_balances(conn, catalog, account_id, on=on, upto=upto):
-        if balance.valid_to >= month or balance.id in deducted:
-            yield PackageBalance(
-                id=balance.id,
-                app_id=balance.app_id,
-                valid_from=_start(balance.valid_from, zone),
-                expires_at=_start(balance.valid_to + timedelta(days=1), zone),
-                granted=balance.granted,
-                deducted=balance.deducted,
-                lapsed=balance.lapsed,
-                remaining=balance.remaining,
-                deducted_this_month=deducted[balance.id],
-            )
-
-
-def _start(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(periods.day_start(day, zone), UTC)
-
-
-def _policies(conn: Connection, catalog: Catalog, account: Account, runs: Mapping[date, Run]) -> Iterator[PolicyPrices]:
+def _policies(ledger: AccountLedger, runs: Mapping[date, Run]) -> list[tuple[Policy, PolicyVersion]]:
     """The policy versions that billed days of the month, in the order of their use."""
-    policies = {run.policy_hash: billed_policy(conn, catalog, run) for run in runs.values()}
-    used = dict.fromkeys(
-        (run.policy_hash, policies[run.policy_hash].version_on(day).valid_from) for day, run in runs.items()
-    )
-    for policy_hash, valid_from in used:
-        policy = policies[policy_hash]
-        version = policy.version_on(valid_from)
-        yield PolicyPrices(
-            id=policy.id,
-            name=policy.name,
-            valid_from=valid_from,
-            hash=policy.hash,
-            items=tuple(_item_price(version, item, account.currency) for item in version.items),
+    policies = {run.policy_hash: ledger.policy_of(run) for run in runs.values()}
+    used = {}
+    for day, run in runs.items():
+        version = policies[run.policy_hash].version_on(day)
+        used[run.policy_hash, version.valid_from] = policies[run.policy_hash], version
+    return list(used.values())
+
+
+def _settled_days(ledger: AccountLedger, runs: Mapping[date, Run]) -> Iterator[DayDetail]:
+    """Each settled day with what it was settled with."""
+    first, last = min(runs), max(runs)
+    usage, deductions = ledger.usage(first, last), ledger.deductions(first, last)
+    windows = _parts(_seconds_by(usage, ["day", *_BY_WINDOW]), "day")
+    reasons = _parts(_seconds_by(usage, ["day", *_BY_REASON]), "day")
+    paid = _parts(deductions, "day")
+    for day, run in runs.items():
+        yield DayDetail(
+            day=day,
+            run_id=run.id or 0,
+            usage=[WindowUsage._make(row) for row in _rows(windows, (day,), WindowUsage._fields)],
+            reasons=[ReasonSeconds._make(row) for row in _rows(reasons, (day,), ReasonSeconds._fields)],
+            deductions=[Deduction._make(row) for row in _rows(paid, (day,), Deduction._fields)],
         )
 
 
-def _item_price(version: PolicyVersion, item: str, currency: str) -> ItemPrice:
-    return ItemPrice(
-        item=item,
-        top_area=next((tier.top_area for tier in version.tiers if tier.item == item), None),
-        price=version.prices.get(currency, {}).get(item),
-        ratio=version.ratios.get(item),
-        free_ratio=version.free_ratios.get(item),
-    )
+def _corrected_days(ledger: AccountLedger, month: date) -> Iterator[DayDetail]:
+    """What each run that posted in the month found different in each day."""
+    posted = pl.col("run_id").is_in([run.id for run in ledger.posting_runs(month, month_days(month)[-1])])
+    usage = ledger.corrected_usage(date.min, date.max).filter(posted)
+    deductions = ledger.corrected_deductions(date.min, date.max).filter(posted)
+    windows = _parts(_seconds_by(usage, ["run_id", "day", *_BY_WINDOW]).filter(pl.col("seconds") != 0), "run_id", "day")
+    paid = _parts(deductions, "run_id", "day")
+    for key in sorted(windows.keys() | paid.keys()):
+        run_id, day = key
+        yield DayDetail(
+            day=day,
+            run_id=run_id,
+            usage=[WindowUsage._make(row) for row in _rows(windows, key, WindowUsage._fields)],
+            deductions=[Deduction._make(row) for row in _rows(paid, key, Deduction._fields)],
+        )
 
 
-def _terms_in_words(contracts: Sequence[Contract], days: Iterable[date]) -> Iterator[str]:
-    """One line for each contract that held on one of the days."""
-    held = {contract.valid_from: contract for day in days if (contract := contract_on(day, contracts))}
-    for valid_from, contract in sorted(held.items()):
-        terms = [f"list prices x {plain(contract.discount)}"] if contract.discount is not None else []
-        terms += [f"{item} {plain(price)} per 1,000 minutes" for item, price in contract.prices.items()]
-        yield f"from {valid_from}: {', '.join(terms)}"
+def _seconds_by(usage: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    return usage.group_by(keys, maintain_order=True).agg(pl.col("seconds").sum())
+
+
+_Parts = dict[tuple[Any, ...], pl.DataFrame]
+
+
+def _parts(rows: pl.DataFrame, *keys: str) -> _Parts:
+    return rows.partition_by(*keys, as_dict=True, include_key=False, maintain_order=True)
+
+
+def _rows(parts: _Parts, key: tuple[Any, ...], fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of one part, none if it is not there."""
+    return parts[key].select(fields).iter_rows() if key in parts else iter(())
+
+
+def _deducted(ledger: AccountLedger, month: date) -> dict[str, int]:
+    """The package minutes that each payer gave in the month: a difference of balances, not a sum of deductions."""
+    before = {each.id: each.deducted for each in ledger.package_balances(on=month - timedelta(days=1))}
+    after = ledger.package_balances(on=month_days(month)[-1])
+    return {each.id: each.deducted - before.get(each.id, 0) for each in after}

@@ -12,7 +12,7 @@ and by day, never by room or user.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -20,21 +20,18 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from billing import periods
-from billing.catalog.catalog import Account, Catalog
 from billing.catalog.items import ITEMS, WindowUsage
-from billing.catalog.policies import Policy
 from billing.errors import UsageError
 from billing.events.log import EventLog
 from billing.home import Home
-from billing.ledger import corrections
-from billing.ledger import settled_days as bills
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Connection, Engine, reading
-from billing.ledger.opening import billed_policy
-from billing.ledger.runs import BILLED, Run, corrections_of, find_run
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import USER_USAGE_SCHEMA, meter_by_user
-from billing.metering.tiers import tier_rule
+from billing.ledger.database import Engine, reading
+from billing.ledger.difference import signed_difference
+from billing.ledger.runs import BILLED, find_run
+from billing.metering.meter import Span, meter_by_user
+from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
+from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
 from billing.reports.provisional import ProvisionalBill, provisional_bills
 
@@ -50,25 +47,22 @@ _KEYS: dict[By, tuple[str, ...]] = {
 }
 # Whose rows they are.
 _ORIGIN = pl.Schema({"kind": pl.String(), "run": pl.Int64(), "settled": pl.Boolean()})
-_WINDOWS = pl.Schema({"day": pl.Date(), **bills.USAGE_SCHEMA, **_ORIGIN})
+_WINDOWS = pl.Schema({"day": pl.Date(), **USAGE_SCHEMA, **_ORIGIN})
 _USERS = pl.Schema({"day": pl.Date(), **USER_USAGE_SCHEMA, **_ORIGIN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Books:
-    """Where the usage of an app is read, up to a run or to now."""
+class _AppLedger:
+    """Where the usage of an app is read: the ledger of its account, and the event log."""
 
-    conn: Connection
+    ledger: AccountLedger
     log: EventLog
-    catalog: Catalog
-    account: Account
     app_id: int
-    upto: int | None
 
-    @property
-    def zone(self) -> ZoneInfo:
-        """The account's time zone."""
-        return periods.time_zone(self.account.timezone)
+    def state_before(self, day: date, run: int | None) -> pl.DataFrame:
+        """The app's stays that are carried into a day, as a run knew them; None: as they are now."""
+        carried = replace(self.ledger, as_of=run).state_before(day)
+        return carried.filter(pl.col("app_id") == self.app_id)
 
 
 def app_usage(
@@ -100,26 +94,24 @@ def app_usage(
         if run is not None:
             find_run(conn, run)
         catalog = load_catalog(conn)
-        account = catalog.account(catalog.app(app_id).account)
-        books = _Books(
-            conn=conn,
-            log=EventLog(directory=home.events),
-            catalog=catalog,
-            account=account,
-            app_id=app_id,
-            upto=run,
-        )
-        open_days = provisional_bills(conn, catalog, account.id) if provisional else []
-        open_days = [bill for bill in open_days if first <= bill.day <= last]
+        account_id = catalog.app(app_id).account
+        ledger = AccountLedger(conn=conn, account_id=account_id, catalog=catalog, as_of=run)
+        books = _AppLedger(ledger=ledger, log=EventLog(directory=home.events), app_id=app_id)
+        unsettled = provisional_bills(ledger) if provisional else []
+        open_days = [bill for bill in unsettled if first <= bill.day <= last and bill.stored]
         rows = pl.concat([_windows(books, first, last), *(_open_windows(books, bill) for bill in open_days)])
         if by in ("room", "user"):
+            states = {bill.day + timedelta(days=1): bill.stored.state for bill in unsettled if bill.stored}
             rows = pl.concat(
-                [*_days_by_user(books, first, last, rows), *(_open_day_by_user(books, bill) for bill in open_days)]
+                [
+                    *_days_by_user(books, first, last, rows),
+                    *(_open_day_by_user(books, bill, states.get(bill.day)) for bill in open_days),
+                ]
             )
     if unit == "minutes":
         rows = _minutes(rows)
     if by == "window":
-        rows = _with_start(rows, books.zone)
+        rows = _with_start(rows, ledger.zone)
     keys = [*_KEYS[by], "item", *(["reason"] if unit == "seconds" else [])]
     # Text of instants does not sort where clocks go back.
     instant = ["window_start"] if by == "window" else []
@@ -130,14 +122,12 @@ def app_usage(
     return shown.sort(*order, nulls_last=True).select(*keys, unit, *_ORIGIN)
 
 
-def _windows(books: _Books, first: date, last: date) -> pl.DataFrame:
+def _windows(books: _AppLedger, first: date, last: date) -> pl.DataFrame:
     """Settled seconds and the corrections to them, in `_WINDOWS`."""
-    settled = _settled_runs(books, first, last)
+    settled = books.ledger.settled_days(first, last)
     run_of = pl.DataFrame({"day": list(settled), "run": [run.id for run in settled.values()]}, schema=_RUN_OF_DAY)
-    usage = bills.usage(books.conn, books.account.id, first, last, apps=[books.app_id])
-    corrected = corrections.usage(books.conn, books.account.id, first, last, apps=[books.app_id])
-    if books.upto is not None:
-        corrected = corrected.filter(pl.col("run_id") <= books.upto)
+    usage = books.ledger.usage(first, last, apps=[books.app_id])
+    corrected = books.ledger.corrected_usage(first, last, apps=[books.app_id])
     return pl.concat(
         [
             _of(usage.join(run_of, on="day"), "usage").select(*_WINDOWS),
@@ -153,13 +143,10 @@ def _of(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
     return rows.with_columns(kind=pl.lit(kind), settled=pl.lit(True))
 
 
-def _settled_runs(books: _Books, first: date, last: date) -> dict[date, Run]:
-    return bills.settled_days(books.conn, books.account.id, first, last, upto=books.upto)
-
-
-def _open_windows(books: _Books, bill: ProvisionalBill) -> pl.DataFrame:
+def _open_windows(books: _AppLedger, bill: ProvisionalBill) -> pl.DataFrame:
     """Provisional seconds, in `_WINDOWS`."""
-    mine = bill.stored.usage.filter(pl.col("app_id") == books.app_id)
+    usage = bill.stored.usage if bill.stored else pl.DataFrame(schema=USAGE_SCHEMA)
+    mine = usage.filter(pl.col("app_id") == books.app_id)
     return _unsettled(mine, bill.day).select(*_WINDOWS)
 
 
@@ -207,65 +194,44 @@ def _minutes_of_day(usage: pl.DataFrame) -> dict[tuple[int, int, str], int]:
     return {(window_start, app_id, item): minutes for window_start, app_id, item, minutes in minutes_by_window(windows)}
 
 
-def _days_by_user(books: _Books, first: date, last: date, windows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _days_by_user(books: _AppLedger, first: date, last: date, windows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Each settled day by room and user, and what its corrections changed, in `_USERS`."""
     yield pl.DataFrame(schema=_USERS)
-    corrected = corrections_of(books.conn, books.account.id, books.upto)
-    for day, settled in _settled_runs(books, first, last).items():
-        policy = billed_policy(books.conn, books.catalog, settled)
-        replays = [
-            run for run in corrected if run.from_day and run.from_day <= day and (run.id or 0) > (settled.id or 0)
+    settled, corrected = books.ledger.settled_days(first, last), books.ledger.posting_runs()
+    bounds = books.ledger.settled_bounds(first, last)
+    for day, run in settled.items():
+        rule = tier_rule(books.ledger.policy_of(run).version_on(day))
+        reratings = [
+            later for later in corrected if later.from_day and later.from_day <= day and (later.id or 0) > (run.id or 0)
         ]
         known = pl.DataFrame(schema=USER_USAGE_SCHEMA)
-        for run in (settled, *replays):
-            now = _day_by_user(books, day, policy, run)
-            different = _difference(known, now)
-            _check_sums(different, windows.filter(pl.col("day") == day, pl.col("run") == run.id), day)
-            kind = "usage" if run.result == BILLED else "correction"
-            origin = [pl.lit(day).alias("day"), pl.lit(kind).alias("kind"), pl.lit(run.id, pl.Int64).alias("run")]
+        for each in (run, *reratings):
+            now = _by_user(books, bounds[day], rule, each.ingest_id, books.state_before(day, each.id))
+            different = signed_difference(known, now, USER_USAGE_SCHEMA.names()[:-1], ["seconds"])
+            _check_sums(different, windows.filter(pl.col("day") == day, pl.col("run") == each.id), day)
+            kind = "usage" if each.result == BILLED else "correction"
+            origin = [pl.lit(day).alias("day"), pl.lit(kind).alias("kind"), pl.lit(each.id, pl.Int64).alias("run")]
             yield different.with_columns(*origin, settled=pl.lit(True)).select(*_USERS)
             known = now
 
 
-def _day_by_user(books: _Books, day: date, policy: Policy, run: Run) -> pl.DataFrame:
-    """A day by room and user as a run knew it: `USER_USAGE_SCHEMA`."""
-    start, end = periods.day_bounds(day, books.zone)
-    carried = bills.carried_state(books.conn, books.account.id, day - timedelta(days=1), upto=run.id)
-    return meter_by_user(
-        books.log.scan(start, end, ingest_id=run.ingest_id, apps=[books.app_id]),
-        _state_of(carried, books.app_id),
-        start,
-        end,
-        {books.app_id: tier_rule(policy.version_on(day))},
-    )
+def _by_user(
+    books: _AppLedger, bounds: tuple[int, int], rule: TierRule, ingest_id: int, carried: pl.DataFrame
+) -> pl.DataFrame:
+    """A span by room and user, as the ingests up to `ingest_id` tell it: `USER_USAGE_SCHEMA`."""
+    start, end = bounds
+    events = books.log.scan(start, end, ingest_id=ingest_id, apps=[books.app_id])
+    return meter_by_user(events, carried, Span(start=start, end=end, rules={books.app_id: rule}))
 
 
-def _open_day_by_user(books: _Books, bill: ProvisionalBill) -> pl.DataFrame:
-    """A provisional day by room and user, in `_USERS`."""
-    stored, previous = bill.stored, bill.day - timedelta(days=1)
-    carried = bills.carried_state(books.conn, books.account.id, previous)
-    for earlier in provisional_bills(books.conn, books.catalog, books.account.id):
-        if earlier.day == previous:
-            carried = earlier.stored.state
-    by_user = meter_by_user(
-        books.log.scan(bill.each.start, stored.cut_at, ingest_id=stored.ingest_id, apps=[books.app_id]),
-        _state_of(carried, books.app_id),
-        bill.each.start,
-        stored.cut_at,
-        {books.app_id: tier_rule(bill.terms.version)},
-    )
+def _open_day_by_user(books: _AppLedger, bill: ProvisionalBill, carried: pl.DataFrame | None) -> pl.DataFrame:
+    """A provisional day by room and user, in `_USERS`; `carried`: the stays of the unsettled day before."""
+    if bill.stored is None:
+        return pl.DataFrame(schema=_USERS)
+    state = books.state_before(bill.day, None) if carried is None else carried.filter(pl.col("app_id") == books.app_id)
+    bounds = (bill.account_day.start, bill.stored.cut_at)
+    by_user = _by_user(books, bounds, tier_rule(bill.terms.version), bill.stored.ingest_id, state)
     return _unsettled(by_user, bill.day).select(*_USERS)
-
-
-def _state_of(carried: pl.DataFrame | None, app_id: int) -> pl.DataFrame:
-    return pl.DataFrame(schema=STATE_SCHEMA) if carried is None else carried.filter(pl.col("app_id") == app_id)
-
-
-def _difference(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """What is to be added to `before` to give `after`, by user."""
-    keys = USER_USAGE_SCHEMA.names()[:-1]
-    both = pl.concat([after, before.with_columns(-pl.col("seconds"))])
-    return both.group_by(keys).agg(pl.col("seconds").sum()).filter(pl.col("seconds") != 0)
 
 
 def _check_sums(by_user: pl.DataFrame, billed: pl.DataFrame, day: date) -> None:

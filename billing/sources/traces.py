@@ -4,17 +4,17 @@ All files of one call are one trace, because a user may enter in one file and le
 lines, its own events and its own rejected lines.
 """
 
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from billing.errors import BillingError, UsageError
+from billing.errors import UsageError
 from billing.events.rows import Batch, DerivedEvent, RawRow, RejectedRow, TraceLine
+from billing.output_files import Output
 from billing.sources import janus
-from billing.sources.files.event_files import STANDARD_STREAM, expand, open_event_file
+from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.files.ndjson import ROWS_AT_ONCE, line_of, typed
 
 Size = tuple[int, int]
@@ -120,26 +120,17 @@ def read_trace(paths: Sequence[str], options: TraceOptions, *, spool: Path) -> T
     )
 
 
-def convert(paths: Sequence[str], output: str, options: TraceOptions) -> Conversion:
-    """Writes the events of a trace as NDJSON in the order of time; `-` is standard output."""
+def convert(paths: Sequence[str], output: Output, options: TraceOptions) -> Conversion:
+    """Writes the events of a trace as NDJSON, in the order of time."""
     trace = read_trace(paths, options, spool=Path(tempfile.gettempdir()))
     write_ndjson((event.event for event in trace.events), output)
     return Conversion(events=len(trace.events), lines=sum(trace.lines.values()), rejected=trace.rejected)
 
 
-def write_ndjson(events: Iterable[Mapping[str, object]], output: str) -> None:
-    """Writes events one a line; a file is replaced as a whole, `-` is standard output."""
-    lines = (line_of(event) + "\n" for event in events)
-    if output == STANDARD_STREAM:
-        sys.stdout.writelines(lines)
-        return
-    beside = Path(f"{output}.new")
-    try:
-        with beside.open("w", encoding="ascii", newline="\n") as stream:
-            stream.writelines(lines)
-        beside.replace(output)
-    except OSError as error:
-        raise BillingError(f"{output}: cannot be written: {error.strerror}") from None
+def write_ndjson(events: Iterable[Mapping[str, object]], output: Output) -> None:
+    """Writes events one a line, in the order given."""
+    with output.open() as file:
+        file.writelines(f"{line_of(event)}\n".encode("ascii") for event in events)
 
 
 def _parts(events: Iterable[DerivedEvent], rejected: Iterable[RejectedRow]) -> list[int]:

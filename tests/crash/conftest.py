@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.site import Launcher, ServerDatabase, Site, Story
-from tests.integration.conftest import postgresql_server as postgresql_server
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.commands import ROOT
 from tests.crash.night import STAGES, Stage, write_files
 from tests.crash.steps import Course, Fate
 from tests.ledger import cells, differences, ledger
 
-# How much is tried: with BILLING_KILLS=all every step that there is, in parts that can run side by side.
+# How much is tried: a step of each command, and one more that is `thorough`; with BILLING_KILLS=all every step that
+# there is, in parts that can run side by side.
 EVERYWHERE = os.environ.get("BILLING_KILLS") == "all"
-PARTS = range(8 if EVERYWHERE else 1)
+PARTS = range(8 if EVERYWHERE else 2)
+EACH_PART = pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.thorough] if part else []) for part in PARTS]
+)
 
 _UNWATCHED = Fate(watched=False)
 
@@ -185,15 +190,15 @@ class Chapter:
     after: State
     course: Course
 
-    def some_steps(self, part: int, number: int, *, every: int = 1) -> Sequence[int]:
-        """So many steps (from 1); or this part of every one, or of every second, third … one.
+    def some_steps(self, part: int, *, every: int = 1) -> Sequence[int]:
+        """A step (from 1) by chance; or this part of every one, or of every second, third … one.
 
         Of a row of equal steps, such as the pages of one transaction, only the first and the last count.
         """
         names = ["", *self.course.steps, ""]
         steps = [at for at in range(1, len(names) - 1) if not names[at - 1] == names[at] == names[at + 1]]
         if not EVERYWHERE:
-            return random.sample(steps, min(number, len(steps)))
+            return [random.choice(steps)]
         return steps[random.randrange(every) :: every][part :: len(PARTS)]
 
 

@@ -135,6 +135,7 @@ def test_a_command_says_that_it_waits_and_goes_on_when_the_other_is_killed(
         environment = {**os.environ, "BILLING_NOW": chapter.stage.now}
         with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
             assert waiting.stderr
+            assert waiting.stderr.readline().startswith("the clock stands at")
             assert waiting.stderr.readline() == f"waiting: another command in this home is {holder}\n"
             other.send_signal(signal.SIGKILL)
             said = waiting.stderr.read()

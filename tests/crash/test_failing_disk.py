@@ -5,15 +5,15 @@ import random
 import pytest
 
 from tests.crash.night import NAMES
-from tests.crash.site import PARTS, Story
+from tests.crash.site import EACH_PART, Story
 from tests.crash.steps import Fate
 
 
-@pytest.mark.parametrize("part", PARTS)
+@EACH_PART
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_is_full_or_fails_on_the_way(name: str, part: int, story: Story) -> None:
     chapter = story.chapters[name]
-    for step in chapter.some_steps(part, 1, every=6):
+    for step in chapter.some_steps(part, every=6):
         (course,) = story.disturbed(chapter, Fate(fails_from=step, error=random.choice(["ENOSPC", "EIO"])))
         # What is left to do when all is done, such as removing what is no longer needed, may fail.
         assert course.exit_code == 0 or course.failed_clearly, f"at step {step}: {course}"

@@ -5,10 +5,10 @@ import subprocess
 import psycopg
 import pytest
 
-from tests.crash.site import EVERYWHERE, PARTS, Story
+from tests.crash.site import EACH_PART, EVERYWHERE, Story
 from tests.crash.steps import Fate
 from tests.crash.test_kills import Kills
-from tests.integration import conftest as server
+from tests.postgresql_server import server_programs, server_user
 
 STAGES = ["nightly", "nightly after late events", "rebill"]
 if EVERYWHERE:
@@ -16,12 +16,12 @@ if EVERYWHERE:
 INTERRUPTIONS = 10 if EVERYWHERE else 1
 
 
-@pytest.mark.parametrize("part", PARTS)
+@EACH_PART
 @pytest.mark.parametrize("name", STAGES)
 def test_killed_at_a_step(name: str, part: int, server_story: Story, record_property: Kills) -> None:
     chapter = server_story.chapters[name]
     record_property(
-        "kills", sum(server_story.killed_at_step(chapter, step) for step in chapter.some_steps(part, 1, every=6))
+        "kills", sum(server_story.killed_at_step(chapter, step) for step in chapter.some_steps(part, every=6))
     )
 
 
@@ -30,12 +30,12 @@ def test_killed_at_any_moment_twice(name: str, server_story: Story, record_prope
     record_property("kills", server_story.killed_at_moments(server_story.chapters[name]))
 
 
-@pytest.mark.parametrize("part", PARTS)
+@EACH_PART
 @pytest.mark.parametrize("name", STAGES)
 def test_connections_that_break(name: str, part: int, server_story: Story) -> None:
     """From a step on, every connection breaks when it is used."""
     chapter = server_story.chapters[name]
-    for step in chapter.some_steps(part, 1, every=12):
+    for step in chapter.some_steps(part, every=12):
         (course,) = server_story.disturbed(chapter, Fate(fails_from=step, error="ECONNRESET"))
         # Nothing is said to the server after the last commit but good-bye.
         assert course.exit_code == 0 or course.failed_clearly, f"at step {step}: {course}"
@@ -58,13 +58,13 @@ def test_a_server_that_crashes_and_comes_back(name: str, server_story: Story) ->
     assert database
     with psycopg.connect(database.server_url) as conn:
         (directory,) = conn.execute("SHOW data_directory").fetchone() or ("",)
-    programs = server._postgresql_programs()
+    programs = server_programs()
     assert programs
 
     def restart() -> None:
         log = f"{directory}/../server.log"
         command = [programs / "pg_ctl", "restart", "-D", directory, "-m", "immediate", "-l", log]
-        subprocess.run(command, user=server._server_user(), cwd=directory, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, user=server_user(), cwd=directory, check=True, stdout=subprocess.DEVNULL)
 
     for _ in range(INTERRUPTIONS):
         (course,) = server_story.disturbed(chapter, Fate(watched=False), meanwhile=restart)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import zstandard
 
-from billing.catalog.catalog import parse_catalog
+from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError
 from billing.events.rows import ROW_SCHEMA, RejectedRow
 from billing.events.validation import validate

@@ -8,15 +8,18 @@ from decimal import Decimal
 import polars as pl
 from sqlalchemy import Engine
 
-from billing.catalog.catalog import parse_catalog
+from billing.catalog.changes import Change
 from billing.catalog.policies import Policy, builtin_policies
-from billing.ledger import catalog_store
-from billing.ledger import settled_days as bills
-from billing.ledger.catalog_store import Change
+from billing.catalog.reading import parse_catalog
+from billing.ledger import catalog_store, settled_days
 from billing.ledger.database import reading, writing
 from billing.ledger.runs import Run
-from billing.ledger.settled_days import FINDINGS_SCHEMA, USAGE_SCHEMA, DayBill
+from billing.ledger.settled_days import DayBill, SettledDay, SpanBill
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
+from billing.periods import day_bounds, time_zone
+from billing.rating.balances import Balances
 from billing.rating.charges import Charge
+from billing.rating.day import BilledDay
 from billing.rating.deductions import Deduction
 
 CLASSROOM = 1400000001
@@ -49,14 +52,14 @@ term = "month"
 def apply_catalog(engine: Engine, text: str) -> list[Change]:
     with writing(engine) as conn:
         new = parse_catalog(text, "catalog.toml")
-        return catalog_store.apply(conn, new, source=text, applied_at_ms=1_772_300_000_000)
+        return catalog_store.apply(conn, new, applied_at_ms=1_772_300_000_000)
 
 
-def settle(engine: Engine, bill: DayBill) -> int:
+def settle(engine: Engine, bill: SpanBill) -> int:
     """Settles the bill of somebody who knows the catalog as it is."""
     with reading(engine) as conn:
         known = catalog_store.last_change(conn)
-    return bills.settle(engine, replace(bill, catalog_change=known))
+    return settled_days.settle(engine, replace(bill, catalog_change=known))
 
 
 def run(
@@ -104,21 +107,24 @@ def day_bill(
     free_grant: int | None = None,
     lapses: dict[str, int] | None = None,
     policy: Policy | None = None,
-) -> DayBill:
+) -> SpanBill:
+    """The bill of one day; it is as long as a day in Tokyo."""
     known = {policy.hash: policy for policy in builtin_policies().values()}
-    return DayBill(
-        account_id=str(run.account_id),
-        day=run.day or FIRST,
-        run=run,
-        policy=policy or known[str(run.policy_hash)],
-        catalog_change=0,
-        currency="USD",
+    day = run.day or FIRST
+    start, end = day_bounds(day, time_zone("Asia/Tokyo"))
+    settled = SettledDay(day=day, start=start, end=end, policy=policy or known[str(run.policy_hash)])
+    billed = BilledDay(
+        charges=charges, deductions=deductions, free_grant=free_grant, lapses=lapses or {}, balances=Balances()
+    )
+    metered = Metered(
         usage=pl.DataFrame(usage, schema=USAGE_SCHEMA, orient="row"),
-        deductions=deductions,
-        charges=charges,
-        list_prices=LIST_PRICES,
         findings=pl.DataFrame(findings, schema=FINDINGS_SCHEMA, orient="row"),
-        state=pl.DataFrame({"room_id": []}, schema={"room_id": pl.String}) if state is None else state,
-        free_grant=free_grant,
-        lapses=lapses or {},
+        state=pl.DataFrame(schema=STATE_SCHEMA) if state is None else state,
+    )
+    return SpanBill(
+        account_id=str(run.account_id),
+        currency="USD",
+        run=run,
+        catalog_change=0,
+        days=[DayBill(settled=settled, list_prices=LIST_PRICES, billed=billed, metered=metered)],
     )

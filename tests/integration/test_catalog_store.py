@@ -1,15 +1,19 @@
 """The catalog in a real database: what is read back, what changes from when, and what is billed already."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
-from billing.catalog.catalog import Catalog, parse_catalog
+from billing.catalog.catalog import Catalog, Removal
+from billing.catalog.changes import Change
+from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.ledger import tables
-from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, terms_on
+from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, remove, terms_history, terms_on
 from billing.ledger.database import reading, writing
+from billing.ledger.runs import insert_run
 from tests.integration.days import ACME, CLASSROOM, FIRST, apply_catalog, charge, day_bill, run, settle
 
 OWN_POLICY = """
@@ -62,14 +66,23 @@ def _refusal(engine: Engine, text: str) -> str:
     with pytest.raises(BillingError) as planned, reading(engine) as conn:
         plan(conn, new)
     with pytest.raises(BillingError) as applied, writing(engine) as conn:
-        apply(conn, new, source=text, applied_at_ms=0)
+        apply(conn, new, applied_at_ms=0)
     assert str(applied.value) == str(planned.value)
     assert _stored(engine) == before
     return str(planned.value)
 
 
+def _remove(engine: Engine, removal: Removal) -> Change:
+    with writing(engine) as conn:
+        return remove(conn, removal, removed_at_ms=0)
+
+
 def _settle_first_day(engine: Engine) -> None:
     settle(engine, day_bill(run(), free_grant=10_000))
+
+
+def _terms(conn: Connection, account_id: str, day: date) -> Terms:
+    return terms_on(terms_history(conn, account_id), day)
 
 
 def test_a_catalog_is_read_back_as_it_was_applied(engine: Engine) -> None:
@@ -151,7 +164,7 @@ def test_new_terms_of_an_unbilled_account_hold_from_the_beginning(engine: Engine
     apply_catalog(engine, ACME)
     apply_catalog(engine, ACME.replace("trtc-intl", "trtc-intl-2021"))
     with reading(engine) as conn:
-        terms = terms_on(conn, "acme", date(2020, 1, 1))
+        terms = _terms(conn, "acme", date(2020, 1, 1))
         assert terms == Terms(valid_from=date.min, policy="trtc-intl-2021", free_minutes=None)
 
 
@@ -161,15 +174,15 @@ def test_new_terms_of_a_billed_account_hold_from_its_first_unbilled_day(engine: 
     for free_minutes in (1, 500):
         apply_catalog(engine, ACME.replace('"trtc-intl"', f'"trtc-intl-2021"\nfree_minutes = {free_minutes}'))
     with reading(engine) as conn:
-        assert terms_on(conn, "acme", FIRST) == Terms(valid_from=date.min, policy="trtc-intl", free_minutes=None)
+        assert _terms(conn, "acme", FIRST) == Terms(valid_from=date.min, policy="trtc-intl", free_minutes=None)
         next_day = FIRST + timedelta(days=1)
-        assert terms_on(conn, "acme", next_day) == Terms(valid_from=next_day, policy="trtc-intl-2021", free_minutes=500)
+        assert _terms(conn, "acme", next_day) == Terms(valid_from=next_day, policy="trtc-intl-2021", free_minutes=500)
         assert load_catalog(conn).accounts["acme"].policy == "trtc-intl-2021"
 
 
 def test_terms_of_an_unknown_account_say_how_to_add_it(engine: Engine) -> None:
     with reading(engine) as conn, pytest.raises(UsageError, match='no account "nobody": add it with `billing catalog'):
-        terms_on(conn, "nobody", FIRST)
+        _terms(conn, "nobody", FIRST)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +269,96 @@ def test_every_refusal_is_named_at_once(engine: Engine) -> None:
     _settle_first_day(engine)
     message = _refusal(engine, ACME.replace("Asia/Tokyo", "UTC").replace("25000", "26000"))
     assert len(message.splitlines()) == 3
+
+
+def test_the_catalog_of_an_earlier_moment_is_made_of_what_was_stored_not_of_files(engine: Engine) -> None:
+    """Applied at 1 and 2 s, removed at 3 s."""
+    package = EVERYTHING.split("[[package]]")[0] + "[[package]]" + EVERYTHING.split("[[package]]")[2]
+    later = ACME.replace("Acme K.K.", "Acme Inc.")
+    with writing(engine) as conn:
+        apply(conn, parse_catalog(EVERYTHING, "first.toml"), applied_at_ms=1_000)
+        apply(conn, parse_catalog(later, "later.toml"), applied_at_ms=2_000)
+        remove(conn, Removal(kind="package", id="pkg-1"), removed_at_ms=3_000)
+    with reading(engine) as conn:
+        moments = [load_catalog(conn, as_of_ms=at_ms) for at_ms in (999, 1_000, 2_000, 3_000)]
+        now = load_catalog(conn)
+    first = parse_catalog(EVERYTHING, "first.toml")
+    assert moments[0] == Catalog()
+    assert moments[1] == first
+    assert moments[2] == first.merged(parse_catalog(later, "later.toml"))
+    assert moments[3] == now
+    assert now.packages == parse_catalog(package, "catalog.toml").packages
+
+
+def test_what_is_unbilled_can_be_removed_and_added_again(engine: Engine) -> None:
+    """An account takes its contracts with it."""
+    apply_catalog(engine, EVERYTHING)
+    removals = [
+        Removal(kind="package", id="pkg-1"),
+        Removal(kind="package", id="pkg-2"),
+        Removal(kind="app", id=CLASSROOM),
+        Removal(kind="account", id="acme"),
+    ]
+    for removal in removals:
+        assert _remove(engine, removal) == Change(kind=removal.kind, id=str(removal.id), action="removed")
+    stored = _stored(engine)
+    assert (stored.accounts, stored.apps, stored.packages, stored.contracts) == ({}, {}, {}, {})
+    assert set(stored.policies) == {"flat"}
+    apply_catalog(engine, EVERYTHING)
+    assert _stored(engine) == parse_catalog(EVERYTHING, "catalog.toml")
+
+
+@pytest.mark.parametrize(
+    ("removal", "reason"),
+    [
+        (Removal(kind="account", id="acme"), 'account "acme": it is billed up to 2026-03-01'),
+        (Removal(kind="app", id=CLASSROOM), f"app {CLASSROOM}: it is billed up to 2026-03-01"),
+        (Removal(kind="package", id="pkg-1"), 'package "pkg-1": it pays from 2026-03-01 on, and that is billed up to'),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Removal) else "",
+)
+def test_what_is_billed_stays(engine: Engine, removal: Removal, reason: str) -> None:
+    apply_catalog(engine, ACME)
+    settle(engine, day_bill(run(), charges=[charge("audio", seconds=60)]))
+    before = _stored(engine)
+    with pytest.raises(BillingError, match=f"^the {removal.kind} cannot be removed:\n{reason}"):
+        _remove(engine, removal)
+    assert _stored(engine) == before
+
+
+def test_a_package_that_pays_from_an_unbilled_day_on_can_be_removed(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    _settle_first_day(engine)
+    apply_catalog(engine, ACME.replace("pkg-1", "pkg-2").replace("2026-03-01T18", "2026-03-02T18"))
+    _remove(engine, Removal(kind="package", id="pkg-2"))
+    assert set(_stored(engine).packages) == {"pkg-1"}
+
+
+def test_what_others_refer_to_stays(engine: Engine) -> None:
+    apply_catalog(engine, EVERYTHING)
+    with pytest.raises(BillingError) as refused:
+        _remove(engine, Removal(kind="account", id="acme"))
+    assert str(refused.value).splitlines() == [
+        "the account cannot be removed:",
+        f'account "acme": app {CLASSROOM} belongs to it; remove the app first, or move it to another account',
+        'account "acme": package "pkg-1" belongs to it; remove the package first',
+        'account "acme": package "pkg-2" belongs to it; remove the package first',
+    ]
+    with pytest.raises(BillingError, match=f'app {CLASSROOM}: package "pkg-2" is for it'):
+        _remove(engine, Removal(kind="app", id=CLASSROOM))
+
+
+@pytest.mark.parametrize("removal", [Removal(kind="account", id="acne"), Removal(kind="package", id="pkg-3")])
+def test_to_remove_what_does_not_exist_is_a_wrong_command(engine: Engine, removal: Removal) -> None:
+    apply_catalog(engine, ACME)
+    with pytest.raises(UsageError, match=f"unknown {removal.kind} '{removal.id}'; did you mean"):
+        _remove(engine, removal)
+
+
+def test_an_account_with_runs_on_record_stays(engine: Engine) -> None:
+    """Also when all of them failed."""
+    apply_catalog(engine, ACME.split("[[app]]")[0])
+    with writing(engine) as conn:
+        insert_run(conn, replace(run(), result="failed"))
+    with pytest.raises(BillingError, match='account "acme": runs of it are on record'):
+        _remove(engine, Removal(kind="account", id="acme"))

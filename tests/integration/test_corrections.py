@@ -33,14 +33,15 @@ from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.jobs.cutoff import cutoff_now
 from billing.jobs.ingest import IngestContext, ingest_files
-from billing.jobs.metered_days import Task, meter_days
+from billing.jobs.metered_days import meter_days
 from billing.jobs.nightly import Outcome, run_nightly
 from billing.jobs.rebill import run_rebill
 from billing.jobs.refresh import run_refresh
-from billing.jobs.rerating import open_replay
+from billing.jobs.rerating import Posting, open_rerating
 from billing.ledger import corrections, tables
 from billing.ledger.database import open_database, reading, upgrade, writing
-from billing.ledger.opening import terms_of
+from billing.metering.schemas import Metered
+from billing.metering.spans import meter_log
 from billing.reports import account as books
 from billing.reports.usage import app_usage
 from tests.integration.days import apply_catalog
@@ -334,14 +335,15 @@ def test_books_that_changed_meanwhile_are_not_corrected(billed: Acme) -> None:
     billed.at("04T09:00")
     with reading(billed.engine) as conn:
         cutoff = cutoff_now(conn, billed.home)
-        replay = open_replay(conn, "acme", D2, command="rebill", posted_on=D2, cause="x")
-        for each in replay.days(cutoff):
-            task = Task(each=each, terms=terms_of(conn, cutoff.catalog, each), carried=replay.carried(conn, each))
-            for _, metered in meter_days([task], cutoff):
-                replay.add(conn, task, metered)
+        ledger = cutoff.ledger(conn, "acme")
+        rerating = open_rerating(ledger, D2, Posting(command="rebill", posted_on=D2, cause="x"))
+        for account_day in rerating.days:
+            for opening, metered in meter_days([rerating.opening(ledger, account_day)], cutoff, meter_log):
+                assert isinstance(metered, Metered)
+                rerating.add(ledger, opening, metered)
     billed.nightly()
     with pytest.raises(BillingError, match="were changed during this run: nothing was corrected"):
-        corrections.post(billed.engine, replay.correction(cutoff))
+        corrections.post(billed.engine, rerating.correction(cutoff))
 
 
 def _rows(engine: Engine) -> Counter[str]:

@@ -5,21 +5,24 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from billing.errors import BillingError, UsageError
 from billing.ledger import database
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import migrating, migration_config, open_database, reading, upgrade, writing
 from billing.ledger.runs import latest_runs
-from billing.ledger.settled_days import settled_days
 from billing.ledger.tables import account, app, metadata
 from tests.commands import ROOT
 
@@ -95,7 +98,7 @@ def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(dat
             assert found == [("usage", 3, _as_stored(conn, date(2026, 3, 1)), 5 if table == "burn_down" else 7)]
         assert conn.execute(text("SELECT run_id, minutes FROM free_grant")).all() == [(3, 10)]
         assert [(run.id, run.day, run.policy_hash) for run in latest_runs(conn, 9)] == [(3, date(2026, 3, 1), "h")]
-        assert list(settled_days(conn, "acme", date.min, date.max)) == [date(2026, 3, 1)]
+        assert list(AccountLedger(conn=conn, account_id="acme").settled_days()) == [date(2026, 3, 1)]
     with pytest.raises(DatabaseError, match="written once"), writing(open_database(database_url)) as conn:
         conn.execute(text("DELETE FROM charge"))
     with migrating(database_url) as conn:
@@ -107,6 +110,30 @@ def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(dat
 def _as_stored(conn: Connection, day: date) -> object:
     """A day as plain SQL shows it."""
     return day if conn.dialect.name == "postgresql" else day.isoformat()
+
+
+def test_catalogs_kept_as_text_become_normalised_values_and_refuse_changes_again(database_url: str) -> None:
+    """A database of the second version; the trigger that the upgrade switches off is on again."""
+    kept = text("INSERT INTO catalog_change (applied_at_ms, source) VALUES (:at, :source)")
+    app = '[[app]]\nid = 5\naccount = "acme"\nname = "Lobby"\n'
+    with migrating(database_url) as conn:
+        command.upgrade(migration_config(conn), "0002")
+        conn.execute(kept, {"at": 1, "source": app})
+    upgrade(database_url)
+    engine = open_database(database_url)
+    empty = '"account":[],"app":[{"account":"acme","id":5,"name":"Lobby"}],"contract":[],"package":[],"policy":[]'
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT source FROM catalog_change")).scalars().all() == [
+            f'{{"applied":{{{empty}}},"version":1}}'
+        ]
+        assert list(load_catalog(conn, as_of_ms=1).apps) == [5]
+    for change in ("UPDATE catalog_change SET applied_at_ms = 2", "DELETE FROM catalog_change"):
+        with pytest.raises(DatabaseError, match="catalog_change is written once"), writing(engine) as conn:
+            conn.execute(text(change))
+    with migrating(database_url) as conn:
+        command.downgrade(migration_config(conn), "0002")
+        downgraded = conn.execute(text("SELECT source FROM catalog_change")).scalar_one()
+    assert tomllib.loads(downgraded) == tomllib.loads(app)
 
 
 _OLD_DAY = (
@@ -174,6 +201,67 @@ def test_an_unreachable_server_is_one_line_without_the_password() -> None:
     assert message.startswith("the database at postgresql+psycopg://billing:***@127.0.0.1:1/billing failed")
     assert "secret" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://billing:se@cret@127.0.0.1:1/billing",
+        "postgresql://billing:secret@127.0.0.1:port/billing",
+        "postgresql://billing:secret@127.0.0.1:1/billing?prepare_threshold=soon",
+        "postgresql://billing:secret@[::1/billing",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_wrong_usage_and_shows_no_password(url: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        open_database(url)
+    assert "cret" not in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("threshold", ["0", "none", "7"])
+def test_statements_are_prepared_only_where_the_url_lets_them_be(postgresql_server: str, threshold: str) -> None:
+    """A connection pooler such as pgbouncer hands a session from one client to the next."""
+    engine = database._engine(f"{postgresql_server}?prepare_threshold={threshold}")
+    with reading(engine) as conn:
+        driver_connection: Any = conn.connection.driver_connection
+        assert driver_connection.prepare_threshold == {"0": None, "none": None, "7": 7}[threshold]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_name_is_refused(postgresql_server: str, encoding: str) -> None:
+    admin = create_engine(postgresql_server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(text(f"CREATE DATABASE {encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+    admin.dispose()
+    with pytest.raises(BillingError, match=f"has the encoding {encoding}, .* create one with ENCODING 'UTF8'"):
+        upgrade(postgresql_server.rpartition("/")[0] + f"/{encoding.lower()}")
+
+
+def test_a_table_that_was_dropped_is_one_line(engine: Engine) -> None:
+    with writing(engine) as conn:
+        conn.execute(text("DROP TABLE carried_state"))
+    with pytest.raises(BillingError, match="restore") as failure, reading(engine) as conn:
+        conn.execute(text("SELECT * FROM carried_state"))
+    assert "SELECT" not in str(failure.value)
+
+
+def test_a_user_without_rights_is_told_to_get_them(postgresql_server: str) -> None:
+    upgrade(postgresql_server)
+    admin = create_engine(postgresql_server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(text("CREATE ROLE nobody LOGIN"))
+    admin.dispose()
+    url = make_url(postgresql_server).set(username="nobody").render_as_string()
+    with pytest.raises(BillingError, match=r"permission denied.*: grant its user what is missing"):
+        open_database(url)
+
+
+def test_a_server_that_only_reads_is_named_as_such(postgresql_server: str) -> None:
+    """As a standby does."""
+    engine = database._engine(f"{postgresql_server}?options=-cdefault_transaction_read_only%3Don")
+    with pytest.raises(BillingError, match="this server only reads"), writing(engine) as conn:
+        conn.execute(text("CREATE TABLE more ()"))
 
 
 @pytest.mark.parametrize("make", [open_database, upgrade])

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.exc import IntegrityError
 
 from billing.errors import BillingError
-from billing.ledger import settled_days as bills
 from billing.ledger import tables
+from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import reading, writing
-from billing.ledger.settled_days import AlreadyBilled, DayBill
+from billing.ledger.settled_days import AlreadyBilled, SpanBill
+from billing.metering.schemas import USAGE_SCHEMA
 from billing.rating.balances import PackageBalance
 from billing.rating.deductions import Deduction
 from tests.integration.days import ACME, CLASSROOM, FIRST, LIST_PRICES, apply_catalog, charge, day_bill, run, settle
@@ -39,7 +40,7 @@ def books(engine: Engine) -> Engine:
     return engine
 
 
-def first_day() -> DayBill:
+def first_day() -> SpanBill:
     """90 s of HD and 30 s of audio in the classroom, audio in the lobby; free minutes pay for some of it."""
     return day_bill(
         run(FIRST),
@@ -69,8 +70,12 @@ def first_day() -> DayBill:
     )
 
 
-def _balances(conn: Connection, on: date | None = None) -> list[PackageBalance]:
-    return bills.package_balances(conn, load_catalog(conn), "acme", on=on)
+def _ledger(conn: Connection, account_id: str = "acme") -> AccountLedger:
+    return AccountLedger(conn=conn, account_id=account_id, catalog=load_catalog(conn))
+
+
+def _balances(conn: Connection, on: date = date.max) -> list[PackageBalance]:
+    return _ledger(conn).package_balances(on=on)
 
 
 def _row_counts(engine: Engine) -> dict[str, int]:
@@ -96,12 +101,12 @@ def _billed() -> list[tuple[str, Table]]:
 def test_usage_is_read_back_by_day_app_window_item_and_reason(books: Engine) -> None:
     settle(books, first_day())
     with reading(books) as conn:
-        found = bills.usage(conn, "acme", FIRST, SECOND)
-        in_lobby = bills.usage(conn, "acme", FIRST, SECOND, apps=[LOBBY])
-        later = bills.usage(conn, "acme", SECOND, SECOND)
-    expected = sorted(first_day().usage.rows())
+        found = _ledger(conn).usage(FIRST, SECOND)
+        in_lobby = _ledger(conn).usage(FIRST, SECOND, apps=[LOBBY])
+        later = _ledger(conn).usage(SECOND, SECOND)
+    expected = sorted(first_day().days[0].metered.usage.rows())
     assert found.rows() == [(FIRST, *row) for row in sorted(expected, key=lambda row: (row[0] != LOBBY, row))]
-    assert found.schema == {"day": pl.Date, **bills.USAGE_SCHEMA}
+    assert found.schema == {"day": pl.Date, **USAGE_SCHEMA}
     assert in_lobby.rows() == [(FIRST, LOBBY, START + 600, "audio", "no_video_received", 61)]
     assert later.schema == found.schema
     assert later.is_empty()
@@ -110,17 +115,18 @@ def test_usage_is_read_back_by_day_app_window_item_and_reason(books: Engine) -> 
 def test_deductions_name_their_payer_window_by_window(books: Engine) -> None:
     settle(books, first_day())
     with reading(books) as conn:
-        found = bills.deductions(conn, "acme", FIRST, FIRST)
-    assert found.columns == ["day", *Deduction._fields]
-    assert {Deduction(*row[1:]) for row in found.rows()} == set(first_day().deductions)
+        found = _ledger(conn).deductions(FIRST, FIRST)
+    assert {Deduction(*row) for row in found.select(*Deduction._fields).rows()} == set(
+        first_day().days[0].billed.deductions
+    )
 
 
 def test_charges_are_exact_and_know_their_list_price_and_run(books: Engine) -> None:
     run_id = settle(books, first_day())
     with reading(books) as conn:
-        posted = bills.charges(conn, "acme", FIRST, FIRST)
+        posted = _ledger(conn).charges(FIRST, FIRST)
     lobby, audio, hd = posted
-    assert [entry.charge for entry in posted] == [first_day().charges[number] for number in (2, 1, 0)]
+    assert [entry.charge for entry in posted] == [first_day().days[0].billed.charges[number] for number in (2, 1, 0)]
     assert (lobby.charge.app_id, audio.charge.item, hd.charge.item) == (LOBBY, "audio", "hd")
     assert hd.charge.amount == Decimal("0.00399")
     assert hd.list_price == LIST_PRICES["hd"]
@@ -129,15 +135,15 @@ def test_charges_are_exact_and_know_their_list_price_and_run(books: Engine) -> N
 
 def test_a_charge_without_a_list_price_has_none(books: Engine) -> None:
     bill = day_bill(run(), charges=[charge("hd", seconds=60)])
-    settle(books, replace(bill, list_prices={}))
+    settle(books, replace(bill, days=[replace(bill.days[0], list_prices={})]))
     with reading(books) as conn:
-        assert bills.charges(conn, "acme", FIRST, FIRST)[0].list_price is None
+        assert _ledger(conn).charges(FIRST, FIRST)[0].list_price is None
 
 
 def test_findings_keep_their_order_and_any_text_but_nul(books: Engine) -> None:
     settle(books, first_day())
     with reading(books) as conn:
-        found = bills.findings(conn, "acme", FIRST, FIRST)
+        found = _ledger(conn).findings(FIRST, FIRST)
     assert found.drop("day").rows() == [
         (CLASSROOM, "r1", 'bob, "the\r\n\N{SYMBOL FOR NULL}builder"', START * 1000 + 5, "outside_stay", "exit"),
         (CLASSROOM, "r1", None, START * 1000 + 4, "outside_stay", ""),
@@ -147,23 +153,22 @@ def test_findings_keep_their_order_and_any_text_but_nul(books: Engine) -> None:
 def test_the_state_at_the_end_of_a_day_is_read_back_with_its_types(books: Engine) -> None:
     settle(books, first_day())
     with reading(books) as conn:
-        state = bills.carried_state(conn, "acme", FIRST)
-        assert state is not None
-        assert_frame_equal(state, STATE)
-        assert bills.carried_state(conn, "acme", SECOND) is None
+        assert_frame_equal(_ledger(conn).state_after(FIRST), STATE)
+        assert_frame_equal(_ledger(conn).state_before(SECOND), STATE)
+        assert _ledger(conn).state_after(SECOND).is_empty()
 
 
 def test_a_settled_day_knows_its_run(books: Engine) -> None:
     run_id = settle(books, first_day())
     settle(books, day_bill(run(SECOND)))
     with reading(books) as conn:
-        days = bills.settled_days(conn, "acme", FIRST, SECOND)
+        days = _ledger(conn).settled_days(FIRST, SECOND)
         assert list(days) == [FIRST, SECOND]
         assert days[FIRST].id == run_id
         assert days[FIRST].counts == {"findings": 1}
         assert days[FIRST].ingest_id == 7
-        assert bills.last_settled_day(conn, "acme") == SECOND
-        assert bills.last_settled_day(conn, "nobody") is None
+        assert _ledger(conn).last_settled_day() == SECOND
+        assert _ledger(conn, "nobody").last_settled_day() is None
 
 
 def test_a_settled_day_is_not_billed_again_and_nothing_is_written(books: Engine) -> None:
@@ -207,7 +212,15 @@ def test_of_many_that_bill_a_day_at_once_one_does(books: Engine) -> None:
 
 def test_the_database_itself_refuses_a_second_row_for_a_day(books: Engine) -> None:
     run_id = settle(books, first_day())
-    again = {"account_id": "acme", "day": FIRST, "run_id": run_id, "policy_id": "trtc-intl", "policy_hash": "x"}
+    again = {
+        "account_id": "acme",
+        "day": FIRST,
+        "run_id": run_id,
+        "policy_id": "trtc-intl",
+        "policy_hash": "x",
+        "starts_at": 1,
+        "ends_at": 2,
+    }
     with pytest.raises(IntegrityError), writing(books) as conn:
         conn.execute(tables.settled_day.insert(), again)
 
@@ -224,7 +237,7 @@ def test_a_day_that_cannot_be_written_whole_is_not_written(books: Engine) -> Non
 
 
 def test_balances_start_with_what_is_bought_and_go_down_day_by_day(books: Engine) -> None:
-    def balances(on: date | None = None) -> dict[str, tuple[int, int, int, int]]:
+    def balances(on: date = date.max) -> dict[str, tuple[int, int, int, int]]:
         with reading(books) as conn:
             found = _balances(conn, on)
         return {entry.id: (entry.granted, entry.deducted, entry.lapsed, entry.remaining) for entry in found}
@@ -236,8 +249,10 @@ def test_balances_start_with_what_is_bought_and_go_down_day_by_day(books: Engine
     assert balances(on=FIRST) == {"free-2026-03": (10_000, 5, 0, 9_995), "pkg-1": (25_000, 1, 0, 24_999)}
     assert balances(on=FIRST - timedelta(days=1)) == {}
     with reading(books) as conn:
-        assert bills.used_units(conn, "acme") == {"free-2026-03": 5, "pkg-1": 10}
-        assert bills.free_grants(conn, "acme") == {FIRST: 10_000}
+        before = {day: _ledger(conn).balances(before=day) for day in (FIRST, SECOND, date.max)}
+    assert dict(before[date.max].deducted) == {"free-2026-03": 5, "pkg-1": 10}
+    assert before[date.max].granted == {"free-2026-03": 10_000, "pkg-1": 25_000}
+    assert [before[day].remaining("pkg-1") for day in before] == [25_000, 24_999, 24_990]
 
 
 def test_balances_list_free_minutes_by_month_then_packages_by_first_day(books: Engine) -> None:
@@ -271,7 +286,7 @@ def test_balances_list_free_minutes_by_month_then_packages_by_first_day(books: E
     ],
     ids=["deducted", "deducted and lapsed", "free minutes", "unknown payer"],
 )
-def test_no_payer_gives_more_than_it_has(books: Engine, bill: DayBill) -> None:
+def test_no_payer_gives_more_than_it_has(books: Engine, bill: SpanBill) -> None:
     before = _row_counts(books)
     with pytest.raises(BillingError, match="than it has left: its packages were changed during this run"):
         settle(books, bill)

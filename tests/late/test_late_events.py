@@ -16,7 +16,9 @@ from tests.late.telling import Telling, check_story
 STORIES = int(os.environ.get("BILLING_STORIES", "2"))
 
 
-@pytest.mark.parametrize("seed", range(STORIES))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.thorough] if seed else []) for seed in range(STORIES)]
+)
 def test_originals_and_corrections_are_what_a_clean_bill_gives(seed: int, tmp_path: Path) -> None:
     """After every night and at the end; and everything that was known then is still to be had from a compacted log."""
     check_story(story(seed), tmp_path)

@@ -20,13 +20,14 @@ from billing.catalog.contracts import Contract
 from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, free_minutes_id
 from billing.catalog.policies import builtin_policies
+from billing.catalog.terms import day_terms
 from billing.events.schema import EVENT_SCHEMA
-from billing.metering.engine.keyed_rows import STATE_SCHEMA
-from billing.metering.meter import meter
+from billing.metering.meter import Span, meter
+from billing.metering.schemas import STATE_SCHEMA
 from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
-from billing.rating import day as account_day
-from billing.rating.charges import rate_day
+from billing.rating.balances import Balances
+from billing.rating.span import DayUsage, bill_span
 from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
 from tests.estimate_facts import Size, rooms_of_a_day
 
@@ -82,40 +83,44 @@ class Month:
         state = pl.DataFrame(schema=STATE_SCHEMA)
         for day, (start, end) in bounds.items():
             rule = tier_rule(known_policies(catalog)[account.policy].version_on(day))
-            metered = meter(events, state, start, end, {APP: rule})
+            metered = meter(events, state, Span(start=start, end=end, rules={APP: rule}))
             state = metered.state
             seconds = metered.usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
             yield day, [WindowUsage(*row) for row in seconds.iter_rows()]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bill:
     """A month's bill."""
 
     minutes: Counter[str]
     amount: Decimal
-    used: Counter[str]
+    deducted: Mapping[str, int]
 
 
 def billed(days: Sequence[tuple[date, list[WindowUsage]]], catalog: Catalog) -> Bill:
+    """The month as the nightly bills it."""
     account = catalog.accounts["acme"]
-    bill = Bill(minutes=Counter(), amount=Decimal(0), used=Counter())
-    for day, usage in days:
-        terms = account_day.day_terms(
-            catalog,
-            account,
-            time_zone(account.timezone),
-            day,
-            policy=known_policies(catalog)[account.policy],
-            free_minutes=account.free_minutes,
+    usage = [
+        DayUsage(
+            terms=day_terms(
+                catalog,
+                account,
+                time_zone(account.timezone),
+                day,
+                policy=known_policies(catalog)[account.policy],
+                free_minutes=account.free_minutes,
+            ),
+            usage=windows,
         )
-        rated = rate_day(usage, account_day.payers(terms, terms.free_minutes, bill.used), terms.prices)
-        for charge in rated.charges:
-            bill.minutes[charge.item] += charge.minutes
-            bill.amount += charge.amount
-        for deduction in rated.deductions:
-            bill.used[deduction.payer_id] += deduction.package_units
-    return bill
+        for day, windows in days
+    ]
+    bills = list(bill_span(usage, Balances()))
+    minutes: Counter[str] = Counter()
+    for charge in (charge for bill in bills for charge in bill.charges):
+        minutes[charge.item] += charge.minutes
+    amount = sum((charge.amount for bill in bills for charge in bill.charges), Decimal(0))
+    return Bill(minutes=minutes, amount=amount, deducted=bills[-1].balances.deducted)
 
 
 @st.composite
@@ -173,7 +178,7 @@ def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month,
     bill = billed(usage, catalog)
     assert {each.item: each.minutes for each in estimated.items} == bill.minutes
     assert all(each.amount == each.minutes * each.unit_price for each in estimated.items)
-    assert estimated.free_minutes_used == bill.used[free_minutes_id(MONTH)]
+    assert estimated.free_minutes_used == bill.deducted.get(free_minutes_id(MONTH), 0)
     assert estimated.pay_as_you_go == bill.amount
     for choice in estimated.packages:
         account = catalog.accounts["acme"]

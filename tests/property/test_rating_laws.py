@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.catalog.items import ITEMS, WindowUsage
-from billing.catalog.packages import Payer
 from billing.money import from_scaled, to_scaled
 from billing.rating.charges import rate_day
 from billing.rating.deductions import Deduction, deduct, minutes_by_window, whole_minutes
+from billing.rating.payers import Payer
 from tests.oracle_rating import deductions_minute_by_minute
 
 PRICES = {

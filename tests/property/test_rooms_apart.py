@@ -3,24 +3,27 @@
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.metering.findings import FINDING_SCHEMA, concurrent_rooms
+from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_rooms
-from tests.metering_facts import DAY, RULES, START, frame, nobody
+from billing.metering.schemas import FINDINGS_SCHEMA
+from tests.depth import SLOW_EXAMPLES
+from tests.metering_facts import DAY, START, frame, nobody, span
 from tests.property.rooms import rooms as drawn_rooms
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(rows=drawn_rooms(start=START), parts=st.integers(1, 4))
 def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[dict[str, Any]], parts: int) -> None:
     state = nobody()
     for start in (START, START + DAY):
         end = start + DAY
-        whole = meter(frame(rows), state, start, end, RULES)
+        whole = meter(frame(rows), state, span(start, end))
         part = pl.col("room_id").str.tail(1).cast(pl.Int32) % parts
         apart = [
-            meter_rooms(frame(rows).filter(part == each), state.filter(part == each), start, end, RULES)
+            meter_rooms(frame(rows).filter(part == each), state.filter(part == each), span(start, end))
             for each in range(parts)
         ]
         usage = pl.concat([found.usage for found, _ in apart]).group_by(whole.usage.columns[:4]).agg(pl.sum("seconds"))
@@ -28,5 +31,5 @@ def test_rooms_metered_apart_are_together_what_they_are_in_one_pass(rows: list[d
         findings = pl.concat([*(found.findings for found, _ in apart), several])
         assert usage.sort("app_id", "window_start", "item", "reason").equals(whole.usage)
         assert pl.concat([found.state for found, _ in apart]).sort("app_id", "room_id", "user_id").equals(whole.state)
-        assert findings.sort(list(FINDING_SCHEMA)).equals(whole.findings)
+        assert findings.sort(list(FINDINGS_SCHEMA)).equals(whole.findings)
         state = whole.state

@@ -1,51 +1,24 @@
-"""The checks of an invoice: both sides of each are live formulas that add the sheets up again.
+"""Checks of an invoice: two live formulas over the sheets that must have one result, and the sheet that lists them.
 
-5-minute seconds = daily seconds = invoice seconds = seconds by reason; daily seconds / 60, rounded up day by day,
-= invoice minutes = deducted + payable; what the windows deduct = what the packages gave; payable minutes x unit price
-= amounts, and amounts + rounding = total. Of the corrections, seconds = those by window, deducted minutes = those by
-package, and all numbers = those of the invoice's lines of that kind. A check passes when its sides differ by less than
-a millionth, so that a spreadsheet's binary fractions do not matter.
+A check passes when its sides differ by less than a millionth, so that a spreadsheet's binary fractions do not matter.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from functools import partial
-from itertools import chain, islice, product
+from itertools import islice
 
-from billing.invoicing.invoice import Invoice
-from billing.invoicing.workbook.columns import CORRECTION, KEYS, QUANTITIES, USAGE, MakeTable, keys, quantities
-from billing.invoicing.workbook.correction_sheets import CorrectionTables
+from billing.invoicing.invoice import Header
+from billing.invoicing.workbook.columns import KEYS, MakeTable, keys
 from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Table, Value
-from billing.money import EXACT, minor_digits
+from billing.money import EXACT
 
 PASS, FAIL = "PASS", "FAIL"
 # Where the sheet Checks says whether all of them pass.
 VERDICT_CELL = "'Checks'!$C$2"
+# In a formula: the cells of a check's app and of its item or package; `#` stands for the check's own row.
+APP, SUBJECT = "$C#", "$D#"
 _TOLERANCE = Decimal("0.000001")
-# The cells of a check's app and of its item or package; `#` stands for the check's own row.
-_APP, _SUBJECT = "$C#", "$D#"
-_QUANTITIES = [column.header for column in QUANTITIES]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
-    """The tables that the checks add up."""
-
-    lines: Table
-    minutes: Table
-    daily: Table
-    windows: Table
-    deductions: Table
-    packages: Table
-    reasons: Table
-    # None where nothing was corrected.
-    corrections: CorrectionTables | None
-
-    def lines_of(self, kind: str) -> dict[str, str]:
-        """The condition for the invoice's lines of a kind, which only corrections tell apart."""
-        return {"Kind": f'"{kind}"'} if self.corrections else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,310 +56,13 @@ def verdict(checks: Iterable[Check]) -> str:
     return PASS if all(check.result == PASS for check in checks) else FAIL
 
 
-def make_checks(invoice: Invoice, tables: Tables) -> list[Check]:
-    """All checks of the invoice, those of one kind together."""
-    return [
-        *_usage_checks(invoice, tables),
-        *_day_checks(invoice, tables),
-        *(_correction_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
-        *_package_checks(invoice, tables),
-        *_amount_checks(invoice, tables),
-        *(_correction_amount_checks(invoice, tables.lines, tables.corrections) if tables.corrections else ()),
-        *_total_checks(invoice, tables.lines),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """A quantity by app and item: its formula for an item, and its results."""
-
-    name: str
-    formula: Callable[[str], str]
-    results: Counter[tuple[int, str]]
-
-
-def _measure(name: str, formula: Callable[[str], str], results: Iterable[tuple[int, str, int]]) -> _Measure:
-    sums: Counter[tuple[int, str]] = Counter()
-    for app_id, item, number in results:
-        sums[app_id, item] += number
-    return _Measure(name, formula, sums)
-
-
-def _usage_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
-    """Seconds and minutes of each app and item on the sheets that show them."""
-    facts, lines = invoice.facts, [line for line in invoice.lines if not line.is_correction]
-    in_app, of_item = {"App": _APP}, {"App": _APP, "Item": _SUBJECT}
-    of_line = of_item | tables.lines_of(USAGE)
-    window_seconds = _measure(
-        "5-minute seconds",
-        lambda item: tables.windows.sum_where(item, in_app),
-        ((row.app_id, row.item, row.seconds) for row in facts.windows),
-    )
-    daily_seconds = _measure(
-        "daily seconds",
-        lambda item: tables.daily.sum_where(item, in_app),
-        ((row.app_id, row.item, row.seconds) for row in facts.charges),
-    )
-    line_seconds = _measure(
-        "invoice seconds",
-        lambda _: tables.lines.sum_where("Seconds", of_line),
-        ((line.app_id, line.item, line.seconds) for line in lines),
-    )
-    reason_seconds = _measure(
-        "seconds by reason",
-        lambda _: tables.reasons.sum_where("Seconds", of_item),
-        ((row.app_id, row.item, row.seconds) for row in facts.reasons),
-    )
-    rounded_minutes = _measure(
-        "daily seconds / 60, each day rounded up",
-        lambda item: tables.daily.sum_of(f"({{0}}={_APP})*ROUNDUP({{1}}/60,0)", "App", item),
-        ((row.app_id, row.item, -(-row.seconds // 60)) for row in facts.charges),
-    )
-    line_minutes = _measure(
-        "invoice minutes",
-        lambda _: tables.lines.sum_where("Minutes", of_line),
-        ((line.app_id, line.item, line.minutes) for line in lines),
-    )
-    paid_minutes = _measure(
-        "deducted + payable minutes",
-        lambda _: f"{tables.lines.sum_where('Deducted', of_line)}+{tables.lines.sum_where('Payable', of_line)}",
-        ((line.app_id, line.item, line.deducted_minutes + line.payable_minutes) for line in lines),
-    )
-    deducted_minutes = _measure(
-        "invoice deducted minutes",
-        lambda _: tables.lines.sum_where("Deducted", of_line),
-        ((line.app_id, line.item, line.deducted_minutes) for line in lines),
-    )
-    window_deductions = _measure(
-        "minutes of the deductions",
-        lambda _: tables.deductions.sum_where("Minutes", of_item),
-        ((row.app_id, row.item, row.minutes) for row in facts.deductions),
-    )
-    pairs = (
-        (window_seconds, daily_seconds),
-        (daily_seconds, line_seconds),
-        (reason_seconds, window_seconds),
-        (rounded_minutes, line_minutes),
-        (paid_minutes, line_minutes),
-        (window_deductions, deducted_minutes),
-    )
-    yield from _equal(invoice, pairs)
-
-
-def _equal(invoice: Invoice, pairs: Sequence[tuple[_Measure, _Measure]]) -> Iterator[Check]:
-    """Each pair of measures for each app and item that either of them has."""
-    used = set().union(*(measure.results for pair in pairs for measure in pair))
-    for left, right in pairs:
-        for app_id, item in product(sorted(invoice.facts.apps), invoice.items):
-            if (app_id, item) in used:
-                yield Check(
-                    what=f"{left.name} = {right.name}",
-                    app_id=app_id,
-                    subject=item,
-                    left=Formula(left.formula(item), left.results[app_id, item]),
-                    right=Formula(right.formula(item), right.results[app_id, item]),
-                )
-
-
-def _day_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
-    """The minutes behind the chart."""
-    for item in invoice.items:
-        yield Check(
-            what="minutes of the days = invoice minutes",
-            subject=item,
-            left=Formula(
-                tables.minutes.sum(item),
-                sum(charge.minutes for charge in invoice.facts.charges if charge.item == item),
-            ),
-            right=Formula(
-                tables.lines.sum_where("Minutes", {"Item": _SUBJECT} | tables.lines_of(USAGE)),
-                sum(line.minutes for line in invoice.lines if line.item == item and not line.is_correction),
-            ),
-        )
-
-
-def _correction_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
-    """Seconds and minutes of the corrections of each app and item on the sheets that show them."""
-    facts = invoice.facts
-    of_item = {"App": _APP, "Item": _SUBJECT}
-    of_line = of_item | {"Kind": f'"{CORRECTION}"'}
-    stated = {
-        header: _measure(
-            f"{header.lower()} of the corrections",
-            partial(_sum_where, tables.lines, header, of_item),
-            ((row.app_id, row.item, quantities(row)[place]) for row in facts.corrections),
-        )
-        for place, header in enumerate(_QUANTITIES)
-    }
-    invoiced = {
-        header: _measure(
-            f"{header.lower()} of the invoice's corrections",
-            partial(_sum_where, lines, header, of_line),
-            ((line.app_id, line.item, quantities(line)[place]) for line in invoice.lines if line.is_correction),
-        )
-        for place, header in enumerate(_QUANTITIES)
-    }
-    window_seconds = _measure(
-        "seconds of the corrections by window",
-        partial(_sum_where, tables.by_window, "Seconds", of_item),
-        ((row.app_id, row.item, row.seconds) for row in facts.correction_windows),
-    )
-    package_minutes = _measure(
-        "minutes of the corrections by package",
-        partial(_sum_where, tables.by_package, "Minutes", of_item),
-        ((row.app_id, row.item, deduction.minutes) for row in facts.corrections for deduction in row.deducted),
-    )
-    paid_minutes = _measure(
-        "deducted + payable of the corrections",
-        lambda _: f"{tables.lines.sum_where('Deducted', of_item)}+{tables.lines.sum_where('Payable', of_item)}",
-        ((row.app_id, row.item, row.deducted_minutes + row.payable_minutes) for row in facts.corrections),
-    )
-    yield from _equal(
-        invoice,
-        [
-            (window_seconds, stated["Seconds"]),
-            (package_minutes, stated["Deducted"]),
-            (paid_minutes, stated["Minutes"]),
-            *((stated[header], invoiced[header]) for header in _QUANTITIES),
-        ],
-    )
-
-
-def _sum_where(table: Table, header: str, cells: Mapping[str, str], _: str) -> str:
-    return table.sum_where(header, cells)
-
-
-def _package_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
-    """What the windows took is what the packages gave, package by package and in all."""
-    facts, packages = invoice.facts, tables.packages
-    given, and_corrections = [tables.deductions], ""
-    if tables.corrections:
-        given, and_corrections = [tables.deductions, tables.corrections.by_package], " and corrections"
-    units: Counter[str] = Counter()
-    for deduction in facts.deductions:
-        units[deduction.payer_id] += deduction.package_units
-    for corrected in chain.from_iterable(row.deducted for row in facts.corrections):
-        units[corrected.payer_id] += corrected.package_units
-    for package in facts.packages:
-        yield Check(
-            what=f"package minutes of the deductions{and_corrections} = deducted this month",
-            app_id=package.app_id,
-            subject=package.id,
-            left=Formula("+".join(_of_package(table, "Package minutes") for table in given), units[package.id]),
-            right=Formula(_of_package(packages, "Deducted this month"), package.deducted_this_month),
-        )
-    for package in facts.packages:
-        yield Check(
-            what="deducted + lapsed + remaining = granted package minutes",
-            app_id=package.app_id,
-            subject=package.id,
-            left=Formula(
-                "+".join(_of_package(packages, header) for header in ("Deducted", "Lapsed", "Remaining")),
-                package.deducted + package.lapsed + package.remaining,
-            ),
-            right=Formula(_of_package(packages, "Granted"), package.granted),
-        )
-    yield Check(
-        what=f"package minutes of all deductions{and_corrections} = of all packages",
-        left=Formula("+".join(table.sum("Package minutes") for table in given), units.total()),
-        right=Formula(
-            packages.sum("Deducted this month"), sum(package.deducted_this_month for package in facts.packages)
-        ),
-    )
-
-
-def _of_package(table: Table, header: str) -> str:
-    """Formula: the sum of a column over the rows of one package."""
-    # SUMIFS would take an id such as "a*" or ">1" for a condition, and "A" for "a".
-    return table.sum_of(f"EXACT({{0}},{_SUBJECT})*{{1}}", "Package", header)
-
-
-def _amount_checks(invoice: Invoice, tables: Tables) -> Iterator[Check]:
-    """Unit prices and amounts of each app."""
-    for app_id in sorted({line.app_id for line in invoice.lines}):
-        lines = [line for line in invoice.lines if line.app_id == app_id]
-        with localcontext(EXACT):
-            priced = sum((line.payable_minutes * line.unit_price for line in lines), Decimal(0))
-            amount = sum((line.amount for line in lines), Decimal(0))
-        yield Check(
-            what="payable minutes x unit price = amounts",
-            app_id=app_id,
-            left=Formula(
-                tables.lines.sum_of(f"({{0}}={_APP})*{{1}}*{{2}}", "App", "Payable", "Unit price per minute"), priced
-            ),
-            right=Formula(tables.lines.sum_where("Amount", {"App": _APP}), amount),
-            kind=Kind.AMOUNT,
-        )
-
-
-def _correction_amount_checks(invoice: Invoice, lines: Table, tables: CorrectionTables) -> Iterator[Check]:
-    """Unit prices and amounts of the corrections of each app, and their amounts on the invoice."""
-    for app_id in sorted({row.app_id for row in invoice.facts.corrections}):
-        rows = [row for row in invoice.facts.corrections if row.app_id == app_id]
-        with localcontext(EXACT):
-            priced = sum((row.payable_minutes * row.unit_price for row in rows), Decimal(0))
-            amount = sum((row.amount for row in rows), Decimal(0))
-            invoiced = sum(
-                (line.amount for line in invoice.lines if line.is_correction and line.app_id == app_id), Decimal(0)
-            )
-        stated = Formula(tables.lines.sum_where("Amount", {"App": _APP}), amount)
-        yield Check(
-            what="payable minutes x unit price = amounts of the corrections",
-            app_id=app_id,
-            left=Formula(
-                tables.lines.sum_of(f"({{0}}={_APP})*{{1}}*{{2}}", "App", "Payable", "Unit price per minute"), priced
-            ),
-            right=stated,
-            kind=Kind.AMOUNT,
-        )
-        yield Check(
-            what="amounts of the corrections = of the invoice's corrections",
-            app_id=app_id,
-            left=stated,
-            right=Formula(lines.sum_where("Amount", {"App": _APP, "Kind": f'"{CORRECTION}"'}), invoiced),
-            kind=Kind.AMOUNT,
-        )
-
-
-def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
-    """From the amounts to the total, and the total of the sheet to the total that was computed."""
-    rounding, total = lines.foot_cell("Amount", 1), lines.foot_cell("Amount", 2)
-    half_unit = Decimal(5).scaleb(-minor_digits(invoice.facts.account.currency) - 1)
-    yield Check(
-        what="list amount + contract discount = subtotal",
-        left=Formula(
-            f"{lines.sum('List amount')}+{lines.sum('Contract discount')}", invoice.list_amount + invoice.discount
-        ),
-        right=Formula(lines.sum("Amount"), invoice.subtotal),
-        kind=Kind.AMOUNT,
-    )
-    yield Check(
-        what="subtotal + rounding = total",
-        left=Formula(f"{lines.sum('Amount')}+{rounding}", invoice.subtotal + invoice.rounding),
-        right=Formula(total, invoice.total),
-        kind=Kind.AMOUNT,
-    )
-    yield Check(
-        what="the rounding is at most half a minor unit",
-        left=Formula(f"ABS({rounding})", abs(invoice.rounding)),
-        right=Formula(f"MIN(ABS({rounding}),{half_unit:f})", min(abs(invoice.rounding), half_unit)),
-        kind=Kind.AMOUNT,
-    )
-    yield Check(
-        what="total = total as billed",
-        left=Formula(total, invoice.total),
-        right=Formula(f"{invoice.total:f}", invoice.total),
-        kind=Kind.AMOUNT,
-    )
-
-
-def check_table(invoice: Invoice, make: MakeTable, checks: Sequence[Check]) -> Table:
+def check_table(header: Header, make: MakeTable, checks: Sequence[Check]) -> Table:
     """Each check with both sides, their difference and the result; on top, whether all pass."""
 
     def rows(start: int, stop: int, row: int) -> Iterator[Row]:
         for number, check in enumerate(islice(checks, start, stop), row):
             yield (
-                *keys(invoice, check.app_id),
+                *keys(header, check.app_id),
                 check.subject,
                 check.what,
                 Cell(_in_row(check.left, number), check.kind),

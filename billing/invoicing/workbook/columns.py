@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing.invoicing.invoice import Charge, Invoice, Line
+from billing.invoicing.invoice import Header, Line
 from billing.invoicing.workbook.table import Column, Kind, Table
 from billing.periods import time_zone
+from billing.rating.charges import Charge
 
 KEYS = (
     Column(header="Account", width=12),
@@ -18,6 +19,7 @@ ITEM = Column(header="Item", width=8)
 WINDOW = Column(header="Window start", width=26)
 # The kinds of the invoice's lines, and their column, which is there if anything was corrected.
 USAGE, CORRECTION = "Usage", "Correction"
+KIND_NAMES = {"usage": USAGE, "correction": CORRECTION}
 KIND = Column(header="Kind", width=11)
 # What a charge states, in seconds and minutes.
 QUANTITIES = (
@@ -43,10 +45,10 @@ MakeTable = Callable[..., Table]
 _LONGEST_NUMBER = 10**15
 
 
-def keys(invoice: Invoice, app_id: int | None) -> tuple[str, str, str | int]:
+def keys(header: Header, app_id: int | None) -> tuple[str, str, str | int]:
     """The account, the month and the app (None: all of them) of a row."""
     app = "all apps" if app_id is None else app_id if app_id < _LONGEST_NUMBER else str(app_id)
-    return invoice.facts.account.id, invoice.facts.month.isoformat()[:7], app
+    return header.account_id, header.month.isoformat()[:7], app
 
 
 def quantities(charge: Charge | Line) -> tuple[int, int, int, int]:
@@ -61,11 +63,11 @@ def quantity_totals(charges: Sequence[Charge] | Sequence[Line]) -> dict[str, int
     }
 
 
-def list_price(charge: Charge | Line) -> Decimal | str:
+def list_price_cell(list_price: Decimal | None) -> Decimal | str:
     """The cell of `LIST_PRICE`: a price of the contract's own has none."""
-    return "contract" if charge.list_price is None else charge.list_price
+    return "contract" if list_price is None else list_price
 
 
-def zone_of(invoice: Invoice) -> ZoneInfo:
+def zone_of(header: Header) -> ZoneInfo:
     """The time zone whose local days are billed."""
-    return time_zone(invoice.facts.account.timezone)
+    return time_zone(header.timezone)

@@ -5,12 +5,13 @@ from a line to its windows and to its payers. All numbers are signed: what a day
 corrections add up to what is right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, localcontext
 from itertools import islice
 from typing import NamedTuple
 
-from billing.invoicing.invoice import Invoice
+from billing.catalog.items import ITEM_RANK
+from billing.invoicing.annex import Annex
 from billing.invoicing.workbook.columns import (
     AMOUNT,
     DAY,
@@ -23,12 +24,12 @@ from billing.invoicing.workbook.columns import (
     WINDOW,
     MakeTable,
     keys,
-    list_price,
+    list_price_cell,
     quantities,
     quantity_totals,
     zone_of,
 )
-from billing.invoicing.workbook.table import Column, Kind, Row, Table
+from billing.invoicing.workbook.table import Column, Formula, Kind, Row, Table
 from billing.money import EXACT
 from billing.periods import local_iso
 
@@ -43,33 +44,44 @@ class CorrectionTables(NamedTuple):
     by_package: Table
 
 
-def correction_tables(invoice: Invoice, make: MakeTable) -> CorrectionTables:
-    """The tables of an invoice on which something was corrected."""
-    return CorrectionTables(_lines(invoice, make), _by_window(invoice, make), _by_package(invoice, make))
+def correction_tables(annex: Annex, make: MakeTable) -> CorrectionTables:
+    """The tables of an annex in which something was corrected."""
+    return CorrectionTables(_lines(annex, make), _by_window(annex, make), _by_package(annex, make))
 
 
-def _lines(invoice: Invoice, make: MakeTable) -> Table:
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
-    corrections = sorted(invoice.facts.corrections, key=lambda row: (row.app_id, row.day, order[row.item], row.run))
+def corrected_by_item(annex: Annex, table: Table, header: str, results: Mapping[str, int]) -> dict[str, Formula]:
+    """The sums of a column of one of the tables, by item and in all."""
+    by_item = {
+        item: Formula(table.sum_where(header, {"Item": f'"{item}"'}), results.get(item, 0)) for item in annex.items
+    }
+    return by_item | {"Total": Formula(table.sum(header), sum(results.values()))}
+
+
+def _lines(annex: Annex, make: MakeTable) -> Table:
+    header = annex.invoice.header
+    corrections = sorted(
+        annex.month.corrections,
+        key=lambda row: (row.charge.app_id, row.day, ITEM_RANK[row.charge.item], row.run_id),
+    )
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for row in islice(corrections, start, stop):
             yield (
-                *keys(invoice, row.app_id),
+                *keys(header, row.charge.app_id),
                 row.day,
-                row.item,
-                *quantities(row),
-                list_price(row),
-                row.unit_price,
-                row.amount,
-                row.run,
-                "none" if row.corrects_run is None else row.corrects_run,
+                row.charge.item,
+                *quantities(row.charge),
+                list_price_cell(annex.month.list_price(row)),
+                row.charge.unit_price,
+                row.charge.amount,
+                row.run_id,
+                "none" if row.corrects_run_id is None else row.corrects_run_id,
                 row.posted_on,
-                row.cause,
+                row.cause or "",
             )
 
     with localcontext(EXACT):
-        amount = sum((row.amount for row in corrections), Decimal(0))
+        amount = sum((row.charge.amount for row in corrections), Decimal(0))
     return make(
         name="Corrections",
         columns=(
@@ -87,7 +99,7 @@ def _lines(invoice: Invoice, make: MakeTable) -> Table:
         ),
         count=len(corrections),
         rows=rows,
-        totals={**quantity_totals(corrections), "Amount": amount},
+        totals={**quantity_totals([row.charge for row in corrections]), "Amount": amount},
         notes=(
             "Day is the day corrected. All numbers are differences: more than billed before, or less (-).",
             "Where all are a dash, only the windows or the packages that pay have changed: see the next two sheets.",
@@ -96,44 +108,36 @@ def _lines(invoice: Invoice, make: MakeTable) -> Table:
     )
 
 
-def _by_window(invoice: Invoice, make: MakeTable) -> Table:
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+def _by_window(annex: Annex, make: MakeTable) -> Table:
     windows = sorted(
-        invoice.facts.correction_windows, key=lambda row: (row.app_id, row.window_start, order[row.item], row.run)
+        ((detail, row) for detail in annex.corrected for row in detail.usage),
+        key=lambda pair: (pair[1].app_id, pair[1].window_start, ITEM_RANK[pair[1].item], pair[0].run_id),
     )
-    zone = zone_of(invoice)
+    header, zone = annex.invoice.header, zone_of(annex.invoice.header)
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for run, app_id, window_start, day, item, seconds in islice(windows, start, stop):
-            yield *keys(invoice, app_id), day, local_iso(window_start, zone), item, seconds, run
+        for detail, row in islice(windows, start, stop):
+            start_of_window = local_iso(row.window_start, zone)
+            yield *keys(header, row.app_id), detail.day, start_of_window, row.item, row.seconds, detail.run_id
 
     return make(
         name="Corrections by window",
         columns=(*KEYS, DAY, WINDOW, ITEM, Column(header="Seconds", width=13, kind=Kind.COUNT), _RUN),
         count=len(windows),
         rows=rows,
-        totals={"Seconds": sum(row.seconds for row in windows)},
+        totals={"Seconds": sum(row.seconds for _, row in windows)},
     )
 
 
-def _by_package(invoice: Invoice, make: MakeTable) -> Table:
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+def _by_package(annex: Annex, make: MakeTable) -> Table:
     payments = sorted(
-        ((row, deduction) for row in invoice.facts.corrections for deduction in row.deducted),
-        key=lambda pair: (pair[0].app_id, pair[0].day, order[pair[0].item], pair[0].run, pair[1].payer_id),
+        annex.corrected_deductions(),
+        key=lambda row: (row.app_id, row.day, ITEM_RANK[row.item], row.run_id, row.payer_id),
     )
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for row, deduction in islice(payments, start, stop):
-            yield (
-                *keys(invoice, row.app_id),
-                row.day,
-                row.item,
-                deduction.minutes,
-                deduction.package_units,
-                deduction.payer_id,
-                row.run,
-            )
+        for app_id, day, item, run_id, payer_id, minutes, package_minutes in islice(payments, start, stop):
+            yield *keys(annex.invoice.header, app_id), day, item, minutes, package_minutes, payer_id, run_id
 
     return make(
         name="Corrections by package",
@@ -141,7 +145,7 @@ def _by_package(invoice: Invoice, make: MakeTable) -> Table:
         count=len(payments),
         rows=rows,
         totals={
-            "Minutes": sum(deduction.minutes for _, deduction in payments),
-            "Package minutes": sum(deduction.package_units for _, deduction in payments),
+            "Minutes": sum(row.minutes for row in payments),
+            "Package minutes": sum(row.package_minutes for row in payments),
         },
     )

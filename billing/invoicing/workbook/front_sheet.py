@@ -2,37 +2,36 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
-from billing.invoicing.invoice import Invoice
+from billing.invoicing.invoice import Header, Invoice, Party
 from billing.invoicing.workbook.checks import PASS
 from billing.invoicing.workbook.columns import (
     AMOUNT,
-    CORRECTION,
     ITEM,
     KEYS,
     KIND,
+    KIND_NAMES,
     LIST_PRICE,
     QUANTITIES,
     UNIT_PRICE,
-    USAGE,
     MakeTable,
     keys,
-    list_price,
+    list_price_cell,
     quantities,
     quantity_totals,
     zone_of,
 )
 from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Sheet, Table, Value
-from billing.money import minor_digits
+from billing.money import EXACT, minor_digits
 from billing.periods import day_start, local_iso, month_days, next_month
 
 _CORRECTION_NOTE = "Corrections change days that were billed before: sheet Corrections has each, and why."
 
 
-def line_table(invoice: Invoice, make: MakeTable) -> Table:
-    """The lines of the invoice under its head; with a column that names the kind if anything was corrected."""
-    kind_column = (KIND,) if invoice.has_corrections else ()
+def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool) -> Table:
+    """The lines of the invoice under its head, perhaps with a column that tells usage from corrections."""
+    kind_column = (KIND,) if with_kind else ()
     columns = (
         *KEYS,
         Column(header="App name", width=20),
@@ -50,16 +49,15 @@ def line_table(invoice: Invoice, make: MakeTable) -> Table:
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for line in invoice.lines[start:stop]:
-            kind = CORRECTION if line.is_correction else USAGE
             yield (
-                *keys(invoice, line.app_id),
-                invoice.facts.apps[line.app_id],
-                *(kind for _ in kind_column),
+                *keys(invoice.header, line.app_id),
+                line.app_name,
+                *(KIND_NAMES[line.kind] for _ in kind_column),
                 line.item,
                 line.first_day,
                 line.last_day,
                 *quantities(line),
-                list_price(line),
+                list_price_cell(line.list_price),
                 line.unit_price,
                 line.list_amount,
                 line.discount,
@@ -73,11 +71,12 @@ def line_table(invoice: Invoice, make: MakeTable) -> Table:
         rows=rows,
         head=_head(invoice, PASS, len(columns)),
         detail=False,
+        foot_rows=10,
         totals={
             **quantity_totals(invoice.lines),
-            "List amount": invoice.list_amount,
-            "Contract discount": invoice.discount,
-            "Amount": invoice.subtotal,
+            "List amount": invoice.totals.list_amount,
+            "Contract discount": invoice.totals.discount,
+            "Amount": invoice.totals.subtotal,
         },
     )
 
@@ -92,63 +91,93 @@ def _head(invoice: Invoice, result: Value, width: int) -> tuple[Row, ...]:
 
     `width` is the number of columns of the sheet.
     """
-    facts = invoice.facts
+    header = invoice.header
     terms = [
-        ("Account", facts.account.id),
-        ("Period", _period(invoice)),
-        ("Time zone", facts.account.timezone),
-        ("Days billed", f"{len(set(facts.days))} of {len(month_days(facts.month))}"),
-        ("Currency", facts.account.currency),
-        *(("Policy", f"{policy.name} ({policy.id}), valid from {policy.valid_from}") for policy in facts.policies),
-        *(("Contract", text) for text in facts.contract),
+        ("Account", header.account_id),
+        ("Period", _period(header)),
+        ("Time zone", header.timezone),
+        ("Days billed", f"{header.days_billed} of {len(month_days(header.month))}"),
+        ("Currency", header.currency),
+        *(("Policy", f"{policy.name} ({policy.id}), valid from {policy.valid_from}") for policy in header.policies),
+        *(("Contract", text) for text in header.contract),
     ]
-    title = Cell(f"Invoice {facts.month:%Y-%m}, draft", role=Role.TITLE)
+    title = Cell(f"Invoice {header.month:%Y-%m}, draft", role=Role.TITLE)
     checks = (Cell("Checks", role=Role.LABEL), Cell(result, Kind.RESULT))
     return (
         (title, *(None,) * (width - 3), *checks),
-        (Cell(_status(invoice), role=Role.NOTE),),
+        (Cell(_status(header), role=Role.NOTE),),
         (),
-        *(_party("From", facts.seller.name, facts.seller.address) if facts.seller else ()),
-        *_party("Billed to", facts.account.name, facts.account.address),
+        *(_party("From", invoice.seller) if invoice.seller else ()),
+        *_party("Billed to", invoice.customer),
         *((Cell(label, role=Role.LABEL), None, text) for label, text in terms),
         (),
     )
 
 
-def _party(label: str, name: str, address: str | None) -> list[Row]:
-    lines = [line.strip() for line in f"{name}\n{address or ''}".splitlines() if line.strip()]
+def _party(label: str, party: Party) -> list[Row]:
+    lines = [line.strip() for line in f"{party.name}\n{party.address or ''}".splitlines() if line.strip()]
     return [
         *((Cell(label if place == 0 else None, role=Role.LABEL), None, line) for place, line in enumerate(lines)),
         (),
     ]
 
 
-def _status(invoice: Invoice) -> str:
-    if invoice.billed_through is None:
+def _status(header: Header) -> str:
+    if header.billed_through is None:
         return "A draft has no number. No day of the month is billed yet."
-    if not invoice.is_finished:
-        return f"A draft has no number. Billed through {invoice.billed_through}: the month is not finished."
+    if not header.is_finished:
+        return f"A draft has no number. Billed through {header.billed_through}: the month is not finished."
     return "A draft has no number."
 
 
-def _period(invoice: Invoice) -> str:
-    zone, month = zone_of(invoice), invoice.facts.month
+def _period(header: Header) -> str:
+    zone, month = zone_of(header), header.month
     start, end = (local_iso(day_start(day, zone), zone) for day in (month, next_month(month)))
     return f"{start} to {end}, the end not included"
 
 
+def rounding_cell(lines: Table) -> str:
+    """The cell of the rounding."""
+    return lines.foot_cell("Amount", 1 + _kind_rows(lines))
+
+
+def total_cell(lines: Table) -> str:
+    """The cell of the invoice's total."""
+    return lines.foot_cell("Amount", 2 + _kind_rows(lines))
+
+
+def _kind_rows(lines: Table) -> int:
+    return len(KIND_NAMES) if KIND in lines.columns else 0
+
+
+def _kind_row(invoice: Invoice, lines: Table, kind: str) -> Row:
+    """The sums over the lines of one kind."""
+    own = [line for line in invoice.lines if line.kind == kind]
+    with localcontext(EXACT):
+        results: dict[str, int | Decimal] = {
+            **quantity_totals(own),
+            "List amount": sum((line.list_amount for line in own), Decimal(0)),
+            "Contract discount": sum((line.discount for line in own), Decimal(0)),
+            "Amount": sum((line.amount for line in own), Decimal(0)),
+        }
+    where = {"Kind": f'"{KIND_NAMES[kind]}"'}
+    sums = {header: Formula(lines.sum_where(header, where), result) for header, result in results.items()}
+    return lines.sum_row({"usage": "Usage", "correction": "Corrections"}[kind], sums)
+
+
 def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
-    currency = invoice.facts.account.currency
+    currency = invoice.header.currency
     unit = Decimal(1).scaleb(-minor_digits(currency))
     total = Formula(
-        f"ROUND({lines.sum('Amount')}+{lines.foot_cell('Amount', 1)},{minor_digits(currency)})", invoice.total
+        f"ROUND({lines.sum('Amount')}+{rounding_cell(lines)},{minor_digits(currency)})", invoice.totals.total
     )
     blank = (None,) * (len(lines.columns) - 2)
     return (
-        lines.total_row("Subtotal"),
-        (f"Rounding of the total, half up to {unit:f} {currency}", *blank, Cell(invoice.rounding, Kind.AMOUNT)),
+        *(_kind_row(invoice, lines, kind) for kind in (KIND_NAMES if KIND in lines.columns else ())),
+        lines.sum_row("Subtotal", lines.sums),
+        (f"Rounding of the total, half up to {unit:f} {currency}", *blank, Cell(invoice.totals.rounding, Kind.AMOUNT)),
         (
-            Cell(f"Total {currency}{', a credit' if invoice.total < 0 else ''}", role=Role.GRAND),
+            Cell(f"Total {currency}{', a credit' if invoice.totals.total < 0 else ''}", role=Role.GRAND),
             *(Cell(None, role=Role.GRAND) for _ in blank),
             Cell(total, Kind.MONEY, Role.GRAND),
         ),
@@ -161,5 +190,5 @@ def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
             ),
         ),
         (Cell("Amount = payable x unit price, exact; only the total is rounded.", role=Role.NOTE),),
-        *((Cell(_CORRECTION_NOTE, role=Role.NOTE),) for _ in range(invoice.has_corrections)),
+        *((Cell(_CORRECTION_NOTE, role=Role.NOTE),) for _ in range(KIND in lines.columns)),
     )

@@ -4,26 +4,28 @@ Every row of a table carries account, month and app, so that it can be matched t
 column for each item; a zero is shown as a dash. Instants are RFC 3339 text with the account's offset, because a
 spreadsheet's own times have no offset and one hour of the day on which clocks go back exists twice; days are dates.
 
-The sheets of usage show what the days were billed with at first; what was corrected is on sheets of its own, which are
-there only when something was.
+Where something was corrected there are sheets of the corrections. The sheets of usage show what the days were settled
+with, and below their total the corrections and the net; only the sheet Minutes and its chart are net, day by day.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import date
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
-from string import ascii_uppercase
 
-from billing.invoicing.invoice import Invoice
-from billing.invoicing.workbook.checks import VERDICT_CELL, Tables, check_table, make_checks, verdict
+from billing.catalog.items import ITEM_RANK
+from billing.invoicing.annex import Annex
+from billing.invoicing.workbook.checks import VERDICT_CELL, check_table, verdict
 from billing.invoicing.workbook.columns import DAY, ITEM, KEYS, PAYMENT, WINDOW, MakeTable, keys, zone_of
-from billing.invoicing.workbook.correction_sheets import correction_tables
+from billing.invoicing.workbook.correction_sheets import CorrectionTables, correction_tables
+from billing.invoicing.workbook.cross_checks import Tables, make_checks
 from billing.invoicing.workbook.front_sheet import front_sheets, line_table
-from billing.invoicing.workbook.table import EXCEL_ROWS, Chart, Column, Formula, Kind, Row, Sheet, Table
+from billing.invoicing.workbook.table import EXCEL_ROWS, Column, Formula, Kind, Row, Sheet, Table
+from billing.invoicing.workbook.usage_sheets import daily_table, minutes_table, window_table
 from billing.money import round_half_up
-from billing.periods import local_iso
+from billing.periods import day_start, local_iso
 
 REASONS = {
     "disconnect_grace": "Connection lost: the server keeps the place for 90 seconds, and that wait is billed as audio.",
@@ -36,123 +38,48 @@ REASONS = {
 _BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month")
 
 
-def sheets(invoice: Invoice, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
+def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
     """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40)."""
     make = partial(Table, row_limit=row_limit)
+    corrections = correction_tables(annex, make) if annex.has_corrections else None
     tables = Tables(
-        lines=line_table(invoice, make),
-        minutes=_minutes(invoice, make),
-        daily=_daily(invoice, make),
-        windows=_windows(invoice, make),
-        deductions=_deductions(invoice, make),
-        packages=_packages(invoice, make),
-        reasons=_reasons_by_day(invoice, make),
-        corrections=correction_tables(invoice, make) if invoice.has_corrections else None,
+        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections),
+        minutes=minutes_table(annex, make, corrections),
+        daily=daily_table(annex, make, corrections),
+        windows=window_table(annex, make, corrections),
+        deductions=_deductions(annex, make, corrections),
+        packages=_packages(annex, make),
+        reasons=_reasons_by_day(annex, make, corrections),
+        corrections=corrections,
     )
-    corrections = chain.from_iterable(table.sheets() for table in tables.corrections or ())
-    checks = make_checks(invoice, tables)
+    checks = make_checks(annex, tables)
     return [
-        *front_sheets(invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
+        *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
         *tables.minutes.sheets(),
         *tables.daily.sheets(),
         *tables.windows.sheets(),
         *tables.deductions.sheets(),
-        *corrections,
+        *chain.from_iterable(table.sheets() for table in corrections or ()),
         *tables.packages.sheets(),
-        *_reasons(invoice, make, tables.reasons).sheets(),
+        *_reasons(annex, make, tables.reasons).sheets(),
         *tables.reasons.sheets(),
-        *_prices(invoice, make).sheets(),
-        *check_table(invoice, make, checks).sheets(),
+        *_prices(annex, make).sheets(),
+        *check_table(annex.invoice.header, make, checks).sheets(),
     ]
 
 
-def _minutes(invoice: Invoice, make: MakeTable) -> Table:
-    """Minutes by day and item over all apps, with the chart."""
-    by_day: dict[date, dict[str, int]] = {day: {} for day in invoice.facts.days}
-    for charge in invoice.facts.charges:
-        _add(by_day[charge.day], charge.item, charge.minutes)
-    apps = list(invoice.facts.apps)
-    account_month_app = keys(invoice, apps[0] if len(apps) == 1 else None)
-    columns = (*KEYS, DAY)
-    table = _item_table(
-        invoice, make, "Minutes", columns, [((*account_month_app, day), by_day[day]) for day in sorted(by_day)]
-    )
-    chart = Chart(
-        title="Minutes by day and item",
-        value_title="Minutes",
-        categories=len(columns) - 1,
-        series=range(len(columns), len(columns) + len(invoice.items)),
-    )
-    return replace(table, chart=chart if table.count and invoice.items else None)
-
-
-def _daily(invoice: Invoice, make: MakeTable) -> Table:
-    """Seconds by app and day."""
-    by_day: dict[tuple[int, date], dict[str, int]] = {}
-    for charge in invoice.facts.charges:
-        _add(by_day.setdefault((charge.app_id, charge.day), {}), charge.item, charge.seconds)
-    days = [((*keys(invoice, app_id), day), by_day[app_id, day]) for app_id, day in sorted(by_day)]
-    return _item_table(invoice, make, "Daily", (*KEYS, DAY), days)
-
-
-def _windows(invoice: Invoice, make: MakeTable) -> Table:
-    """Seconds by app and 5-minute window."""
-    by_window: dict[tuple[int, int, date], dict[str, int]] = {}
-    for app_id, start, day, item, seconds in invoice.facts.windows:
-        _add(by_window.setdefault((app_id, start, day), {}), item, seconds)
-    zone = zone_of(invoice)
-    windows = [
-        ((*keys(invoice, app_id), day, local_iso(start, zone)), by_window[app_id, start, day])
-        for app_id, start, day in sorted(by_window)
-    ]
-    return _item_table(invoice, make, "5-minute", (*KEYS, DAY, WINDOW), windows)
-
-
-def _item_table(
-    invoice: Invoice,
-    make: MakeTable,
-    name: str,
-    columns: tuple[Column, ...],
-    numbers: Sequence[tuple[Row, Mapping[str, int]]],
-) -> Table:
-    """Rows of labels and numbers by item: a column for each item, and their sum as a live formula."""
-    items = invoice.items
-    first, last = ascii_uppercase[len(columns)], ascii_uppercase[len(columns) + len(items) - 1]
-
-    def rows(start: int, stop: int, row: int) -> Iterator[Row]:
-        for number, (labels, by_item) in enumerate(islice(numbers, start, stop), row):
-            values = [by_item.get(item, 0) for item in items]
-            yield *labels, *values, Formula(f"SUM({first}{number}:{last}{number})", sum(values))
-
-    totals = {item: sum(by_item.get(item, 0) for _, by_item in numbers) for item in items}
-    return make(
-        name=name,
-        columns=(
-            *columns,
-            *(Column(header=item, width=13, kind=Kind.COUNT) for item in items),
-            Column(header="Total", width=14, kind=Kind.COUNT),
-        ),
-        count=len(numbers),
-        rows=rows,
-        totals=totals | {"Total": sum(totals.values())},
-    )
-
-
-def _add(by_item: dict[str, int], item: str, number: int) -> None:
-    by_item[item] = by_item.get(item, 0) + number
-
-
-def _deductions(invoice: Invoice, make: MakeTable) -> Table:
+def _deductions(annex: Annex, make: MakeTable, corrections: CorrectionTables | None) -> Table:
     """What each payer paid in each window, in the order in which items are paid."""
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
+    headers = ("Minutes", "Package minutes")
     deductions = sorted(
-        invoice.facts.deductions, key=lambda row: (row.window_start, row.app_id, order[row.item], row.payer_id)
+        ((detail.day, row) for detail in annex.settled for row in detail.deductions),
+        key=lambda pair: (pair[1].window_start, pair[1].app_id, ITEM_RANK[pair[1].item], pair[1].payer_id),
     )
-    zone = zone_of(invoice)
+    header, zone = annex.invoice.header, zone_of(annex.invoice.header)
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for day, app_id, window_start, item, minutes, package_units, payer_id in islice(deductions, start, stop):
-            yield *keys(invoice, app_id), day, local_iso(window_start, zone), item, minutes, package_units, payer_id
+        for day, (window_start, app_id, item, payer_id, minutes, package_units) in islice(deductions, start, stop):
+            yield *keys(header, app_id), day, local_iso(window_start, zone), item, minutes, package_units, payer_id
 
     return make(
         name="Deductions",
@@ -166,29 +93,30 @@ def _deductions(invoice: Invoice, make: MakeTable) -> Table:
         count=len(deductions),
         rows=rows,
         totals={
-            "Minutes": sum(row.minutes for row in deductions),
-            "Package minutes": sum(row.package_units for row in deductions),
+            "Minutes": sum(row.minutes for _, row in deductions),
+            "Package minutes": sum(row.package_units for _, row in deductions),
         },
+        corrections={header: corrections.by_package.sums[header] for header in headers} if corrections else {},
     )
 
 
-def _packages(invoice: Invoice, make: MakeTable) -> Table:
+def _packages(annex: Annex, make: MakeTable) -> Table:
     """Each package's balance."""
-    packages = sorted(invoice.facts.packages, key=lambda package: (package.valid_from, package.expires_at, package.id))
-    zone = zone_of(invoice)
+    packages = sorted(annex.packages, key=lambda package: (package.valid_from, package.valid_to, package.id))
+    header, zone = annex.invoice.header, zone_of(annex.invoice.header)
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for package in packages[start:stop]:
             yield (
-                *keys(invoice, package.app_id),
+                *keys(header, package.app_id),
                 package.id,
-                package.valid_from.astimezone(zone).isoformat(),
-                package.expires_at.astimezone(zone).isoformat(),
+                local_iso(day_start(package.valid_from, zone), zone),
+                local_iso(day_start(package.valid_to + timedelta(days=1), zone), zone),
                 package.granted,
                 package.deducted,
                 package.lapsed,
                 package.remaining,
-                package.deducted_this_month,
+                annex.deducted.get(package.id, 0),
             )
 
     return make(
@@ -210,27 +138,29 @@ def _packages(invoice: Invoice, make: MakeTable) -> Table:
                     sum(package.deducted for package in packages),
                     sum(package.lapsed for package in packages),
                     sum(package.remaining for package in packages),
-                    sum(package.deducted_this_month for package in packages),
+                    sum(annex.deducted.get(package.id, 0) for package in packages),
                 ),
                 strict=True,
             )
         ),
         notes=(
             "Package minutes are an item's minutes times its ratio (sheet Prices).",
-            f"Deducted, lapsed and remaining are as of the end of {invoice.facts.balances_on}."
-            if invoice.facts.balances_on
+            f"Deducted, lapsed and remaining are as of the end of {header.billed_through}."
+            if header.billed_through
             else "Nothing is billed yet.",
         ),
     )
 
 
-def _reasons_by_day(invoice: Invoice, make: MakeTable) -> Table:
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
-    reasons = sorted(invoice.facts.reasons, key=lambda row: (row.app_id, row.day, order[row.item], row.reason))
+def _reasons_by_day(annex: Annex, make: MakeTable, corrections: CorrectionTables | None) -> Table:
+    reasons = sorted(
+        ((detail.day, row) for detail in annex.settled for row in detail.reasons),
+        key=lambda pair: (pair[1].app_id, pair[0], ITEM_RANK[pair[1].item], pair[1].reason),
+    )
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for app_id, day, item, reason, seconds in islice(reasons, start, stop):
-            yield *keys(invoice, app_id), day, item, reason, seconds
+        for day, (app_id, item, reason, seconds) in islice(reasons, start, stop):
+            yield *keys(annex.invoice.header, app_id), day, item, reason, seconds
 
     return make(
         name="Reasons by day",
@@ -243,20 +173,19 @@ def _reasons_by_day(invoice: Invoice, make: MakeTable) -> Table:
         ),
         count=len(reasons),
         rows=rows,
-        totals={"Seconds": sum(row.seconds for row in reasons)},
+        totals={"Seconds": sum(row.seconds for _, row in reasons)},
+        corrections={"Seconds": corrections.lines.sums["Seconds"]} if corrections else {},
     )
 
 
-def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
+def _reasons(annex: Annex, make: MakeTable, by_day: Table) -> Table:
     """Why seconds were audio or video: the month by app, item and reason, with each reason in words."""
-    order = {item: place for place, item in enumerate(invoice.facts.item_order)}
-    seconds: dict[tuple[int, str, str], int] = {}
-    of_app: dict[int, int] = {}
-    for row in invoice.facts.reasons:
-        key = row.app_id, row.item, row.reason
-        seconds[key] = seconds.get(key, 0) + row.seconds
-        of_app[row.app_id] = of_app.get(row.app_id, 0) + row.seconds
-    reasons = sorted(seconds, key=lambda key: (key[0], order[key[1]], key[2]))
+    seconds: Counter[tuple[int, str, str]] = Counter()
+    of_app: Counter[int] = Counter()
+    for row in chain.from_iterable(detail.reasons for detail in annex.settled):
+        seconds[row.app_id, row.item, row.reason] += row.seconds
+        of_app[row.app_id] += row.seconds
+    reasons = sorted(seconds, key=lambda key: (key[0], ITEM_RANK[key[1]], key[2]))
 
     def rows(start: int, stop: int, row: int) -> Iterator[Row]:
         for number, (app_id, item, reason) in enumerate(islice(reasons, start, stop), row):
@@ -264,7 +193,7 @@ def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
             in_app = by_day.sum_where("Seconds", {"App": own["App"]})
             share = Decimal(seconds[app_id, item, reason]) / of_app[app_id]
             yield (
-                *keys(invoice, app_id),
+                *keys(annex.invoice.header, app_id),
                 item,
                 reason,
                 Formula(by_day.sum_where("Seconds", own), seconds[app_id, item, reason]),
@@ -284,7 +213,8 @@ def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
         ),
         count=len(reasons),
         rows=rows,
-        totals={"Seconds": sum(seconds.values())},
+        totals={"Seconds": seconds.total()},
+        corrections=by_day.corrections,
         notes=(
             "Why is there audio on a video call? A user is billed by what it receives: a second in which it receives",
             "video is a video second; every other second in the room is an audio second, for one of these reasons.",
@@ -292,23 +222,24 @@ def _reasons(invoice: Invoice, make: MakeTable, by_day: Table) -> Table:
     )
 
 
-def _prices(invoice: Invoice, make: MakeTable) -> Table:
+def _prices(annex: Annex, make: MakeTable) -> Table:
     """The price list and the package ratios of every policy version that priced a day of the month."""
-    prices = [(policy, price) for policy in invoice.facts.policies for price in policy.items]
+    header = annex.invoice.header
+    prices = [(policy, version, item) for policy, version in annex.month.policies for item in version.items]
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for policy, price in prices[start:stop]:
+        for policy, version, item in prices[start:stop]:
             yield (
-                *keys(invoice, None),
+                *keys(header, None),
                 policy.id,
                 policy.name,
-                policy.valid_from,
-                price.item,
-                price.top_area,
-                price.price,
-                invoice.facts.account.currency,
-                price.ratio,
-                price.free_ratio,
+                version.valid_from,
+                item,
+                next((tier.top_area for tier in version.tiers if tier.item == item), None),
+                version.prices.get(header.currency, {}).get(item),
+                header.currency,
+                version.ratios.get(item),
+                version.free_ratios.get(item),
                 policy.hash,
             )
 
@@ -331,6 +262,6 @@ def _prices(invoice: Invoice, make: MakeTable) -> Table:
         rows=rows,
         notes=(
             "Video is billed by the pixels received, up to and including the figure given; a blank has no upper bound.",
-            *(f"Contract: {text}" for text in invoice.facts.contract[:5]),
+            *(f"Contract: {text}" for text in header.contract[:5]),
         ),
     )

@@ -12,12 +12,16 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from string import ascii_uppercase
 from typing import NamedTuple
 
+from openpyxl.utils import get_column_letter
+
 EXCEL_ROWS = 1_048_576
-# Rows kept free below the last row of every sheet: totals and notes.
-_FOOT_ROWS = 8
+
+
+def column_letter(place: int) -> str:
+    """The name of a column, counted from 0: A, …, Z, AA."""
+    return get_column_letter(place + 1)
 
 
 class Kind(StrEnum):
@@ -79,12 +83,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Stacked columns beside the table: a series for each column of `series` along column `categories` (from 0)."""
+    """Stacked columns beside the table: a series for each column of `series` along the days of column `categories`
+    (from 0), which are not those of one month alone where it `has_other_months`."""
 
     title: str
     value_title: str
     categories: int
     series: range
+    has_other_months: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,9 @@ class Table:
 
     `rows(start, stop, row)` yields the rows `[start, stop)`, of which the first stands in sheet row `row`. `totals` are
     the results of the columns that are summed below. A table without rows shows one that says "none".
+
+    `corrections` are the sums of what was corrected, by the header of a total; the rows are without it, or, where they
+    are net, with it. Below stand originals, corrections and net.
     """
 
     name: str
@@ -124,11 +133,15 @@ class Table:
     count: int
     rows: Callable[[int, int, int], Iterator[Row]]
     totals: Mapping[str, int | Decimal] = field(default_factory=dict)
+    corrections: Mapping[str, Formula] = field(default_factory=dict)
+    is_net: bool = False
     head: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
     detail: bool = True
     chart: Chart | None = None
     row_limit: int = EXCEL_ROWS
+    # Rows kept free below the last row of every sheet: totals and notes.
+    foot_rows: int = 8
 
     @property
     def first_row(self) -> int:
@@ -137,7 +150,7 @@ class Table:
 
     def parts(self) -> list[tuple[str, int, int]]:
         """Each sheet's name and its rows `[start, stop)`."""
-        size = self.row_limit - self.first_row - _FOOT_ROWS
+        size = self.row_limit - self.first_row - self.foot_rows
         return [
             (self.name if number == 1 else f"{self.name} ({number})", start, min(start + size, self.count))
             for number, start in enumerate(range(0, max(self.count, 1), size), 1)
@@ -145,7 +158,7 @@ class Table:
 
     def letter(self, header: str) -> str:
         """The letter of a column."""
-        return ascii_uppercase[[column.header for column in self.columns].index(header)]
+        return column_letter([column.header for column in self.columns].index(header))
 
     def ranges(self, header: str) -> list[str]:
         """The cells of a column, one range for each sheet."""
@@ -179,8 +192,7 @@ class Table:
     def sheets(self, *, foot: tuple[Row, ...] | None = None) -> Iterator[Sheet]:
         """The sheets; below the last one stands `foot`, if not given the totals and the notes."""
         if foot is None:
-            totals = (self.total_row("Total"),) if self.totals else ()
-            foot = (*totals, *((Cell(text, role=Role.NOTE),) for text in self.notes))
+            foot = (*self._sum_rows(), *((Cell(text, role=Role.NOTE),) for text in self.notes))
         parts = self.parts()
         for part in parts:
             name, start, stop = part
@@ -198,14 +210,54 @@ class Table:
     def _below(self, start: int, stop: int) -> int:
         return self.first_row + max(stop - start, 1)
 
-    def total_row(self, label: str) -> Row:
-        """The live sums below the table, for a row of the foot."""
+    def net(self, header: str) -> Formula:
+        """The cell below that has a corrected column's sum net of corrections."""
+        return Formula(self.foot_cell(header, 2), self._net(header))
+
+    def _net(self, header: str) -> int | Decimal:
+        total = self.totals[header]
+        return total if self.is_net else total + Decimal(self.corrections[header].result)
+
+    @property
+    def sums(self) -> dict[str, Formula]:
+        """The live sums of the columns, by header."""
+        return {header: Formula(self.sum(header), total) for header, total in self.totals.items()}
+
+    def sum_row(self, label: str, sums: Mapping[str, Formula]) -> Row:
+        """A row of the foot: a label, and sums below their columns."""
         return (
             Cell(label, role=Role.TOTAL),
             *(
-                Cell(Formula(self.sum(column.header), self.totals[column.header]), column.kind, Role.TOTAL)
-                if column.header in self.totals
+                Cell(sums.get(column.header), column.kind, Role.TOTAL)
+                if column.header in sums
                 else Cell(None, role=Role.TOTAL)
                 for column in self.columns[1:]
             ),
         )
+
+    def _sum_rows(self) -> tuple[Row, ...]:
+        if not self.totals:
+            return ()
+        if not self.corrections:
+            return (self.sum_row("Total", self.sums),)
+        first, second = ("Before corrections", self._originals()) if self.is_net else ("Total", self.sums)
+        net = self.sums if self.is_net else self._nets()
+        corrected = self.sum_row("Corrections", self.corrections)
+        return self.sum_row(first, second), corrected, self.sum_row("Net of corrections", net)
+
+    def _originals(self) -> dict[str, Formula]:
+        """Net less corrections, which stand in the rows below."""
+        return {
+            header: Formula(
+                f"{self.foot_cell(header, 2)}-{self.foot_cell(header, 1)}",
+                self.totals[header] - Decimal(corrected.result),
+            )
+            for header, corrected in self.corrections.items()
+        }
+
+    def _nets(self) -> dict[str, Formula]:
+        """Originals and corrections, which stand in the rows above."""
+        return {
+            header: Formula(f"{self.foot_cell(header, 0)}+{self.foot_cell(header, 1)}", self._net(header))
+            for header in self.corrections
+        }

@@ -1,14 +1,14 @@
-"""Rows: the events of a span, keyed by user in a room, and what says in which order they count.
+"""Keyed rows: the events of a span with the keys of their rooms, users and streams, and with all that orders them.
 
-Events come from the log with their keys (`billing.events.keys`); others get them here. Two neighbours with one key and
-different checks are a collision, and everything is repeated with another seed.
+Events from the log come with keys (`billing.events.keys`); for other events they are computed here. Two neighbours with
+equal keys and different checks are a hash collision: the span is then metered again with another seed.
 
 Order: by `at`, then `seq`, then type (exit, disconnect, dismiss, enter, reconnect, video_off, video_on), then
-`event_id`. The event id only ever matters between two sizes of one stream in one millisecond, so it is read only
-where that happens.
+`event_id`. The event id matters only between two sizes of one stream in one millisecond, so it is read only there.
 
-A stay carried in from the span before becomes rows of its own, some milliseconds before the span: it is entered again,
-receives its streams again, and, if it was waiting, is disconnected with the wait that it has left.
+A stay that is carried into the span becomes rows dated a few milliseconds before the span: its user enters again,
+receives the streams again and, if the stay was waiting, disconnects with the rest of the wait. Example: a stay that
+waits until second 40 of the span and receives nothing becomes an `enter` 3 ms and a `disconnect` 1 ms before the start.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,39 +19,28 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.keys import DISCONNECT, VIDEO_ON, event_keys, name_keys, what
+from billing.events.keys import DISCONNECT, VIDEO_ON, event_keys, name_keys, size_and_type
 from billing.events.schema import EVENT_TYPES, KEYS_SCHEMA
 
-CARRIED = len(EVENT_TYPES)  # the code of a stay that was open when the span began
-NUMBER = "number"  # the column that numbers the events, if they come with one
+CARRIED = len(EVENT_TYPES)  # the type code of the row that restores a carried stay
+ROW_NUMBER = "row_number"  # the column that numbers the events, if they come with one
 
-STATE_SCHEMA = pl.Schema(
-    {
-        "app_id": pl.Int64(),
-        "room_id": pl.String(),
-        "user_id": pl.String(),
-        "last_event": pl.Int64(),  # epoch second of the user's last event in the room
-        "wait_ends": pl.Int64(),  # epoch second at which the wait after a disconnect ends; null: connected
-        "streams": pl.List(pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32})),
-    }
-)
-
-# A span with more rows is metered room range by room range, so that memory does not grow with it.
+# A span with more rows is metered in passes over ranges of rooms, which bounds the memory.
 ROWS_PER_PASS = 12_000_000
 
-ORDER_BITS = 62
-CODE_ORDER_BITS = 3
-NAMES = ("app_id", "room_id", "user_id")
-_KEYED = (NUMBER, "app_id", "at", "seq", *KEYS_SCHEMA)
+SORT_KEY_BITS = 62
+TYPE_BITS = 3
+USER_COLUMNS = ("app_id", "room_id", "user_id")
+_KEYED = (ROW_NUMBER, "app_id", "at", "seq", *KEYS_SCHEMA)
 
 
 class HashCollisionError(Exception):
-    """Two different keys have one hash: the pass must be repeated with another seed."""
+    """Two different names have one hash: the span must be metered again with another seed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hashing:
-    """How texts become keys; the log's are of seed 0. `mask` exists so that a test can make collisions likely."""
+    """How names become keys; the log's keys have seed 0. `mask` exists so that a test can make collisions likely."""
 
     seed: int = 0
     mask: int = 2**64 - 1
@@ -62,28 +51,29 @@ class Hashing:
         return self == Hashing()
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What some rows say in words: `frame` holds those whose numbers are in `sources`, which rise."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Columns of some rows that are read on demand, names above all; `row_numbers` ascend."""
 
-    sources: NDArray[np.integer]
+    row_numbers: NDArray[np.integer]
     frame: pl.DataFrame
 
-    def of(self, sources: pl.Series, *columns: str) -> pl.DataFrame:
-        """These columns of the rows `sources`, in their order."""
-        return self.frame.select(*columns)[np.searchsorted(self.sources, sources.to_numpy())]
+    def of(self, row_numbers: pl.Series, *columns: str) -> pl.DataFrame:
+        """These columns of these rows, in their order."""
+        return self.frame.select(*columns)[np.searchsorted(self.row_numbers, row_numbers.to_numpy())]
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Where the words of all rows of a span are: few are needed, and those are read when they are.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRows:
+    """All rows of a span: the numbered events, and the rows that restore the carried stays.
 
-    A row is known by its number (`source`): that of the event in `NUMBER`, or from `first_carried` on the place of a
-    carried row. `has_keys`: the events come with keys that can be used.
+    The number of a row is that of the event in `ROW_NUMBER`, or, from `first_carried` on, the place of a carried row.
+    `has_keys`: the events come with keys that can be used. Names are read only for the few rows that need them.
     """
 
     events: pl.LazyFrame
     carried: pl.DataFrame
+    hashing: Hashing
     has_keys: bool
 
     @property
@@ -91,96 +81,102 @@ class Texts:
         """The number of the first carried row."""
         return 2**32 - self.carried.height
 
-    def read(self, columns: Sequence[str], *sources: pl.Series, rooms: NDArray[np.int64] | None = None) -> Words:
-        """These columns of the rows of all `sources`, in one reading.
+    def read(self, columns: Sequence[str], *row_numbers: pl.Series, rooms: NDArray[np.int64] | None = None) -> Names:
+        """These columns of all these rows, in one reading.
 
-        `rooms`: the keys of their rooms, where these are few: then little of the log is read.
+        `rooms`: the keys of their rooms, if these are few: then only a small part of the log is read.
         """
-        wanted = np.unique(np.concatenate([each.to_numpy() for each in sources])).astype(np.int64)
+        wanted = np.unique(np.concatenate([numbers.to_numpy() for numbers in row_numbers])).astype(np.int64)
         numbers = pl.Series(wanted[wanted < self.first_carried]).cast(pl.UInt32)
-        rows = pl.col(NUMBER).is_in(numbers.implode())
+        rows = pl.col(ROW_NUMBER).is_in(numbers.implode())
         if rooms is not None and self.has_keys:
             rows &= pl.col("room_key").is_in(rooms.tolist())
         events = self.events.filter(rows) if len(numbers) else self.events.limit(0)
-        found = events.select(NUMBER, *columns).collect().sort(NUMBER).drop(NUMBER)
+        found = events.select(ROW_NUMBER, *columns).collect().sort(ROW_NUMBER).drop(ROW_NUMBER)
         carried = self.carried[wanted[wanted >= self.first_carried] - self.first_carried]
-        return Words(wanted, pl.concat([found, carried.select(columns)], how="vertical_relaxed"))
+        frame = pl.concat([found, carried.select(columns)], how="vertical_relaxed")
+        return Names(row_numbers=wanted, frame=frame)
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedRows:
     """The rows of a pass.
 
-    `keyed`: `NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`; carried rows come last. `first_seq` and
+    `frame`: `ROW_NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`; carried rows come last. `first_seq` and
     `seq_bits` say how `seq` is packed into one number with `at` and the type.
     """
 
-    keyed: pl.DataFrame
+    frame: pl.DataFrame
     first_seq: int
     seq_bits: int
 
 
-def texts_of(events: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: Hashing) -> Texts:
-    """The events, numbered, and the rows that bring back the stays carried into the span."""
+def span_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: Hashing) -> SpanRows:
+    """The events, numbered, and the rows that restore the stays carried into the span (`STATE_SCHEMA`)."""
     columns = events.collect_schema().names()
-    return Texts(
-        events=events if NUMBER in columns else events.with_row_index(NUMBER),
+    return SpanRows(
+        events=events if ROW_NUMBER in columns else events.with_row_index(ROW_NUMBER),
         carried=_carried_rows(carried, start, hashing),
+        hashing=hashing,
         has_keys=hashing.is_stored and set(KEYS_SCHEMA) <= set(columns),
     )
 
 
-def passes(texts: Texts, start: int, end: int, hashing: Hashing, ranges: int) -> Iterator[Rows]:
-    """The rows of the span `[start, end)` (epoch seconds), in pieces of whole rooms: equal ranges of room keys."""
-    numbers = pl.Series(NUMBER, (np.arange(texts.carried.height) + texts.first_carried).astype(np.uint32))
-    carried = texts.carried.with_columns(numbers).select(_KEYED)
+def passes(rows: SpanRows, start: int, end: int, ranges: int) -> Iterator[KeyedRows]:
+    """The rows of the span `[start, end)` (epoch seconds), in passes of whole rooms: equal ranges of room keys."""
+    numbers = pl.Series(ROW_NUMBER, (np.arange(rows.carried.height) + rows.first_carried).astype(np.uint32))
+    carried = rows.carried.with_columns(numbers).select(_KEYED)
     timely = pl.col("at").is_between(start * 1000, end * 1000 - 1)
-    count = ranges if texts.has_keys else 1
-    if texts.has_keys and texts.events.select(pl.len()).collect().item() > ROWS_PER_PASS:
-        rows = texts.events.filter(timely).select(pl.len()).collect().item()
-        count *= max(1, -(-rows // (count * ROWS_PER_PASS)))
+    count = _pass_count(rows, timely, ranges)
     limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
     for first, after in pairwise(limits):
         in_range = pl.lit(value=True) if count == 1 else pl.col("room_key").is_between(first, after - 1)
-        events = _with_keys(texts.events.filter(in_range), texts.has_keys, hashing)
+        events = _with_keys(rows.events.filter(in_range), rows)
         if not events.select(timely.all()).item():
             events = events.filter(timely)
-        yield _rows(events, carried.filter(in_range), start, end)
+        yield _keyed(events, carried.filter(in_range), start, end)
 
 
-def _with_keys(events: pl.LazyFrame, has_keys: bool, hashing: Hashing) -> pl.DataFrame:
+def _pass_count(rows: SpanRows, timely: pl.Expr, ranges: int) -> int:
+    count = ranges if rows.has_keys else 1
+    if rows.has_keys and rows.events.select(pl.len()).collect().item() > ROWS_PER_PASS:
+        in_span = rows.events.filter(timely).select(pl.len()).collect().item()
+        count *= max(1, -(-in_span // (count * ROWS_PER_PASS)))
+    return count
+
+
+def _with_keys(events: pl.LazyFrame, rows: SpanRows) -> pl.DataFrame:
     """Number, `app_id, at, seq` and the keys of the events: those of the log, or new ones."""
-    if has_keys:
+    if rows.has_keys:
         loaded = events.select(_KEYED).collect()
         # Files of an older log have none.
         if not any(loaded[name].null_count() for name in KEYS_SCHEMA):
             return loaded
-    loaded = events.select(NUMBER, *NAMES, "stream", "at", "seq", "type", "width", "height").collect()
-    keys = event_keys(loaded, seed=hashing.seed, mask=hashing.mask)
+    columns = (ROW_NUMBER, *USER_COLUMNS, "stream", "at", "seq", "type", "width", "height")
+    loaded = events.select(columns).collect()
+    keys = event_keys(loaded, seed=rows.hashing.seed, mask=rows.hashing.mask)
     return pl.concat([loaded, keys], how="horizontal").select(_KEYED)
 
 
-def _rows(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> Rows:
+def _keyed(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> KeyedRows:
     low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
     low, high = low or 0, high or 0
-    if (high - low).bit_length() + _moment_bits(start, end) > ORDER_BITS:
+    if (high - low).bit_length() + _moment_bits(start, end) > SORT_KEY_BITS:
         events = events.with_columns(pl.col("seq").rank("dense").cast(pl.Int64))
         low, high = 1, events["seq"].max() or 1
     if carried.height:
         events = pl.concat([events, carried.with_columns(seq=pl.lit(low, pl.Int64))])
-    return Rows(keyed=events, first_seq=low, seq_bits=(high - low).bit_length())
+    return KeyedRows(frame=events, first_seq=low, seq_bits=(high - low).bit_length())
 
 
 def _moment_bits(start: int, end: int) -> int:
-    return ((end - start) * 1000).bit_length() + CODE_ORDER_BITS + 1
+    return ((end - start) * 1000).bit_length() + TYPE_BITS + 1
 
 
 def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:
-    """Rows that bring back the state of the carried stays; those of a room follow each other."""
+    """Rows that restore the carried stays; those of a room follow each other."""
     stays = carried.select(
-        "app_id",
-        "room_id",
-        "user_id",
+        *USER_COLUMNS,
         "streams",
         last_event=(pl.col("last_event") - start).cast(pl.Int32),
         wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
@@ -194,7 +190,7 @@ def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.Dat
     rows = pl.concat([entered, received, waiting], how="diagonal")
     rows = rows.with_columns(seq=pl.lit(0, pl.Int64), event_id=pl.lit(None, pl.String))
     keys = name_keys(rows, seed=hashing.seed, mask=hashing.mask)
-    return pl.concat([rows.with_columns(what=what(pl.col("code"))), keys], how="horizontal").sort(
+    return pl.concat([rows.with_columns(size_and_type(pl.col("code"))), keys], how="horizontal").sort(
         "room_key", maintain_order=True
     )
 

@@ -1,7 +1,8 @@
-"""Tables: the records of users, rooms and streams that metering keeps while it goes through the events of a part.
+"""Room tables: the records of rooms, their users and the users' streams while the events of a part are applied.
 
-A user (in a room), a room and a stream (of a user) are numbers in the order of their first event, and -1 is none. They
-are found by the hash of what names them; a check, a second hash, tells two of one hash apart.
+Users (each in one room), rooms and streams (each of one user) are numbered from 0 in the order of their first event; -1
+is none. They are found by key, in hash tables with open addressing; a check, a second hash, reveals two names with one
+key. Example: the first user of a part has number 0, and `user_places` holds 0 at the place that the key hashes to.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from billing.metering.engine.keyed_rows import CARRIED
 from billing.numba_cache import inlined
 from billing.periods import WINDOW_SECONDS
 
-# Classes of seconds. ANY_VIDEO is a second with video under a policy per stream, once; it is not billed itself. From
+# Classes of seconds. ANY_VIDEO counts a second with video under a per-stream policy once and is not billed itself. From
 # FIRST_VIDEO on: camera and screen share of each tier.
 NO_CLASS = -1
 GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
@@ -22,25 +23,25 @@ GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
 USER = np.dtype(
     [
         ("key", np.uint64),
-        ("area", np.int64),  # of all that is received
+        ("area", np.int64),  # of all streams received
         ("check", np.uint32),
         ("app", np.int32),
         ("room", np.int32),
         ("begun", np.int32),  # the stay
-        ("source", np.uint32),  # of the event that began it
-        ("first_source", np.uint32),  # of the user's first event
+        ("row_number", np.uint32),  # of the event that began the stay
+        ("first_row_number", np.uint32),  # of the user's first event
         ("last_event", np.int32),
         ("wait_ends", np.int32),
         ("streams", np.int32),
         ("screens", np.int32),
-        ("epoch", np.int32),  # raised when what is received is cleared
-        ("before", np.int32),  # the present users of a room are linked
+        ("epoch", np.int32),  # rises when the received streams are cleared
+        ("before", np.int32),  # list of the users present in the room
         ("after", np.int32),
-        ("sooner", np.int32),  # and so are those whose stay will end by itself, in the order of that
+        ("sooner", np.int32),  # list of the running timers of one kind in the room, the first to end first
         ("later", np.int32),
         ("seconds_class", np.int8),
         ("state", np.uint8),
-        ("timed", np.bool_),
+        ("has_timer", np.bool_),
         ("carried", np.bool_),
         ("per_stream", np.bool_),
     ],
@@ -50,8 +51,8 @@ ROOM = np.dtype(
     [
         ("key", np.uint64),
         ("check", np.uint32),
-        ("present", np.int32),  # how many
-        ("first", np.int32),  # one of them
+        ("present", np.int32),  # how many users
+        ("first", np.int32),  # of the users present
         ("first_waiting", np.int32),
         ("last_waiting", np.int32),
         ("first_silent", np.int32),  # may become stale within the span
@@ -64,17 +65,17 @@ STREAM = np.dtype(
         ("key", np.uint64),
         ("check", np.uint32),
         ("user", np.int32),
-        ("epoch", np.int32),  # received while this is the user's, and the size is not 0
+        ("epoch", np.int32),  # received while this is the user's epoch and the size is not 0
         ("size", np.int32),
-        ("source", np.uint32),  # of the last event
+        ("row_number", np.uint32),  # of the last event
     ],
     align=True,
 )
-FINDING = np.dtype([("at", np.int64), ("source", np.uint32), ("kind", np.uint8)], align=True)  # `at` in epoch ms
+FINDING = np.dtype([("at", np.int64), ("row_number", np.uint32), ("kind", np.uint8)], align=True)  # `at` in epoch ms
 STAY = np.dtype(
     [
         ("person_key", np.uint64),
-        ("source", np.uint32),
+        ("row_number", np.uint32),
         ("second", np.int32),
         ("stay_end", np.int32),
         ("begins", np.bool_),
@@ -86,114 +87,103 @@ Records = NDArray[np.void]
 
 
 class Events(NamedTuple):
-    """Events of whole rooms. `turn`: their places in the order in which they count; the other columns are as they lie,
-    with other events among them: the keys (`billing.events.keys`), `at` (epoch ms), `source` (the number of the row),
-    and `order`, which only compares those of one room."""
+    """Events of whole rooms. `order`: their places, room by room, in the order in which they count. The other columns
+    are as they lie in memory, with other events among them: the keys (`billing.events.keys`), `at` (epoch ms),
+    `row_number`, and `sort_key`, which orders the events of one room only."""
 
-    turn: NDArray[np.int64]
+    order: NDArray[np.int64]
     app_id: NDArray[np.int64]
     room_key: NDArray[np.uint64]
     room_check: NDArray[np.uint32]
     user_key: NDArray[np.uint64]
     stream_key: NDArray[np.uint64]
     checks: NDArray[np.uint64]  # of the user in the high half, of the stream in the low
-    what: NDArray[np.int64]
+    size_and_type: NDArray[np.int64]
     at: NDArray[np.int64]
-    order: NDArray[np.int64]
-    source: NDArray[np.uint32]
+    sort_key: NDArray[np.int64]
+    row_number: NDArray[np.uint32]
 
 
 class Carried(NamedTuple):
-    """The carried rows, whose sources are those from `first` on: seconds from the start of the span."""
+    """The carried rows, whose row numbers begin with `first`; seconds from the start of the span."""
 
     first: int
     last_event: NDArray[np.int32]
     wait_ends: NDArray[np.int32]
 
 
-class Rules(NamedTuple):
-    """Per app, by place among the sorted ids: is it billed per stream, and the inclusive top areas of its tiers."""
+class SpanArrays(NamedTuple):
+    """The bounds of the span, and by app (its place among the sorted ids) the tier rule: whether each stream counts for
+    itself, and the inclusive top areas of the tiers."""
 
+    start_ms: int
+    end: int  # seconds from the start
+    into_window: int  # seconds from the start of the first window to that of the span
     app_id: NDArray[np.int64]
     per_stream: NDArray[np.bool_]
     tops: NDArray[np.int64]  # [app, tier]
 
 
 class Sums(NamedTuple):
-    """What the parts of a worker add up to: `edges` by app, class and window, as their number and the seconds that they
-    leave of the window; `stay_seconds` by app, counted apart from all classes."""
+    """What all parts of a worker add up to. `edges` by app, class and window: their number, and the seconds that they
+    leave of the window. `stay_seconds` by app, counted independently of the classes."""
 
-    start_ms: int  # of the span
     edges: NDArray[np.int64]  # [app, class, window, 2]
     stay_seconds: NDArray[np.int64]
-    end: int  # of the span, in seconds from its start
-    into_window: int  # seconds from the start of its first window to its own
 
 
-class World(NamedTuple):
-    """Everything about the rooms of a part. Of the tables, `made` says how many records are in use: users, rooms,
-    streams, findings, stays. `…_places` are hash tables of numbers with open addressing. `counts`: streams received
-    by user and class, for apps billed per stream. `user_seconds`: by user and class, or of size 0."""
+class RoomTables(NamedTuple):
+    """All records of the rooms of a part. `used` says how many are in use: users, rooms, streams, findings, stays.
+    `…_places` are hash tables of numbers with open addressing. `counts`: streams received by user and class, for apps
+    billed per stream. `user_seconds`: by user and class, or of size 0."""
 
     users: Records
     rooms: Records
     streams: Records
     findings: Records
     stays: Records
-    made: NDArray[np.int64]
+    used: NDArray[np.int64]
     user_places: NDArray[np.int32]
     room_places: NDArray[np.int32]
     stream_places: NDArray[np.int32]
-    tops: NDArray[np.int64]
     counts: NDArray[np.int32]
     user_seconds: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    stay_seconds: NDArray[np.int64]
-    start_ms: int
-    end: int
-    into_window: int
+    span: SpanArrays
+    sums: Sums
 
 
 USERS, ROOMS, STREAMS, FINDINGS, STAYS = range(5)
 
 
-def make_sums(apps: int, tiers: int, start: int, end: int) -> Sums:
-    """Empty sums over the windows of the span `[start, end)` (epoch seconds)."""
-    into_window = start % WINDOW_SECONDS
-    windows = (end - start + into_window) // WINDOW_SECONDS + 1
+def empty_sums(span: SpanArrays) -> Sums:
+    """Zeros for all windows of the span."""
+    apps, tiers = span.tops.shape
+    windows = (span.end + span.into_window) // WINDOW_SECONDS + 1
     return Sums(
-        start_ms=start * 1000,
-        edges=np.zeros((apps, FIRST_VIDEO + 2 * tiers, windows, 2), np.int64),
-        stay_seconds=np.zeros(apps, np.int64),
-        end=end - start,
-        into_window=into_window,
+        edges=np.zeros((apps, FIRST_VIDEO + 2 * tiers, windows, 2), np.int64), stay_seconds=np.zeros(apps, np.int64)
     )
 
 
-def make_world(events: Events, rules: Rules, sums: Sums, *, by_user: bool) -> World:
-    """Empty tables of the sizes that these events can fill at most."""
-    codes = np.bincount(events.what[events.turn] & (2**CODE_BITS - 1), minlength=CARRIED + 1)
+def empty_tables(events: Events, span: SpanArrays, sums: Sums, *, by_user: bool) -> RoomTables:
+    """Tables with space for all records that these events can make."""
+    codes = np.bincount(events.size_and_type[events.order] & (2**CODE_BITS - 1), minlength=CARRIED + 1)
     most_users = int(codes[ENTER] + codes[RECONNECT] + codes[CARRIED])
     most_streams = int(codes[VIDEO_ON])
     classes = sums.edges.shape[1]
-    return World(
+    return RoomTables(
         users=np.zeros(most_users, USER),
         rooms=np.zeros(most_users, ROOM),
         streams=np.zeros(most_streams, STREAM),
-        findings=np.zeros(len(events.turn), FINDING),
+        findings=np.zeros(len(events.order), FINDING),
         stays=np.zeros(most_users, STAY),
-        made=np.zeros(5, np.int64),
+        used=np.zeros(5, np.int64),
         user_places=_places(most_users),
         room_places=_places(most_users),
         stream_places=_places(most_streams),
-        tops=rules.tops,
-        counts=np.zeros((most_users if rules.per_stream.any() else 0, classes), np.int32),
+        counts=np.zeros((most_users if span.per_stream.any() else 0, classes), np.int32),
         user_seconds=np.zeros((most_users if by_user else 0, classes), np.int64),
-        edges=sums.edges,
-        stay_seconds=sums.stay_seconds,
-        start_ms=sums.start_ms,
-        end=sums.end,
-        into_window=sums.into_window,
+        span=span,
+        sums=sums,
     )
 
 
@@ -202,93 +192,110 @@ def _places(most: int) -> NDArray[np.int32]:
 
 
 @inlined
-def code_of(what: int) -> int:
-    """The type of an event."""
-    return int(what & (2**CODE_BITS - 1))
+def code_of(size_and_type: int) -> int:
+    """The type of an event, as a code."""
+    return int(size_and_type & (2**CODE_BITS - 1))
 
 
 @inlined
-def find_user(world: World, key: np.uint64) -> int:
-    """The number of the user in the room with that key, or -1."""
-    places = world.user_places
+def find_user(tables: RoomTables, key: np.uint64) -> int:
+    """The number of the user with that key, or -1."""
+    places = tables.user_places
     place = np.int64(key & np.uint64(len(places) - 1))
-    while places[place] >= 0 and world.users[places[place]].key != key:
+    while places[place] >= 0 and tables.users[places[place]].key != key:
         place = (place + 1) & (len(places) - 1)
     return int(places[place])
 
 
 @inlined
-def find_room(world: World, key: np.uint64) -> int:
+def find_room(tables: RoomTables, key: np.uint64) -> int:
     """The number of the room with that key, or -1."""
-    return int(world.room_places[place_of_room(world, key)])
+    return int(tables.room_places[place_of_room(tables, key)])
 
 
 @inlined
-def place_of_room(world: World, key: np.uint64) -> int:
-    places = world.room_places
-    # The low bits decided about the part, and say little within it.
+def place_of_room(tables: RoomTables, key: np.uint64) -> int:
+    """Where the number of the room with that key is or would be."""
+    places = tables.room_places
+    # The low bits chose the part, and say little within it.
     place = np.int64((key >> np.uint64(20)) & np.uint64(len(places) - 1))
-    while places[place] >= 0 and world.rooms[places[place]].key != key:
+    while places[place] >= 0 and tables.rooms[places[place]].key != key:
         place = (place + 1) & (len(places) - 1)
     return int(place)
 
 
 @inlined
-def place_of_stream(world: World, user: int, key: np.uint64) -> int:
-    places = world.stream_places
-    mixed = (key >> np.uint64(13)) ^ (np.uint64(user) * np.uint64(0x9E3779B1))
+def place_of_stream(tables: RoomTables, user_number: int, key: np.uint64) -> int:
+    """Where the number of the user's stream with that key is or would be."""
+    places = tables.stream_places
+    mixed = (key >> np.uint64(13)) ^ (np.uint64(user_number) * np.uint64(0x9E3779B1))
     place = np.int64(mixed & np.uint64(len(places) - 1))
     while places[place] >= 0:
-        stream = world.streams[places[place]]
-        if stream.key == key and stream.user == user:
+        stream = tables.streams[places[place]]
+        if stream.key == key and stream.user == user_number:
             break
         place = (place + 1) & (len(places) - 1)
     return int(place)
 
 
 @inlined
-def add_room(world: World, key: np.uint64, check: np.uint32) -> int:
-    """The number of the room with that key, made if there is none; -1: another room has the key."""
-    place = place_of_room(world, key)
-    number = world.room_places[place]
+def add_room(tables: RoomTables, key: np.uint64, check: np.uint32) -> int:
+    """The number of the room with that key, added if there is none; -1: another room has the key."""
+    place = place_of_room(tables, key)
+    number = tables.room_places[place]
     if number >= 0:
-        return int(number) if world.rooms[number].check == check else -1
-    number = world.made[ROOMS]
-    world.made[ROOMS] += 1
-    world.room_places[place] = number
-    room = world.rooms[number]
+        return int(number) if tables.rooms[number].check == check else -1
+    number = tables.used[ROOMS]
+    tables.used[ROOMS] += 1
+    tables.room_places[place] = number
+    room = tables.rooms[number]
     room.key, room.check = key, check
     room.first = room.first_waiting = room.last_waiting = room.first_silent = room.last_silent = -1
     return int(number)
 
 
 @inlined
-def add_user(world: World, key: np.uint64, check: np.uint32, room: int, app: int, per_stream: bool, source: int) -> int:
-    """The number of a user who is not in the table yet."""
-    places = world.user_places
-    number = world.made[USERS]
-    world.made[USERS] += 1
+def add_user(tables: RoomTables, events: Events, row: int, room_number: int, app: int) -> int:
+    """The number of the user of an event, who is not in the table yet. `app`: its place in the span."""
+    places, key = tables.user_places, events.user_key[row]
+    number = tables.used[USERS]
+    tables.used[USERS] += 1
     place = np.int64(key & np.uint64(len(places) - 1))
     while places[place] >= 0:
         place = (place + 1) & (len(places) - 1)
     places[place] = number
-    user = world.users[number]
-    user.key, user.check, user.room, user.app, user.per_stream = key, check, room, app, per_stream
-    user.first_source, user.seconds_class = source, NO_CLASS
+    user = tables.users[number]
+    user.key, user.check, user.room, user.app = key, user_check(events.checks[row]), room_number, app
+    user.per_stream, user.first_row_number = tables.span.per_stream[app], events.row_number[row]
+    user.seconds_class = NO_CLASS
     return int(number)
 
 
 @inlined
-def note_finding(world: World, kind: int, source: int, at: int) -> None:
-    finding = world.findings[world.made[FINDINGS]]
-    finding.kind, finding.source, finding.at = kind, source, at
-    world.made[FINDINGS] += 1
+def user_check(checks: np.uint64) -> np.uint64:
+    """The check of the user of an event."""
+    return checks >> np.uint64(32)
 
 
 @inlined
-def note_stay(world: World, user: int, end: int) -> None:
-    each = world.users[user]
-    stay = world.stays[world.made[STAYS]]
-    stay.person_key = each.key ^ world.rooms[each.room].key
-    stay.source, stay.second, stay.stay_end, stay.begins = each.source, each.begun, end, not each.carried
-    world.made[STAYS] += 1
+def stream_check(checks: np.uint64) -> np.uint64:
+    """The check of the stream of an event."""
+    return checks & np.uint64(2**32 - 1)
+
+
+@inlined
+def note_finding(tables: RoomTables, kind: int, row_number: int, at: int) -> None:
+    """Adds a finding at epoch millisecond `at`."""
+    finding = tables.findings[tables.used[FINDINGS]]
+    finding.kind, finding.row_number, finding.at = kind, row_number, at
+    tables.used[FINDINGS] += 1
+
+
+@inlined
+def note_stay(tables: RoomTables, user_number: int, end: int) -> None:
+    """Adds the user's stay, which ends at second `end`."""
+    user = tables.users[user_number]
+    stay = tables.stays[tables.used[STAYS]]
+    stay.person_key = user.key ^ tables.rooms[user.room].key
+    stay.row_number, stay.second, stay.stay_end, stay.begins = user.row_number, user.begun, end, not user.carried
+    tables.used[STAYS] += 1

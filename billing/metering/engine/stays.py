@@ -1,13 +1,13 @@
-"""Stays: the state of every user in every room, event by event, and what their seconds are.
+"""Stays: the state of every user in every room, event by event, and the class of every second.
 
 A user in a room is absent, connected or waiting:
 
 | event | absent | connected | waiting |
 |---|---|---|---|
-| `enter`, `reconnect` | a stay begins | goes on; what is received is cleared (`reentered`) | goes on, connected |
+| `enter`, `reconnect` | a stay begins | continues; received streams are cleared (`reentered`) | continues, connected |
 | `exit` | `outside_stay` | the stay ends | the stay ends |
-| `disconnect` | `outside_stay` | waits 90 s; what is received is cleared | `outside_stay` |
-| `video_on`, `video_off` | `outside_stay` | what is received changes | `outside_stay` |
+| `disconnect` | `outside_stay` | waits 90 s; received streams are cleared | `outside_stay` |
+| `video_on`, `video_off` | `outside_stay` | received streams change | `outside_stay` |
 | `dismiss` | | the stay ends | the stay ends |
 
 A wait ends its stay 90 s after the disconnect; a stay without any event of its user for 86,400 s ends there (`stale`).
@@ -16,12 +16,14 @@ Class of a second, first match wins: waiting, audio `disconnect_grace`; only one
 `alone_in_room`; nothing received, audio `no_video_received`; else video. Aggregate: one second in the tier of the
 summed area, `screen_share` if any stream received is a share, else `camera`. Per stream: one second for each stream.
 
-Nothing is written for a second, and nothing for a window that a stay lasts through. A change at second *t* is an
-edge: -1 of the class that ends, +1 of the one that begins. An edge adds to its window what is left of it after *t*,
-and 300 to every later window; so two sums per window and one running sum over the windows give the seconds of every
-window.
+Nothing is written for a second, and nothing for a window that a stay spans. A change at second *t* is an edge: -1 of
+the class that ends, +1 of the class that begins. An edge adds to its window the seconds left of it after *t*, and 300
+to every later window; so two sums per window and one running sum over the windows give the seconds of every window.
+Example: a class begins at second 100 and ends at 700. The edges add 200 to the first window and -200 to the third; with
+the running sum the windows have 200, 300 and 300 - 200 = 100 seconds.
 
-The functions are compiled. They take the events of whole rooms in order and work on the records of `tables.py`.
+The functions are compiled. They apply the events of whole rooms in order to the records of `room_tables`. Users and
+rooms are passed by number: a record is looked up where it is needed.
 """
 
 import numpy as np
@@ -40,8 +42,7 @@ from billing.metering.engine.room_tables import (
     USERS,
     Carried,
     Events,
-    Rules,
-    World,
+    RoomTables,
     add_room,
     add_user,
     code_of,
@@ -50,345 +51,385 @@ from billing.metering.engine.room_tables import (
     note_finding,
     note_stay,
     place_of_stream,
+    stream_check,
+    user_check,
 )
 from billing.numba_cache import compiled, inlined
-from billing.periods import WINDOW_SECONDS
+from billing.periods import STALE_SECONDS, WAIT_SECONDS, WINDOW_SECONDS
 
-WAIT_SECONDS = 90
-STALE_SECONDS = 86_400
-FAR = 2**30  # a second that never comes
+NEVER = 2**30  # a second after the end of any span
 
 ABSENT, CONNECTED, WAITING = range(3)
 OUTSIDE_STAY, REENTERED, STALE_STAY = range(3)
-# What `run` says: all done; two users, rooms or streams have one hash; an app has no rule.
-DONE, COLLISION, UNKNOWN_APP = range(3)
+# Outcomes: applied; two users, rooms or streams have one key; an app has no rule.
+DONE, COLLISION, UNKNOWN_APP = 0, -2, -3
+NOBODY = -1  # in place of a user's number
 
 
 @compiled
-def run(events: Events, carried: Carried, rules: Rules, world: World) -> int:
-    """Takes all events in order, then lets the time pass to the end of the span. `DONE`, or why not."""
-    for row in events.turn:
-        code, source = code_of(events.what[row]), events.source[row]
-        size = events.what[row] >> CODE_BITS
-        # Carried rows are said to come before the span.
-        second = max(0, (events.at[row] - world.start_ms) // 1000)
-        user_check, stream_check = events.checks[row] >> np.uint64(32), events.checks[row] & np.uint64(2**32 - 1)
-        if code == DISMISS:
-            room = find_room(world, events.room_key[row])
-            if room >= 0:
-                if world.rooms[room].check != events.room_check[row]:
-                    return COLLISION
-                dismiss(world, room, second)
-            continue
-        user = find_user(world, events.user_key[row])
-        enters = code in (ENTER, RECONNECT, CARRIED)
-        if user >= 0:
-            if world.users[user].check != user_check:
-                return COLLISION
-        elif enters:
-            app = np.searchsorted(rules.app_id, events.app_id[row])
-            if app == len(rules.app_id) or rules.app_id[app] != events.app_id[row]:
-                return UNKNOWN_APP
-            room = add_room(world, events.room_key[row], events.room_check[row])
-            if room < 0:
-                return COLLISION
-            user = add_user(world, events.user_key[row], user_check, room, app, rules.per_stream[app], source)
-        if user < 0:
-            note_finding(world, OUTSIDE_STAY, source, events.at[row])
-            continue
-        pass_time(world, world.users[user].room, second)
-        if source >= carried.first:
-            happened, wait_ends = carried.last_event[source - carried.first], carried.wait_ends[source - carried.first]
+def run(events: Events, carried: Carried, tables: RoomTables) -> int:
+    """Applies all events in order, then lets the time pass to the end of the span. `DONE`, or why not."""
+    for row in events.order:
+        # Carried rows are dated before the span.
+        second = max(0, (events.at[row] - tables.span.start_ms) // 1000)
+        if code_of(events.size_and_type[row]) == DISMISS:
+            outcome = dismiss(events, tables, row, second)
         else:
-            happened, wait_ends = second, second + WAIT_SECONDS
-        if enters:
-            enter(world, user, second, source, events.at[row], code == CARRIED)
-        elif world.users[user].state == ABSENT:
-            note_finding(world, OUTSIDE_STAY, source, events.at[row])
-            continue
-        elif code == EXIT:
-            leave(world, user, second)
-            continue
-        elif world.users[user].state == WAITING:
-            note_finding(world, OUTSIDE_STAY, source, events.at[row])
-        elif code == DISCONNECT:
-            disconnect(world, user, second, wait_ends)
-        else:
-            if not receive(world, user, events.stream_key[row], stream_check, size, second, source):
-                return COLLISION
-        if code == CARRIED or source < carried.first:
-            give_sign(world, user, happened)
-    for room in range(world.made[ROOMS]):
-        pass_time(world, room, world.end)
-    for user in range(world.made[USERS]):
-        if world.users[user].state != ABSENT:
-            note_stay(world, user, world.end)
-            change_class(world, user, NO_CLASS, world.end)
+            outcome = apply_event(events, carried, tables, row, second)
+        if outcome != DONE:
+            return outcome
+    finish(tables)
     return DONE
 
 
 @inlined
-def enter(world: World, user: int, second: int, source: int, at: int, carried: bool) -> None:
-    """A stay begins, or goes on with a new connection."""
-    each = world.users[user]
-    if each.state == CONNECTED:
-        note_finding(world, REENTERED, source, at)
-        clear(world, user, second)
-        classify(world, user, second)
-        return
-    untime(world, user)
-    returns = each.state == WAITING
-    each.state = CONNECTED
-    if not returns:
-        each.begun, each.source, each.carried = second, source, carried
-        world.stay_seconds[each.app] += world.end - second
-        room = world.rooms[each.room]
-        other = room.first
-        each.before, each.after = -1, other
-        if other >= 0:
-            world.users[other].before = user
-        room.first = user
-        room.present += 1
-        if room.present == 2:
-            classify(world, other, second)
-    classify(world, user, second)
+def apply_event(events: Events, carried: Carried, tables: RoomTables, row: int, second: int) -> int:
+    """Applies an event of a user: `DONE`, `COLLISION` or `UNKNOWN_APP`."""
+    code, row_number = code_of(events.size_and_type[row]), events.row_number[row]
+    user_number = user_of(events, tables, row)
+    if user_number < NOBODY:
+        return user_number
+    if user_number != NOBODY:
+        pass_time(tables, tables.users[user_number].room, second)
+    enters = code in (ENTER, RECONNECT, CARRIED)
+    if not enters and (user_number == NOBODY or tables.users[user_number].state == ABSENT):
+        note_finding(tables, OUTSIDE_STAY, row_number, events.at[row])
+        return DONE
+    if code == EXIT:
+        leave(tables, user_number, second)
+        return DONE
+    last_event, wait_ends = second, second + WAIT_SECONDS
+    if row_number >= carried.first:
+        last_event = carried.last_event[row_number - carried.first]
+        wait_ends = carried.wait_ends[row_number - carried.first]
+    if enters:
+        enter(events, tables, row, user_number, second)
+    elif tables.users[user_number].state == WAITING:
+        note_finding(tables, OUTSIDE_STAY, row_number, events.at[row])
+    elif code == DISCONNECT:
+        disconnect(tables, user_number, second, wait_ends)
+    elif not receive(events, tables, row, user_number, second):
+        return COLLISION
+    if code == CARRIED or row_number < carried.first:
+        touch(tables, user_number, last_event)
+    return DONE
 
 
 @inlined
-def leave(world: World, user: int, second: int) -> None:
-    """The stay ends."""
-    each = world.users[user]
-    clear(world, user, second)
-    untime(world, user)
-    each.state = ABSENT
-    classify(world, user, second)
-    note_stay(world, user, second)
-    world.stay_seconds[each.app] -= world.end - second
-    room = world.rooms[each.room]
-    if each.before >= 0:
-        world.users[each.before].after = each.after
+def user_of(events: Events, tables: RoomTables, row: int) -> int:
+    """The number of the user of an event, added with the first that enters; `NOBODY`, `COLLISION` or `UNKNOWN_APP`."""
+    user_number = find_user(tables, events.user_key[row])
+    if user_number >= 0:
+        return user_number if tables.users[user_number].check == user_check(events.checks[row]) else COLLISION
+    if code_of(events.size_and_type[row]) not in (ENTER, RECONNECT, CARRIED):
+        return NOBODY
+    app = np.searchsorted(tables.span.app_id, events.app_id[row])
+    if app == len(tables.span.app_id) or tables.span.app_id[app] != events.app_id[row]:
+        return UNKNOWN_APP
+    room_number = add_room(tables, events.room_key[row], events.room_check[row])
+    if room_number < 0:
+        return COLLISION
+    return add_user(tables, events, row, room_number, app)
+
+
+@inlined
+def finish(tables: RoomTables) -> None:
+    """Lets the time pass to the end of the span, where the stays that are still open are noted."""
+    for room_number in range(tables.used[ROOMS]):
+        pass_time(tables, room_number, tables.span.end)
+    for user_number in range(tables.used[USERS]):
+        if tables.users[user_number].state != ABSENT:
+            note_stay(tables, user_number, tables.span.end)
+            change_class(tables, user_number, NO_CLASS, tables.span.end)
+
+
+@inlined
+def enter(events: Events, tables: RoomTables, row: int, user_number: int, second: int) -> None:
+    """A stay begins, or continues with a new connection."""
+    user = tables.users[user_number]
+    if user.state == CONNECTED:
+        note_finding(tables, REENTERED, events.row_number[row], events.at[row])
+        clear_streams(tables, user_number, second)
+    elif user.state == WAITING:
+        stop_timer(tables, user_number)
     else:
-        room.first = each.after
-    if each.after >= 0:
-        world.users[each.after].before = each.before
+        user.begun, user.row_number = second, events.row_number[row]
+        user.carried = code_of(events.size_and_type[row]) == CARRIED
+        tables.sums.stay_seconds[user.app] += tables.span.end - second
+        join_room(tables, user_number, second)
+    user.state = CONNECTED
+    classify(tables, user_number, second)
+
+
+@inlined
+def join_room(tables: RoomTables, user_number: int, second: int) -> None:
+    """The user is the first of those present; nobody is alone any more."""
+    user = tables.users[user_number]
+    room = tables.rooms[user.room]
+    other = room.first
+    user.before, user.after = -1, other
+    if other >= 0:
+        tables.users[other].before = user_number
+    room.first = user_number
+    room.present += 1
+    if room.present == 2:
+        classify(tables, other, second)
+
+
+@inlined
+def leave(tables: RoomTables, user_number: int, second: int) -> None:
+    """The stay ends."""
+    user = tables.users[user_number]
+    clear_streams(tables, user_number, second)
+    stop_timer(tables, user_number)
+    user.state = ABSENT
+    classify(tables, user_number, second)
+    note_stay(tables, user_number, second)
+    tables.sums.stay_seconds[user.app] -= tables.span.end - second
+    room = tables.rooms[user.room]
+    if user.before >= 0:
+        tables.users[user.before].after = user.after
+    else:
+        room.first = user.after
+    if user.after >= 0:
+        tables.users[user.after].before = user.before
     room.present -= 1
     if room.present == 1:
-        classify(world, room.first, second)
+        classify(tables, room.first, second)
 
 
 @inlined
-def disconnect(world: World, user: int, second: int, wait_ends: int) -> None:
+def disconnect(tables: RoomTables, user_number: int, second: int, wait_ends: int) -> None:
     """The wait begins."""
-    clear(world, user, second)
-    untime(world, user)
-    world.users[user].state = WAITING
-    world.users[user].wait_ends = wait_ends
-    classify(world, user, second)
-    time(world, user)
+    clear_streams(tables, user_number, second)
+    stop_timer(tables, user_number)
+    tables.users[user_number].state = WAITING
+    tables.users[user_number].wait_ends = wait_ends
+    classify(tables, user_number, second)
+    start_timer(tables, user_number)
 
 
 @inlined
-def dismiss(world: World, room: int, second: int) -> None:
-    """Every stay in the room ends."""
-    pass_time(world, room, second)
-    while world.rooms[room].first >= 0:
-        leave(world, world.rooms[room].first, second)
+def dismiss(events: Events, tables: RoomTables, row: int, second: int) -> int:
+    """Ends every stay in the room of a `dismiss`: `DONE` or `COLLISION`."""
+    room_number = find_room(tables, events.room_key[row])
+    if room_number < 0:
+        return DONE
+    if tables.rooms[room_number].check != events.room_check[row]:
+        return COLLISION
+    pass_time(tables, room_number, second)
+    while tables.rooms[room_number].first >= 0:
+        leave(tables, tables.rooms[room_number].first, second)
+    return DONE
 
 
 @inlined
-def give_sign(world: World, user: int, second: int) -> None:
-    """The user's last event is now this one, and the stay cannot become stale before 24 hours from it."""
-    each = world.users[user]
-    each.last_event = second
-    if each.state != CONNECTED:
+def touch(tables: RoomTables, user_number: int, second: int) -> None:
+    """The user's last event is at `second`: the stay becomes stale 24 hours later at the earliest."""
+    user = tables.users[user_number]
+    user.last_event = second
+    if user.state != CONNECTED:
         return
-    untime(world, user)
-    if second + STALE_SECONDS <= world.end:
-        time(world, user)
+    stop_timer(tables, user_number)
+    if second + STALE_SECONDS <= tables.span.end:
+        start_timer(tables, user_number)
 
 
 @inlined
-def receive(world: World, user: int, key: np.uint64, check: np.uint32, size: int, second: int, source: int) -> bool:
+def receive(events: Events, tables: RoomTables, row: int, user_number: int, second: int) -> bool:
     """A connected user receives a stream from now on, or in another size, or no longer (size 0). False: two streams
-    have one hash."""
-    each = world.users[user]
-    place = place_of_stream(world, user, key)
-    number = world.stream_places[place]
+    have one key."""
+    user, size = tables.users[user_number], events.size_and_type[row] >> CODE_BITS
+    place = place_of_stream(tables, user_number, events.stream_key[row])
+    number = tables.stream_places[place]
     if number < 0:
         if size == 0:
             return True
-        number = world.made[STREAMS]
-        world.made[STREAMS] += 1
-        world.stream_places[place] = number
-        stream = world.streams[number]
-        stream.key, stream.user, stream.check = key, user, check
-    stream = world.streams[number]
-    if stream.check != check:
+        number = add_stream(events, tables, row, user_number, place)
+    stream = tables.streams[number]
+    if stream.check != stream_check(events.checks[row]):
         return False
-    size_before = stream.size if stream.epoch == each.epoch else 0
-    stream.epoch, stream.size, stream.source = each.epoch, size, source
-    if size == size_before:
-        return True
-    if each.per_stream:
-        count_stream(world, user, size_before, second, -1)
-        count_stream(world, user, size, second, 1)
-    each.streams += int(size > 0) - int(size_before > 0)
-    each.area += size % SCREEN_BIT - size_before % SCREEN_BIT
-    each.screens += size // SCREEN_BIT - size_before // SCREEN_BIT
-    classify(world, user, second)
+    size_before = stream.size if stream.epoch == user.epoch else 0
+    stream.epoch, stream.size, stream.row_number = user.epoch, size, events.row_number[row]
+    if size != size_before:
+        change_size(tables, user_number, size_before, size, second)
     return True
 
 
 @inlined
-def count_stream(world: World, user: int, size: int, second: int, change: int) -> None:
-    """One stream more or less of its class, for an app that is billed per stream."""
+def add_stream(events: Events, tables: RoomTables, row: int, user_number: int, place: int) -> int:
+    """The number of a stream that is not in the table yet."""
+    number = tables.used[STREAMS]
+    tables.used[STREAMS] += 1
+    tables.stream_places[place] = number
+    stream = tables.streams[number]
+    stream.key, stream.user, stream.check = events.stream_key[row], user_number, stream_check(events.checks[row])
+    return int(number)
+
+
+@inlined
+def change_size(tables: RoomTables, user_number: int, size_before: int, size: int, second: int) -> None:
+    """A stream of the user changes its size; 0: it is not received."""
+    user = tables.users[user_number]
+    if user.per_stream:
+        count_stream(tables, user_number, size_before, second, -1)
+        count_stream(tables, user_number, size, second, 1)
+    user.streams += int(size > 0) - int(size_before > 0)
+    user.area += size % SCREEN_BIT - size_before % SCREEN_BIT
+    user.screens += size // SCREEN_BIT - size_before // SCREEN_BIT
+    classify(tables, user_number, second)
+
+
+@inlined
+def count_stream(tables: RoomTables, user_number: int, size: int, second: int, change: int) -> None:
+    """One stream more or less in its class, for an app billed per stream."""
     if size == 0:
         return
-    each = world.users[user]
-    stream_class = video_class(world, each.app, size % SCREEN_BIT, size // SCREEN_BIT)
-    world.counts[user, stream_class] += change
-    if each.seconds_class == ANY_VIDEO:
-        edge(world, user, stream_class, second, change)
+    user = tables.users[user_number]
+    stream_class = video_class(tables, user.app, size % SCREEN_BIT, size // SCREEN_BIT)
+    tables.counts[user_number, stream_class] += change
+    if user.seconds_class == ANY_VIDEO:
+        add_edge(tables, user_number, stream_class, second, change)
 
 
 @inlined
-def count_streams(world: World, user: int, second: int, sign: int) -> None:
-    """The streams of a user billed per stream begin or cease to be what its seconds are."""
-    for stream_class in range(FIRST_VIDEO, world.counts.shape[1]):
-        if world.counts[user, stream_class] != 0:
-            edge(world, user, stream_class, second, sign * world.counts[user, stream_class])
+def count_streams(tables: RoomTables, user_number: int, second: int, sign: int) -> None:
+    """The streams of a user billed per stream begin to count (`sign` 1) or cease to (-1)."""
+    for stream_class in range(FIRST_VIDEO, tables.counts.shape[1]):
+        if tables.counts[user_number, stream_class] != 0:
+            add_edge(tables, user_number, stream_class, second, sign * tables.counts[user_number, stream_class])
 
 
 @inlined
-def clear(world: World, user: int, second: int) -> None:
+def clear_streams(tables: RoomTables, user_number: int, second: int) -> None:
     """Nothing is received any more; the caller classifies."""
-    each = world.users[user]
-    if each.streams == 0:
+    user = tables.users[user_number]
+    if user.streams == 0:
         return
-    if each.per_stream:
-        if each.seconds_class == ANY_VIDEO:
-            count_streams(world, user, second, -1)
-        world.counts[user, :] = 0
-    each.streams = each.screens = each.area = 0
-    each.epoch += 1
+    if user.per_stream:
+        if user.seconds_class == ANY_VIDEO:
+            count_streams(tables, user_number, second, -1)
+        tables.counts[user_number, :] = 0
+    user.streams = user.screens = user.area = 0
+    user.epoch += 1
 
 
 @inlined
-def classify(world: World, user: int, second: int) -> None:
+def classify(tables: RoomTables, user_number: int, second: int) -> None:
     """Gives the user's seconds from `second` on the class that follows from the state of the user and of the room."""
-    now = class_of(world, user)
-    if now != world.users[user].seconds_class:
-        change_class(world, user, now, second)
+    now = class_of(tables, user_number)
+    if now != tables.users[user_number].seconds_class:
+        change_class(tables, user_number, now, second)
 
 
 @inlined
-def class_of(world: World, user: int) -> int:
-    """The class of a user's seconds, as things are."""
-    each = world.users[user]
-    if each.state == ABSENT:
+def class_of(tables: RoomTables, user_number: int) -> int:
+    """The class of a user's seconds in the present state."""
+    user = tables.users[user_number]
+    if user.state == ABSENT:
         return NO_CLASS
-    if each.state == WAITING:
+    if user.state == WAITING:
         return GRACE
-    if world.rooms[each.room].present == 1:
+    if tables.rooms[user.room].present == 1:
         return ALONE
-    if each.streams == 0:
+    if user.streams == 0:
         return NO_VIDEO
-    if each.per_stream:
+    if user.per_stream:
         return ANY_VIDEO
-    return video_class(world, each.app, each.area, each.screens)
+    return video_class(tables, user.app, user.area, user.screens)
 
 
 @inlined
-def video_class(world: World, app: int, area: int, screens: int) -> int:
+def video_class(tables: RoomTables, app: int, area: int, screens: int) -> int:
     """The class of a summed area, or of one stream."""
     tier = 0
-    while area > world.tops[app, tier]:
+    while area > tables.span.tops[app, tier]:
         tier += 1
     return FIRST_VIDEO + 2 * tier + (screens > 0)
 
 
 @inlined
-def change_class(world: World, user: int, now: int, second: int) -> None:
+def change_class(tables: RoomTables, user_number: int, now: int, second: int) -> None:
     """One class ends at `second`, another begins."""
-    each = world.users[user]
-    before = each.seconds_class
+    user = tables.users[user_number]
+    before = user.seconds_class
     if before != NO_CLASS:
-        edge(world, user, before, second, -1)
+        add_edge(tables, user_number, before, second, -1)
         if before == ANY_VIDEO:
-            count_streams(world, user, second, -1)
-    each.seconds_class = now
+            count_streams(tables, user_number, second, -1)
+    user.seconds_class = now
     if now != NO_CLASS:
-        edge(world, user, now, second, 1)
+        add_edge(tables, user_number, now, second, 1)
         if now == ANY_VIDEO:
-            count_streams(world, user, second, 1)
+            count_streams(tables, user_number, second, 1)
 
 
 @inlined
-def edge(world: World, user: int, seconds_class: int, second: int, change: int) -> None:
+def add_edge(tables: RoomTables, user_number: int, seconds_class: int, second: int, change: int) -> None:
     """From `second` on there are `change` users or streams more in a class."""
-    window = (second + world.into_window) // WINDOW_SECONDS
-    left = (window + 1) * WINDOW_SECONDS - (second + world.into_window)
-    app = world.users[user].app
-    world.edges[app, seconds_class, window, 0] += change
-    world.edges[app, seconds_class, window, 1] += change * left
-    if world.user_seconds.shape[0] > 0:
-        world.user_seconds[user, seconds_class] += change * (world.end - second)
+    window = (second + tables.span.into_window) // WINDOW_SECONDS
+    left = (window + 1) * WINDOW_SECONDS - (second + tables.span.into_window)
+    app = tables.users[user_number].app
+    tables.sums.edges[app, seconds_class, window, 0] += change
+    tables.sums.edges[app, seconds_class, window, 1] += change * left
+    if tables.user_seconds.shape[0] > 0:
+        tables.user_seconds[user_number, seconds_class] += change * (tables.span.end - second)
 
 
 @inlined
-def pass_time(world: World, room: int, until: int) -> None:
-    """Ends the stays of a room whose time comes up to `until`, the earliest first."""
+def pass_time(tables: RoomTables, room_number: int, until: int) -> None:
+    """Ends the stays of a room whose timers end up to second `until`, the earliest first."""
     while True:
-        waiting, silent = world.rooms[room].first_waiting, world.rooms[room].first_silent
-        wait_ends = world.users[waiting].wait_ends if waiting >= 0 else FAR
-        stale_end = world.users[silent].last_event + STALE_SECONDS if silent >= 0 else FAR
+        waiting, silent = tables.rooms[room_number].first_waiting, tables.rooms[room_number].first_silent
+        wait_ends = tables.users[waiting].wait_ends if waiting >= 0 else NEVER
+        stale_end = tables.users[silent].last_event + STALE_SECONDS if silent >= 0 else NEVER
         if min(wait_ends, stale_end) > until:
             return
-        if wait_ends <= stale_end:
-            leave(world, waiting, wait_ends)
-        else:
-            note_finding(world, STALE_STAY, world.users[silent].source, world.start_ms + stale_end * 1000)
-            leave(world, silent, stale_end)
+        leaving, second = waiting, wait_ends
+        if wait_ends > stale_end:
+            leaving, second = silent, stale_end
+            note_finding(tables, STALE_STAY, tables.users[silent].row_number, tables.span.start_ms + stale_end * 1000)
+        leave(tables, leaving, second)
 
 
 @inlined
-def time(world: World, user: int) -> None:
-    """Puts a user last among those who wait, or among those whose stay may become stale."""
-    each = world.users[user]
-    room = world.rooms[each.room]
-    waits = each.state == WAITING
+def start_timer(tables: RoomTables, user_number: int) -> None:
+    """Adds a user as the last of those who wait, or of those whose stay may become stale."""
+    user = tables.users[user_number]
+    room = tables.rooms[user.room]
+    waits = user.state == WAITING
     last = room.last_waiting if waits else room.last_silent
-    each.sooner, each.later, each.timed = last, -1, True
+    user.sooner, user.later, user.has_timer = last, -1, True
     if last >= 0:
-        world.users[last].later = user
+        tables.users[last].later = user_number
     elif waits:
-        room.first_waiting = user
+        room.first_waiting = user_number
     else:
-        room.first_silent = user
+        room.first_silent = user_number
     if waits:
-        room.last_waiting = user
+        room.last_waiting = user_number
     else:
-        room.last_silent = user
+        room.last_silent = user_number
 
 
 @inlined
-def untime(world: World, user: int) -> None:
-    """Takes a user out of that order, before its state changes."""
-    each = world.users[user]
-    if not each.timed:
+def stop_timer(tables: RoomTables, user_number: int) -> None:
+    """Removes a user from that list, before its state changes."""
+    user = tables.users[user_number]
+    if not user.has_timer:
         return
-    each.timed = False
-    room = world.rooms[each.room]
-    waits = each.state == WAITING
-    if each.sooner >= 0:
-        world.users[each.sooner].later = each.later
+    user.has_timer = False
+    room = tables.rooms[user.room]
+    waits = user.state == WAITING
+    if user.sooner >= 0:
+        tables.users[user.sooner].later = user.later
     elif waits:
-        room.first_waiting = each.later
+        room.first_waiting = user.later
     else:
-        room.first_silent = each.later
-    if each.later >= 0:
-        world.users[each.later].sooner = each.sooner
+        room.first_silent = user.later
+    if user.later >= 0:
+        tables.users[user.later].sooner = user.sooner
     elif waits:
-        room.last_waiting = each.sooner
+        room.last_waiting = user.sooner
     else:
-        room.last_silent = each.sooner
+        room.last_silent = user.sooner

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from billing.periods import WAIT_SECONDS
 from billing.sources.janus.records import Record, Size, Video, Watched
 
 MS = 1_000  # µs
 SECOND = 1_000 * MS
-WAIT_SECONDS = 90  # how long a lost connection is waited for
 
 FeedKey = tuple[str, str]  # room, feed
 

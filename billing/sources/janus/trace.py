@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from billing.events.rows import RejectedRow, TraceLine
+from billing.limits import LONGEST_SIDE
 from billing.sources.janus.records import (
     OF_A_HANDLE,
     Attached,
@@ -46,7 +47,6 @@ from billing.sources.janus.records import (
 
 VIDEO_ROOM = "janus.plugin.videoroom"
 KINDS = ("camera", "screen")
-LONGEST_SIDE = 16384
 # Microseconds; outside of these no event can have happened.
 EARLIEST = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000

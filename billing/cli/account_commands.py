@@ -1,0 +1,78 @@
+"""The money of an account: its charges and its packages."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from billing.cli.homes import open_engine, pass_home, zone_of
+from billing.cli.options import Month, format_option, month_options, provisional_option
+from billing.cli.tables import Report, frame_report, print_report, usual
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from billing.home import Home
+
+
+@click.command()
+@click.argument("account")
+@month_options
+@provisional_option
+@format_option
+@pass_home
+def charges(home: "Home", account: str, month: Month, provisional: bool, output_format: str) -> None:
+    """Show the daily charges of an account. The minutes used, those that free minutes and packages paid, and what the
+    rest costs. Corrections are in the month in which they were posted, with the day they are about.
+
+    \b
+    Example:
+      billing charges acme --month 2026-03
+    """
+    from billing.reports.account import charges as daily_charges
+
+    first = month.first_day(partial(zone_of, home, account=account))
+    rows = daily_charges(open_engine(home), account, first, provisional=provisional)
+    print_charges(rows, output_format, empty=f"no charges in {first:%Y-%m}")
+
+
+def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> None:
+    """Prints charges; what each payer paid is an object from payer to minutes."""
+    named = [
+        {**row, "deducted_by": {payer["payer_id"]: payer["minutes"] for payer in row["deducted_by"]}}
+        for row in rows.to_dicts()
+    ]
+    report = Report(
+        fields=rows.columns,
+        rows=named,
+        empty=empty,
+        sums=("minutes", "deducted_minutes", "payable_minutes", "amount"),
+        once=("app_id", "currency", "kind", "settled"),
+        without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *usual(rows, settled=True)),
+    )
+    print_report(report, output_format)
+
+
+@click.command()
+@click.argument("account")
+@provisional_option
+@format_option
+@pass_home
+def packages(home: "Home", account: str, provisional: bool, output_format: str) -> None:
+    """Show what is left of packages and free minutes. All figures are package minutes, as of the last billed day.
+
+    \b
+    Example:
+      billing packages acme
+    """
+    from billing.reports.account import packages as balances
+
+    rows = balances(open_engine(home), account, provisional=provisional)
+    report = frame_report(
+        rows,
+        empty=f"{account} has no packages",
+        sums=("granted", "deducted", "lapsed", "remaining"),
+        once=("settled",),
+        without=usual(rows, settled=True),
+    )
+    print_report(report, output_format)

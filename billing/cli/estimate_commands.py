@@ -1,0 +1,176 @@
+"""Estimates: what a month would cost."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing.cli.homes import open_catalog, pass_home
+from billing.cli.options import Size, collected, format_option, parse_size
+from billing.cli.tables import Report, print_report
+from billing.errors import UsageError
+from billing.money import plain
+from billing.periods import now
+
+if TYPE_CHECKING:
+    from billing.home import Home
+    from billing.reports.estimate import Room, Tariff
+
+
+class _Count(click.ParamType[int]):
+    """A number of rooms or users, from `least` on."""
+
+    name = "integer"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        from billing.reports.estimate import MOST
+
+        return click.IntRange(self.least, MOST).convert(value, param, ctx)
+
+
+def _only_screen(_ctx: click.Context, _option: click.Parameter, sizes: Sequence[Size]) -> Size | None:
+    if len(sizes) > 1:
+        raise UsageError("a room has one screen share: give --screen once")
+    return sizes[0] if sizes else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Month:
+    """What a month has beside the people in a room: whose prices, pictures, and how long and often."""
+
+    policy: str | None
+    account: str | None
+    days: int
+    minutes: int
+    cameras: tuple[Size, ...]
+    screen: Size | None
+
+    def tariff(self, home: "Home") -> "Tariff":
+        """The prices of the policy or the account."""
+        from billing.reports.estimate import tariff_of_account, tariff_of_policy
+
+        match self.policy, self.account:
+            case str(policy), None:
+                return tariff_of_policy(policy, now())
+            case None, str(account):
+                return tariff_of_account(open_catalog(home), account, now())
+        raise UsageError("give either --policy or --account")
+
+
+_month_options = collected(
+    "month",
+    _Month,
+    click.option("--policy", metavar="POLICY", help="The policy whose list prices hold, such as trtc-intl."),
+    click.option("--account", metavar="ACCOUNT", help="Whose policy, contract and free minutes hold."),
+    click.option("--days", type=int, default=30, show_default=True, help="Days of the month on which they happen."),
+    click.option("--minutes", type=int, required=True, help="How long each of them lasts."),
+    click.option(
+        "--camera",
+        "cameras",
+        type=parse_size,
+        multiple=True,
+        metavar="WxH",
+        help="The picture size of a camera; once for each publisher.",
+    ),
+    click.option(
+        "--screen",
+        type=parse_size,
+        multiple=True,
+        callback=_only_screen,
+        metavar="WxH",
+        help="The picture size of the room's screen share, which the first user sends.",
+    ),
+)
+
+
+@click.group()
+def estimate() -> None:
+    """Compute what a month will cost, as it would be billed.
+
+    \b
+    Example:
+      billing estimate call --policy trtc-intl --calls-per-day 20 --users 3 \\
+        --minutes 45
+    """
+
+
+@estimate.command("call")
+@click.option("--calls-per-day", type=_Count(1), required=True, help="How many calls there are on a day.")
+@click.option("--users", type=_Count(1), required=True, help="How many users are in a call.")
+@_month_options
+@format_option
+@pass_home
+def estimate_call(home: "Home", calls_per_day: int, users: int, month: _Month, output_format: str) -> None:
+    """Estimate a month of calls. Everybody receives the cameras and the screen of all the others.
+
+    \b
+    Example:
+      billing estimate call --policy trtc-intl --calls-per-day 20 --users 3 \\
+        --minutes 45 --camera 1280x720 --camera 1280x720 --screen 1920x1080
+    """
+    from billing.reports.estimate import Room
+
+    room = Room(users=users, cameras=month.cameras, screen=month.screen)
+    _print_month(home, room, calls_per_day, month, output_format)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _People:
+    """Who is in a live room."""
+
+    anchors: int
+    audience: int
+
+
+@estimate.command("live")
+@click.option("--rooms-per-day", type=_Count(1), required=True, help="How many rooms there are on a day.")
+@collected(
+    "people",
+    _People,
+    click.option("--anchors", type=_Count(1), required=True, help="How many users of a room may publish."),
+    click.option("--audience", type=_Count(0), required=True, help="How many users of a room only watch."),
+)
+@_month_options
+@format_option
+@pass_home
+def estimate_live(home: "Home", rooms_per_day: int, people: _People, month: _Month, output_format: str) -> None:
+    """Estimate a month of live rooms. Anchors publish, the audience watches, and no anchor receives itself.
+
+    \b
+    Example:
+      billing estimate live --account acme --rooms-per-day 2 --anchors 1 \\
+        --audience 500 --minutes 90 --camera 1280x720
+    """
+    from billing.reports.estimate import live_room
+
+    room = live_room(**asdict(people), cameras=month.cameras, screen=month.screen)
+    _print_month(home, room, rooms_per_day, month, output_format)
+
+
+def _print_month(home: "Home", room: "Room", rooms_per_day: int, month: _Month, output_format: str) -> None:
+    from billing.reports.estimate import estimate as estimate_month
+
+    tariff = month.tariff(home)
+    done = estimate_month(room, tariff, rooms_per_day=rooms_per_day, minutes=month.minutes, days=month.days)
+    if output_format == "table":
+        _print_table(asdict(done))
+    else:
+        row = asdict(done)
+        print_report(Report(fields=tuple(row), rows=[row]), output_format)
+
+
+def _print_table(month: dict[str, Any]) -> None:
+    """Minutes and list amounts by item, what is to be paid without a package, and with each."""
+    items = month["items"]
+    print_report(Report(fields=tuple(items[0]), rows=items, sums=("minutes", "package_minutes", "amount")), "table")
+    click.echo(f"\n{month['free_minutes_used']:,} free minutes used")
+    cheapest = "" if any(choice["cheapest"] for choice in month["packages"]) else " (the cheapest)"
+    click.echo(f"to pay as you go: {plain(month['pay_as_you_go'])} {month['currency']}{cheapest}\n")
+    choices = [{**choice, "cheapest": "cheapest" if choice["cheapest"] else ""} for choice in month["packages"]]
+    fields = ("minutes", "price", "overage", "total", "cheapest")
+    print_report(Report(fields=fields, rows=choices, empty="this policy has no packages in this currency"), "table")

@@ -1,0 +1,139 @@
+"""Events: reading files into the event log, and turning foreign traces into events."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing.cli.homes import open_catalog, pass_home
+from billing.cli.messages import fail, say
+from billing.cli.options import APP, OutputFile, Size, collected, format_option, parse_size
+from billing.cli.progress import counting
+from billing.cli.tables import Report, print_report
+from billing.errors import UsageError
+from billing.periods import now
+
+if TYPE_CHECKING:
+    from billing.home import Home
+    from billing.jobs.ingest import FileReport
+
+COUNTS = ("file", "read", "accepted", "duplicates", "quarantined")
+_LINES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trace:
+    """Which server wrote the files, the app of the events, and what the files do not say."""
+
+    source: str | None
+    app_id: int | None
+    camera_size: Size | None
+    screen_size: Size | None
+
+
+def _trace_options(*, required: bool) -> Callable[[Any], Any]:
+    where = "" if required else "With --source: "
+    server = "The server that wrote the files" + (": janus." if required else ", if not events of our own: janus.")
+    return collected(
+        "trace",
+        _Trace,
+        click.option("--source", required=required, metavar="NAME", help=server),
+        click.option(
+            "--app", "app_id", type=APP, required=required, metavar="APP", help=f"{where}The app of the events."
+        ),
+        click.option("--camera-size", type=parse_size, metavar="WxH", help=f"{where}For cameras of unknown size."),
+        click.option("--screen-size", type=parse_size, metavar="WxH", help=f"{where}For screens of unknown size."),
+    )
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_trace_options(required=False)
+@click.option(
+    "--stdin-format",
+    default="ndjson",
+    show_default=True,
+    metavar="ENDING",
+    help="What - (standard input) is, as a file name would end: csv, ndjson.gz, parquet, …",
+)
+@format_option
+@pass_home
+def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str, output_format: str) -> None:
+    """Read event files into the event log. FILE is NDJSON or CSV (.gz and .zst too) or Parquet, a pattern, or - for
+    standard input. Rows that cannot be accepted go to quarantine, and rows that are known are counted as duplicates.
+    With --source all files are one trace of a foreign server.
+
+    \b
+    Example:
+      billing ingest 'events/*.ndjson.gz' more.parquet
+      billing ingest --source janus --app 1400000001 janus.jsonl.gz
+    """
+    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
+        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
+    reports = list(_ingested(home, files, trace, stdin_format))
+    fields = [*COUNTS, *(["lines"] if trace.source else [])]
+    rows = [asdict(report) for report in reports if not report.error]
+    print_report(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
+    say_quarantined(reports)
+    fail([report.error for report in reports if report.error])
+
+
+def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
+    from billing.jobs.ingest import IngestContext, ingest_files, ingest_trace
+    from billing.sources.traces import TraceOptions
+
+    known = open_catalog(home)
+    with counting("rows") as progress:
+        context = IngestContext(home=home, apps=known.apps, now=now(), progress=progress)
+        if trace.source is None:
+            yield from ingest_files(context, files, standard_input=f".{stdin_format.lstrip('.')}")
+            return
+        if trace.app_id is None:
+            raise UsageError("--source needs --app: the app that the events belong to")
+        known.app(trace.app_id)
+        yield from ingest_trace(context, files, TraceOptions(**asdict(trace)))
+
+
+def say_quarantined(reports: Iterable["FileReport"]) -> None:
+    """Names the reasons for which rows are quarantined, the most frequent first."""
+    reasons: Counter[str] = Counter()
+    for report in reports:
+        reasons.update(report.reasons)
+    if reasons:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+        say(f"rows were quarantined: {counts}: see `billing quarantine list`")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_trace_options(required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=OutputFile("-", ".ndjson", ".jsonl"),
+    required=True,
+    metavar="OUT.ndjson",
+    help="The file to write; - for standard output.",
+)
+@pass_home
+def convert(home: "Home", files: Sequence[str], trace: _Trace, output: Path) -> None:
+    """Turn a foreign trace into events. They are written as NDJSON and not stored; all files are one trace.
+
+    \b
+    Example:
+      billing convert --source janus --app 1400000001 janus.jsonl.gz -o out.ndjson
+    """
+    from billing.output_files import Output
+    from billing.sources.traces import TraceOptions
+    from billing.sources.traces import convert as convert_trace
+
+    to = Output(path=output, home=home.directory, inputs=tuple(files))
+    done = convert_trace(files, to, TraceOptions(**asdict(trace)))
+    say(f"{done.events:,} events from {done.lines:,} lines, {len(done.rejected):,} of which could not be read")
+    for row in done.rejected[:_LINES_SHOWN]:
+        say(f"{row.file}:{row.line}: {row.reason}: {row.detail}")
+    if len(done.rejected) > _LINES_SHOWN:
+        say(f"… and {len(done.rejected) - _LINES_SHOWN:,} more")

@@ -1,0 +1,15 @@
+"""Text files that a user names."""
+
+from pathlib import Path
+
+from billing.errors import BillingError
+
+
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BillingError(f"{file}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise BillingError(f"{file}: is not text in UTF-8") from None

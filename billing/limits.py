@@ -1,0 +1,6 @@
+"""Limits that several rooms share: an id or a size that one of them accepts is accepted by all."""
+
+# Every program reads whole numbers up to here exactly, also those that keep numbers as floating point.
+LARGEST_APP_ID = 2**53
+# Pixels of one side of a picture.
+LONGEST_SIDE = 16_384

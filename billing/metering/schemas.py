@@ -1,0 +1,82 @@
+"""The frames that metering takes and gives, and their schemas. This module loads quickly: the ledger and the reports
+import it without the compiled functions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+# Seconds by app, 5-minute window (its start as epoch second), item and reason.
+USAGE_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "window_start": pl.Int64(),
+        "item": pl.String(),
+        "reason": pl.String(),
+        "seconds": pl.Int64(),
+    }
+)
+
+# The seconds of a whole span by app, room, user, item and reason.
+USER_USAGE_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "item": pl.String(),
+        "reason": pl.String(),
+        "seconds": pl.Int64(),
+    }
+)
+
+# The stays that are open at the end of a span, as the next span takes them.
+STATE_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "last_event": pl.Int64(),  # epoch second of the user's last event in the room
+        "wait_ends": pl.Int64(),  # epoch second at which the wait after a disconnect ends; null: connected
+        "streams": pl.List(pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32})),
+    }
+)
+
+FINDINGS_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "at": pl.Int64(),  # epoch milliseconds
+        "finding": pl.String(),
+        "detail": pl.String(),
+    }
+)
+
+# A stay with its names. Seconds count from the start of the span; `begins`: whether it began in the span.
+STAY_SCHEMA = pl.Schema(
+    {
+        "app_id": pl.Int64(),
+        "room_id": pl.String(),
+        "user_id": pl.String(),
+        "second": pl.Int32(),
+        "stay_end": pl.Int32(),
+        "begins": pl.Boolean(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """`usage`: seconds per app, window, item and reason (`USAGE_SCHEMA`). `state`: the stays carried out
+    (`STATE_SCHEMA`). `findings`: `FINDINGS_SCHEMA`. All sorted by their columns."""
+
+    usage: pl.DataFrame
+    state: pl.DataFrame
+    findings: pl.DataFrame
+
+    def of_apps(self, apps: Iterable[int]) -> "Metered":
+        """The part of some apps."""
+        wanted = pl.col("app_id").is_in(sorted(apps))
+        return Metered(
+            usage=self.usage.filter(wanted), state=self.state.filter(wanted), findings=self.findings.filter(wanted)
+        )

@@ -1,0 +1,39 @@
+"""`make test` leaves out only what is marked `thorough`; `make test-all`, which CI runs, leaves out nothing."""
+
+import re
+import tomllib
+
+from hypothesis import settings
+
+from tests.commands import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def recipe(target: str) -> str:
+    """The commands of a target, without the variables for pytest."""
+    (commands,) = re.findall(rf"^{target}: install\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    return commands.strip()
+
+
+def test_make_test_leaves_out_only_what_is_thorough() -> None:
+    assert recipe("test") == '$(PYTEST) -m "not thorough"'
+
+
+def test_make_test_all_leaves_out_nothing() -> None:
+    """Neither the command nor a setting selects tests; what the machine lacks is skipped with a reason."""
+    assert recipe("test-all") == "HYPOTHESIS_PROFILE=all $(PYTEST)"
+    assert "\nPYTEST := $(BIN)/pytest -n 2 --dist loadgroup\n" in MAKEFILE
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert options["testpaths"] == ["tests"]
+    assert options["addopts"] == "-ra --strict-markers --strict-config"
+    assert options.keys().isdisjoint({"norecursedirs", "python_files", "python_functions"})
+    assert settings.get_profile("all").max_examples >= settings.get_profile("default").max_examples >= 100
+
+
+def test_ci_runs_everything() -> None:
+    """What needs LibreOffice, PostgreSQL or Spark is not skipped there but fails."""
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert "make check test-all demo spark-test" in commands
+    assert "export BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1" in commands
+    assert "BILLING_REQUIRE_SPARK=1" in MAKEFILE
