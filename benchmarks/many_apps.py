@@ -94,6 +94,7 @@ def _one_event_of_each_account(log: EventLog) -> None:
     """An account's first day is that of its oldest event."""
     event = {"room_id": "hall", "user_id": "ann", "at": DAY_START * 1000, "seq": 0, "type": "enter"}
     rows = [{**event, "event_id": str(app), "app_id": app} for app in range(FIRST_APP, FIRST_APP + ACCOUNTS)]
+    log.create()
     file = log.write(pl.DataFrame(rows, schema=EVENT_SCHEMA), DAY, ingest_id=1, number=0)
     log.commit([file], ingest_id=1, metadata={})
 

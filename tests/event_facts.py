@@ -11,7 +11,7 @@ import polars as pl
 from billing.events.log import EventLog
 from billing.events.validation import validate
 from billing.home import Home
-from billing.jobs.ingest import FileReport, ingest_files
+from billing.jobs.ingest import FileReport, IngestContext, ingest_files
 from billing.sources.files.event_files import EventFile
 
 APPS = (1400000001, 1400000002)
@@ -87,7 +87,8 @@ def new_home(directory: Path) -> Home:
 
 def ingest(home: Home, *files: Path | str, apps: Sequence[int] = APPS, now: datetime = NOW) -> list[FileReport]:
     """The reports of an ingest of these files."""
-    return list(ingest_files(home, [str(file) for file in files], apps=apps, now=now))
+    context = IngestContext(home=home, apps=apps, now=now)
+    return list(ingest_files(context, [str(file) for file in files]))
 
 
 def written(path: Path, content: bytes) -> Path:

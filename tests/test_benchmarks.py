@@ -40,6 +40,7 @@ def files_of_log(events: pl.DataFrame, directory: Path) -> list[Path]:
     """The events in data files of an event log, one for each day."""
     log = EventLog(directory=directory)
     days = events.with_columns(day=pl.col("at").map_elements(day_of, pl.Date)).partition_by("day")
+    log.create()
     written = [log.write(day, day["day"][0], ingest_id=1, number=number) for number, day in enumerate(days)]
     return [log.directory / file.path for file in written]
 

@@ -14,7 +14,7 @@ from billing.events.rows import LINE_LIMIT_BYTES
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA, EVENT_TYPES
 from billing.front_door import Billing
 from billing.home import Home
-from billing.jobs.ingest import ingest_files
+from billing.jobs.ingest import IngestContext, ingest_files
 from billing.metering.engine.stays import STALE_SECONDS, WAIT_SECONDS
 from billing.periods import parse_instant
 from tests.commands import ROOT, Commands, blocks
@@ -67,7 +67,7 @@ def ingested(example: Shown, home: Path) -> tuple[dict[str, int], list[str]]:
     home.mkdir()
     path = home / f"example.{example.language}"
     path.write_text(example.content, encoding="utf-8")
-    (report,) = ingest_files(Home.at(home), [str(path)], apps=[APP], now=parse_instant(NOW))
+    (report,) = ingest_files(IngestContext(home=Home.at(home), apps=[APP], now=parse_instant(NOW)), [str(path)])
     assert report.error is None
     counts = {name: getattr(report, name) for name in ("accepted", "duplicates", "quarantined")}
     return counts, Quarantine(directory=home / "quarantine").rows()["reason"].to_list()
@@ -115,7 +115,9 @@ def test_the_parquet_example_is_accepted(tmp_path: Path, monkeypatch: pytest.Mon
     (code,) = blocks(PAGE, "python")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/events.md", "exec"), {})  # noqa: S102
-    (report,) = ingest_files(Home.at(tmp_path), ["events.parquet"], apps=[APP], now=parse_instant(NOW))
+    (report,) = ingest_files(
+        IngestContext(home=Home.at(tmp_path), apps=[APP], now=parse_instant(NOW)), ["events.parquet"]
+    )
     assert (report.accepted, report.error) == (2, None)
 
 

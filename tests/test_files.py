@@ -3,11 +3,12 @@
 import gzip
 import io
 import os
+import socket
 import sys
-import threading
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -17,8 +18,10 @@ import zstandard
 
 from billing.errors import BillingError
 from billing.events.rows import LINE_LIMIT_BYTES, RejectedRow, TraceLine
+from billing.sources.files import parquet_sizes
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.files.lines import KEPT_BYTES
+from billing.sources.files.ndjson import parse_lines
 from tests.event_facts import ABSENT, AT, EVENT, csv, event, event_file, judged, ndjson, parquet, reasons
 
 
@@ -292,11 +295,72 @@ def test_a_parquet_column_whose_name_is_not_utf_8_makes_the_file_unreadable() ->
 
 def test_a_row_group_that_would_become_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a megabyte of one letter takes a hundred bytes on disk."""
-    monkeypatch.setattr("billing.sources.files.parquet.ROW_GROUP_LIMIT_BYTES", 500_000)
+    monkeypatch.setattr("billing.sources.files.parquet_sizes.ROW_GROUP_LIMIT_BYTES", 500_000)
     content = parquet([event(room_id="x" * 500_000)])
     assert len(content) < 20_000
     with pytest.raises(BillingError, match=r"row group 0 has 500,\d+ bytes when it is uncompressed"):
         judged(content, ".parquet")
+
+
+LONG = "x" * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        (pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array([LONG])), {}),
+        (pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array([LONG.encode()])), {}),
+        (pa.array([LONG] * 300), {"store_schema": False}),
+        (pa.array([LONG] * 300), {"use_dictionary": False, "column_encoding": {"role": "DELTA_BYTE_ARRAY"}}),
+        (pa.array([LONG.encode()] * 300, pa.binary(1 << 20)), {}),
+    ],
+    ids=["dictionary", "binary dictionary", "plain", "prefixes", "fixed length"],
+)
+def test_a_few_kilobytes_of_parquet_are_read_in_bounded_pieces(column: pa.Array, options: dict[str, Any]) -> None:
+    """One text of a megabyte, of which every row is made."""
+    rows = {name: pa.array([value] * 300) for name, value in EVENT.items()}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({**rows, "role": column}), buffer, compression="zstd", **options)
+    assert len(buffer.getvalue()) < 20_000
+    heights = [batch.frame.height for batch in event_file(buffer.getvalue(), ".parquet").batches()]
+    assert sum(heights) == 300
+    assert max(heights) <= parquet_sizes.BATCH_BYTES >> 20
+    assert {reason for _, reason, _ in judged(buffer.getvalue(), ".parquet")[1]} <= {"too_long", "bad_type"}
+
+
+def test_a_dictionary_that_is_too_large_to_be_measured_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_sizes, "DICTIONARY_LIMIT_BYTES", 500_000)
+    column = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), pa.array(["x" * 500_000]))
+    with pytest.raises(BillingError, match=r"role has 500,\d+ bytes in row group 0"):
+        judged(arrow(role=column), ".parquet")
+
+
+def test_a_list_that_is_too_large_to_be_shown_is_refused_and_a_short_one_is_a_bad_type() -> None:
+    with pytest.raises(BillingError, match=r"role.list.element is nested, and too large to be read"):
+        judged(arrow(role=pa.array([[7] * 5_000_000])), ".parquet")
+    assert reasons(arrow(role=pa.array([[7]])), ".parquet") == ["bad_type"]
+
+
+def test_texts_of_usual_length_are_read_in_large_batches() -> None:
+    content = parquet([event(event_id=f"e-{n}") for n in range(100_000)])
+    assert [batch.frame.height for batch in event_file(content, ".parquet").batches()] == [100_000]
+
+
+def test_a_parquet_row_of_more_than_a_mebibyte_is_too_long_and_only_its_beginning_is_kept() -> None:
+    row = event(role="x" * 600_000, source="y" * 600_000)
+    content = parquet([row, event(event_id="e-2")])
+    accepted, rejected = judged(content, ".parquet")
+    assert [each["event_id"] for each in accepted] == ["e-2"]
+    assert rejected == [(1, "too_long", "the row has more than 1,048,576 bytes")]
+    (raw,) = next(event_file(content, ".parquet").batches()).raw([0])
+    assert (len(raw.text), raw.format) == (KEPT_BYTES, None)
+
+
+def test_brackets_are_not_held_in_memory_with_their_row() -> None:
+    """A line of 600 kB of empty objects takes 13 MB when it is read; hundreds of such lines are read at once."""
+    line = b'{"event_id": "e", "app_id": [' + b"{}," * 200_000 + b'{}], "other": [[], []]}'
+    (row,), problems = parse_lines([line], 0)
+    assert (row, problems) == ({"event_id": "e", "app_id": []}, {})
 
 
 def test_a_parquet_text_of_more_than_a_mebibyte_rejects_its_row_only() -> None:
@@ -382,14 +446,28 @@ def test_standard_input_is_json_unless_told_otherwise(tmp_path: Path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
-    pipe = tmp_path / "events.ndjson"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(ndjson([event()]),))
-    writer.start()
-    with open_event_file(str(pipe), spool=tmp_path) as file:
-        assert sum(batch.frame.height for batch in file.batches()) == 1
-    writer.join()
+@pytest.mark.parametrize("kind", ["pipe with a writer", "pipe", "socket", "/dev/zero", "/dev/null"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """Nobody may ever write to a pipe, and a device never ends: only standard input may wait."""
+    path, held = kind, None
+    if not kind.startswith("/dev"):
+        path = str(tmp_path / "events.ndjson")
+        if kind == "socket":
+            held = socket.socket(socket.AF_UNIX)
+            held.bind(path)
+        else:
+            os.mkfifo(path)
+        if kind == "pipe with a writer":
+            held = open(path, "r+b", buffering=0)  # noqa: SIM115 - both ends, so that opening does not wait
+            held.write(ndjson([event()]))
+    try:
+        with pytest.raises(BillingError) as refused, open_event_file(path, spool=tmp_path):
+            pass
+    finally:
+        if held:
+            held.close()
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -15,15 +15,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from billing.errors import BillingError, UsageError
-from billing.events import deduplication as arrivals
+from billing.events import deduplication
 from billing.events import log as event_log
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
+from billing.events.validation import validate
 from billing.home import Home
-from billing.jobs.ingest import FileReport, convert, ingest_files, ingest_trace, retry_quarantine, write_ndjson
+from billing.jobs import ingest as ingest_job
+from billing.jobs.ingest import FileReport, IngestContext, ingest_files, ingest_trace
+from billing.jobs.quarantine_retry import retry_quarantine
 from billing.output_files import Output
+from billing.sources.traces import TraceOptions, convert, write_ndjson
 from tests.event_facts import (
     ABSENT,
     APPS,
@@ -41,6 +46,7 @@ from tests.event_facts import (
 
 TRACE = Path(__file__).parent / "janus" / "S1"
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
+JANUS = TraceOptions(source="janus", app_id=APPS[0], camera_size=(640, 360))
 
 
 @pytest.fixture
@@ -127,10 +133,10 @@ def test_the_first_stands_by_ingest_then_file_then_line(home: Home, tmp_path: Pa
 def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "PART_ROWS", 7)
-    monkeypatch.setattr(arrivals, "ROWS_PER_RANGE", 10)
-    monkeypatch.setattr(arrivals, "KEYS_AT_ONCE", 5)
-    monkeypatch.setattr(arrivals, "SUSPECTS_AT_ONCE", 2)
+    monkeypatch.setattr(deduplication, "PART_ROWS", 7)
+    monkeypatch.setattr(deduplication, "ROWS_PER_RANGE", 10)
+    monkeypatch.setattr(deduplication, "KEYS_AT_ONCE", 5)
+    monkeypatch.setattr(deduplication, "SUSPECTS_AT_ONCE", 2)
     rows = [event(event_id=f"e-{n % 60}", at=AT - (n % 3) * 86_400_000) for n in range(100)]
     path = written(tmp_path / "a.parquet", parquet([*rows, event(event_id="e-0", width=9)]))
     assert [counted(report) for report in ingest(home, path, path)] == [(101, 60, 40, 1), (101, 0, 100, 1)]
@@ -142,9 +148,9 @@ def test_of_a_file_that_fails_nothing_is_being_written_any_more_when_the_next_on
 ) -> None:
     """Parts are written in the background, and the next file has the same directory for its own."""
     written_parts: list[bool] = []
-    write = arrivals.Arrivals._write
+    write = deduplication.Deduplication._write
 
-    def write_slowly(held: arrivals.Arrivals, rows: pl.DataFrame) -> None:
+    def write_slowly(held: deduplication.Deduplication, rows: pl.DataFrame) -> None:
         time.sleep(0.3)
         write(held, rows)
         written_parts.append(True)
@@ -152,10 +158,10 @@ def test_of_a_file_that_fails_nothing_is_being_written_any_more_when_the_next_on
     def fail(_: int) -> None:
         raise BillingError("it failed here")
 
-    monkeypatch.setattr(arrivals, "PART_ROWS", 1)
-    monkeypatch.setattr(arrivals.Arrivals, "_write", write_slowly)
+    monkeypatch.setattr(deduplication, "PART_ROWS", 1)
+    monkeypatch.setattr(deduplication.Deduplication, "_write", write_slowly)
     file = str(written(tmp_path / "a.ndjson", ndjson([event()])))
-    (report,) = ingest_files(home, [file], apps=APPS, now=LATER, progress=fail)
+    (report,) = ingest_files(IngestContext(home=home, apps=APPS, now=LATER, progress=fail), [file])
     assert (report.error, written_parts) == ("it failed here", [True])
     assert not (home.directory / "staging").exists()
     assert logged(home).is_empty()
@@ -165,9 +171,9 @@ def test_the_files_of_a_large_ingest_have_rooms_of_their_own(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then they can be read range by range; a small ingest beside it has all rooms in one file."""
-    monkeypatch.setattr(arrivals, "ROWS_PER_RANGE", 100)
+    monkeypatch.setattr(deduplication, "ROWS_PER_RANGE", 100)
     monkeypatch.setattr(event_log, "ROWS_PER_RANGE", 100)
-    monkeypatch.setattr(arrivals, "PART_ROWS", 70)
+    monkeypatch.setattr(deduplication, "PART_ROWS", 70)
     rows = [event(event_id=f"e-{n}", room_id=f"r-{n % 90}") for n in range(900)]
     ingest(home, written(tmp_path / "a.ndjson", ndjson(rows)))
     log, span = EventLog(directory=home.events), (AT // 1000, AT // 1000 + 1)
@@ -188,8 +194,8 @@ def test_the_files_of_a_large_ingest_have_rooms_of_their_own(
 def test_rows_whose_hashes_are_equal_by_chance_are_compared_by_their_texts(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key_hash = arrivals._key_hash
-    monkeypatch.setattr(arrivals, "_key_hash", lambda: key_hash() % 4)
+    key_hash = deduplication._key_hash
+    monkeypatch.setattr(deduplication, "_key_hash", lambda: key_hash() % 4)
     rows = [event(event_id=f"e-{n}", app_id=APPS[n % 2]) for n in range(50)]
     path = written(tmp_path / "a.ndjson", ndjson([*rows, *rows[:5]]))
     assert [counted(report) for report in ingest(home, path, path)] == [(55, 50, 5, 0), (55, 0, 55, 0)]
@@ -226,6 +232,51 @@ def test_a_file_that_fails_is_named_and_the_others_go_on(
     assert "is a directory" in str(second.error)
     assert "there is no such file" in str(third.error)
     assert (fourth.error, counted(fourth)) == (None, (1, 1, 0, 0))
+
+
+def test_a_file_that_meets_a_fault_of_the_program_is_named_and_logged_and_the_others_go_on(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(frame: pl.DataFrame, **rules: object) -> object:
+        if "bad" in frame["room_id"].to_list():
+            raise ZeroDivisionError("nobody expects\nthis")
+        return validate(frame, **rules)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingest_job, "validate", broken)
+    bad, good = (written(tmp_path / f"{name}.ndjson", ndjson([event(room_id=name)])) for name in ("bad", "good"))
+    first, second = ingest(home, bad, good)
+    assert first.error == f"{bad}: not ingested, because of a fault in this program (ZeroDivisionError: nobody expects)"
+    assert (second.error, counted(second)) == (None, (1, 1, 0, 0))
+    assert "Traceback" in caplog.text
+    assert not (home.directory / "staging").exists()
+
+
+def test_a_number_of_any_length_stops_neither_its_file_nor_the_others(home: Home, tmp_path: Path) -> None:
+    huge = written(tmp_path / "huge.ndjson", b'{"app_id": ' + b"9" * 60 + b"}\n" + ndjson([event()]))
+    reports = ingest(home, huge, written(tmp_path / "good.ndjson", ndjson([event(event_id="e-2")])))
+    assert [counted(report) for report in reports] == [(2, 1, 0, 1), (1, 1, 0, 0)]
+    assert quarantined(home) == [(1, "bad_value")]
+
+
+def test_a_pipe_that_nobody_writes_to_holds_no_lock_and_does_not_stop_the_others(home: Home, tmp_path: Path) -> None:
+    pipe = tmp_path / "a.ndjson"
+    os.mkfifo(pipe)
+    first, second = ingest(home, pipe, written(tmp_path / "b.ndjson", ndjson([event()])))
+    assert first.error == f"{pipe}: is a pipe or a device, not a file: send its content to standard input, and give -"
+    assert counted(second) == (1, 1, 0, 0)
+
+
+def test_standard_input_is_read_to_its_end_before_the_lock_is_taken(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            with FileLock(home.directory / "ingest.lock", blocking=False):  # nobody holds it
+                return super().read(size)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Slow(ndjson([event()]))))
+    (report,) = ingest(home, "-")
+    assert (report.error, counted(report)) == (None, (1, 1, 0, 0))
 
 
 def test_a_file_that_fails_at_its_end_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
@@ -302,7 +353,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import billing.jobs.ingest as ingest
-from billing.events import deduplication as arrivals
+from billing.events import deduplication
 from billing.events import log as event_log
 from billing.events import quarantine
 from tests.event_facts import ingest as run
@@ -325,11 +376,11 @@ run(Home.at(Path(sys.argv[4])), *sys.argv[5:])
 @pytest.mark.parametrize(
     ("owner", "step"),
     [
-        ("arrivals.Arrivals", "settle"),
+        ("deduplication.Deduplication", "finish"),
         ("event_log.EventLog", "write"),
         ("event_log.EventLog", "commit"),
         ("quarantine.Quarantine", "put"),
-        ("quarantine.Quarantine", "remove"),
+        ("quarantine.Quarantine", "release"),
         ("quarantine.os", "replace"),
     ],
 )
@@ -381,7 +432,7 @@ def trace(tmp_path: Path) -> tuple[Path, Path]:
 def ingest_janus(home: Home, *files: Path, apps: Sequence[int] = APPS, now: datetime = LATER) -> list[FileReport]:
     """The reports of an ingest of these files as one trace of Janus."""
     names = [str(file) for file in files]
-    return list(ingest_trace(home, names, source="janus", app_id=APPS[0], apps=apps, now=now, camera_size=(640, 360)))
+    return list(ingest_trace(IngestContext(home=home, apps=apps, now=now), names, JANUS))
 
 
 def test_a_trace_counts_derived_events_and_lines_that_cannot_be_read(home: Home, tmp_path: Path) -> None:
@@ -398,7 +449,7 @@ def test_a_trace_is_ingested_directly_or_by_way_of_its_converted_events(home: Ho
     reports = ingest_janus(home, *paths)
     output = str(tmp_path / "out.ndjson")
     names = [str(path) for path in paths]
-    converted = convert(names, Output(path=output), source="janus", app_id=APPS[0], camera_size=(640, 360))
+    converted = convert(names, Output(path=output), JANUS)
     (report,) = ingest(home, output, now=LATER)
     assert converted.events == sum(each.accepted for each in reports) == report.duplicates
     assert converted.lines == sum(each.lines or 0 for each in reports)
@@ -409,7 +460,7 @@ def test_events_of_a_trace_can_be_tried_again(home: Home, tmp_path: Path) -> Non
     paths = trace(tmp_path)
     before = ingest_janus(home, *paths, apps=[])
     assert sum(report.accepted for report in before) == 0
-    after = retry_quarantine(home, apps=APPS, now=LATER)
+    after = retry_quarantine(IngestContext(home=home, apps=APPS, now=LATER))
     assert sum(report.accepted for report in after) == sum(report.quarantined for report in before) - 2
     other = new_home(tmp_path / "other")
     ingest_janus(other, *paths)
@@ -426,7 +477,7 @@ def test_a_trace_of_which_one_file_fails_is_not_ingested_at_all(home: Home, tmp_
 
 def test_an_unknown_source_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown source 'jitsi': there is janus"):
-        convert([str(tmp_path)], Output(path="-"), source="jitsi", app_id=APPS[0])
+        convert([str(tmp_path)], Output(path="-"), TraceOptions(source="jitsi", app_id=APPS[0]))
 
 
 def test_events_are_written_one_a_line_in_schema_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The event log: what is committed is read back by time, app and ingest, and nothing else is."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,9 +28,15 @@ def events(*changes: dict[str, object]) -> pl.DataFrame:
 
 def appended(log: EventLog, rows: pl.DataFrame, day: date = DAY) -> int:
     """The number of the ingest that brought these rows."""
+    log.create()
     ingest_id = log.last_ingest_id() + 1
     log.commit([log.write(rows, day, ingest_id=ingest_id, number=0)], ingest_id=ingest_id, metadata={"file": "x"})
     return ingest_id
+
+
+def commit_of(log: EventLog, version: int | None = None) -> Path:
+    """The file of a commit, or of the last one."""
+    return log.directory / "_delta_log" / f"{log.version() if version is None else version:020d}.json"
 
 
 def found(log: EventLog, start: int, end: int, **wanted: object) -> list[str]:
@@ -157,7 +164,7 @@ def test_reading_the_log_imports_neither_pandas_nor_pyarrow(tmp_path: Path) -> N
 def test_a_damaged_log_says_what_to_do(tmp_path: Path) -> None:
     log = EventLog(directory=tmp_path / "events")
     appended(log, events({}))
-    next((tmp_path / "events" / "_delta_log").glob("*.json")).write_text("{not json\n")
+    commit_of(log).write_text("{not json\n")
     with pytest.raises(BillingError, match="damaged; restore it from a backup"):
         log.version()
 
@@ -173,3 +180,127 @@ def test_a_damaged_file_of_the_log_says_what_to_do(tmp_path: Path, damage: Calla
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(BillingError, match=f"{file} is damaged: restore it from a backup"):
         log.scan(START, START + 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:0],
+        lambda content: content[:200],
+        lambda content: content[:-1],
+        lambda content: b"".join(content.splitlines(keepends=True)[:-1]),
+        lambda content: content.replace(b"{", b"", 1),
+        lambda content: content[:0] + b"null",
+    ],
+    ids=["empty", "cut", "last byte", "last line", "first byte", "other JSON"],
+)
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_damaged_commit_is_damage_and_is_never_written_over(
+    tmp_path: Path, damage: Callable[[bytes], bytes], version: int
+) -> None:
+    """The Delta library takes an empty commit for none, and would give its number to the next ingest."""
+    log = EventLog(directory=tmp_path / "events")
+    for name in ("a", "b", "c"):
+        appended(log, events({"event_id": name}))
+    data = log.write(events({"event_id": "d"}), DAY, ingest_id=4, number=0)
+    commit = commit_of(log, version)
+    left = damage(commit.read_bytes())
+    commit.write_bytes(left)
+    for access in (
+        log.version,
+        log.last_ingest_id,
+        log.discard_uncommitted,
+        lambda: log.scan(START, START + 1),
+        lambda: log.commit([data], ingest_id=4, metadata={}),
+    ):
+        with pytest.raises(BillingError, match=f"damaged; restore it from a backup: {commit} is empty or cut off"):
+            access()
+    assert commit.read_bytes() == left
+    assert (log.directory / data.path).exists()
+
+
+def test_a_commit_that_is_missing_between_others_is_damage(tmp_path: Path) -> None:
+    log = EventLog(directory=tmp_path / "events")
+    for name in ("a", "b", "c"):
+        appended(log, events({"event_id": name}))
+    commit_of(log, 2).unlink()
+    with pytest.raises(BillingError, match=r"00000000000000000002.json is missing"):
+        log.version()
+
+
+@pytest.mark.parametrize("remains", ["nothing", "an empty directory", "another file"])
+def test_data_without_commits_are_damage_and_not_an_empty_log(tmp_path: Path, remains: str) -> None:
+    log = EventLog(directory=tmp_path / "events")
+    appended(log, events({}))
+    commits = log.directory / "_delta_log"
+    shutil.rmtree(commits)
+    if remains != "nothing":
+        commits.mkdir()
+    if remains == "another file":
+        (commits / "notes.txt").write_text("gone")
+    for access in (log.version, log.discard_uncommitted, log.create):
+        with pytest.raises(BillingError, match=f"damaged; restore it from a backup: {commits} is missing or empty"):
+            access()
+    assert len(list(log.directory.glob("day=*/*"))) == 1
+
+
+def test_data_of_later_ingests_than_the_last_commit_are_damage_and_are_not_removed(tmp_path: Path) -> None:
+    """As after restoring `_delta_log` alone from an old backup."""
+    log = EventLog(directory=tmp_path / "events")
+    for name in ("a", "b", "c"):
+        appended(log, events({"event_id": name}))
+    commit_of(log, 3).unlink()
+    commit_of(log, 2).unlink()
+    with pytest.raises(BillingError, match=r"0000000003-00000.parquet is of a later ingest than the last commit, 1"):
+        log.discard_uncommitted()
+    assert len(list(log.directory.glob("day=*/*"))) == 3
+
+
+def test_the_identity_of_a_commit_says_which_history_a_log_has(tmp_path: Path) -> None:
+    first, second = (EventLog(directory=tmp_path / name) for name in ("first", "second"))
+    assert (first.last_commit(), first.commit_identity(0), first.commit_identity(1)) == (None, None, None)
+    for log in (first, second):
+        appended(log, events({"event_id": "a"}))
+    assert first.last_commit() == second.last_commit()
+    shutil.copytree(first.directory, tmp_path / "backup")
+    restored = EventLog(directory=tmp_path / "backup")
+    appended(first, events({"event_id": "b", "at": AT + 1}))
+    appended(restored, events({"event_id": "c", "at": AT + 2}))
+    assert first.commit_identity(1) == restored.commit_identity(1)
+    assert first.commit_identity(2) != restored.commit_identity(2)
+    for log in (first, restored):
+        appended(log, events({"event_id": "d"}))
+    last = (first.last_commit(), restored.last_commit())
+    assert [commit.ingest_id for commit in last if commit] == [3, 3]
+    assert last[0] != last[1]
+
+
+def test_an_identity_is_found_after_a_compaction_and_is_none_after_a_clean_up(tmp_path: Path) -> None:
+    log = EventLog(directory=tmp_path / "events")
+    for name in ("a", "b"):
+        appended(log, events({"event_id": name}))
+    before = [log.commit_identity(ingest) for ingest in (1, 2)]
+    DeltaTable(log.directory).optimize.compact()
+    appended(log, events({"event_id": "c"}))
+    assert [log.commit_identity(ingest) for ingest in (1, 2)] == before
+    assert len({*before, log.commit_identity(3), None}) == 4
+    DeltaTable(log.directory).create_checkpoint()
+    commit_of(log, 1).unlink()
+    assert [log.commit_identity(ingest) for ingest in (1, 2)] == [None, before[1]]
+
+
+def test_a_commit_of_an_older_version_is_identified_by_its_file_and_time(tmp_path: Path) -> None:
+    logs = []
+    for name, file_hash in (("first", "aa"), ("second", "bb"), ("third", "aa")):
+        log = EventLog(directory=tmp_path / name)
+        log.create()
+        metadata = {"file_hash": file_hash, "ingested_at": 5}
+        log.commit([log.write(events({}), DAY, ingest_id=1, number=0)], ingest_id=1, metadata=metadata)
+        lines = commit_of(log).read_text().splitlines()
+        described = json.loads(lines[0])
+        del described["commitInfo"]["identity"]
+        commit_of(log).write_text("\n".join([json.dumps(described), *lines[1:]]))
+        logs.append(log)
+    first, second, third = (log.commit_identity(1) for log in logs)
+    assert first == third
+    assert len({first, second, None}) == 3

@@ -82,18 +82,19 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 
 
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
-    from billing.jobs.ingest import ingest_files, ingest_trace
+    from billing.jobs.ingest import IngestContext, ingest_files, ingest_trace
+    from billing.sources.traces import TraceOptions
 
     known = open_catalog(home)
     with counting("rows") as progress:
+        context = IngestContext(home=home, apps=known.apps, now=now(), progress=progress)
         if trace.source is None:
-            ending = f".{stdin_format.lstrip('.')}"
-            yield from ingest_files(home, files, apps=known.apps, now=now(), progress=progress, standard_input=ending)
+            yield from ingest_files(context, files, standard_input=f".{stdin_format.lstrip('.')}")
             return
         if trace.app_id is None:
             raise UsageError("--source needs --app: the app that the events belong to")
         known.app(trace.app_id)
-        yield from ingest_trace(home, files, apps=known.apps, now=now(), progress=progress, **asdict(trace))
+        yield from ingest_trace(context, files, TraceOptions(**asdict(trace)))
 
 
 def say_quarantined(reports: Iterable["FileReport"]) -> None:
@@ -125,11 +126,12 @@ def convert(home: "Home", files: Sequence[str], trace: _Trace, output: Path) -> 
     Example:
       billing convert --source janus --app 1400000001 janus.jsonl.gz -o out.ndjson
     """
-    from billing.jobs.ingest import convert as convert_trace
     from billing.output_files import Output
+    from billing.sources.traces import TraceOptions
+    from billing.sources.traces import convert as convert_trace
 
     to = Output(path=output, home=home.directory, inputs=tuple(files))
-    done = convert_trace(files, to, **asdict(trace))
+    done = convert_trace(files, to, TraceOptions(**asdict(trace)))
     say(f"{done.events:,} events from {done.lines:,} lines, {len(done.rejected):,} of which could not be read")
     for row in done.rejected[:_LINES_SHOWN]:
         say(f"{row.file}:{row.line}: {row.reason}: {row.detail}")

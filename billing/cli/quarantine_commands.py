@@ -10,6 +10,7 @@ import click
 
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.ingest_commands import COUNTS
+from billing.cli.messages import fail
 from billing.cli.options import FILE, collected, format_option
 from billing.cli.report_tables import Report, frame_report, print_report
 from billing.cli.text_files import read_text
@@ -117,13 +118,16 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
       billing quarantine list --format json > rows.json
       billing quarantine retry --fixed rows.json
     """
-    from billing.jobs.ingest import retry_quarantine
+    from billing.jobs.ingest import IngestContext
+    from billing.jobs.quarantine_retry import retry_quarantine
 
     corrected = _read_corrections(fixed) if fixed else {}
     wanted = {*ids, *corrected} if ids or fixed else None
-    reports = retry_quarantine(home, apps=open_catalog(home).apps, now=now(), ids=wanted, fixed=corrected)
-    rows = [asdict(report) for report in reports]
+    context = IngestContext(home=home, apps=open_catalog(home).apps, now=now())
+    reports = retry_quarantine(context, ids=wanted, corrected=corrected)
+    rows = [asdict(report) for report in reports if not report.error]
     print_report(Report(fields=COUNTS, rows=rows, empty="no rows to judge again", sums=COUNTS[1:]), output_format)
+    fail([report.error for report in reports if report.error])
 
 
 def _read_corrections(file: Path) -> dict[str, str]:

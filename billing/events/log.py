@@ -11,6 +11,7 @@ The last id is an application transaction of the table, which survives that.
 """
 
 import json
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
-from billing.errors import BillingError
+from billing.events.commits import Commit, check_commits, commit_file, commit_in, damaged, next_identity
 from billing.events.durable_files import sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
@@ -49,6 +50,7 @@ _DELTA_SCHEMA = Schema(
         Field(_PARTITION, PrimitiveType("date")),
     ]
 )
+_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5}\.parquet")
 # Old log entries hold what each ingest counted: they are kept.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 
@@ -76,7 +78,7 @@ class LateEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLog:
-    """The table in `directory`, which is created by its first commit."""
+    """The table in `directory`, which is there once it is created."""
 
     directory: Path
 
@@ -185,6 +187,24 @@ class EventLog:
         table = self._table()
         return (table.transaction_version(_TRANSACTION) or 0) if table else 0
 
+    def last_commit(self) -> Commit | None:
+        """The commit of the last ingest; None when there is none, or its file was removed by a clean-up."""
+        return self._commit(self.last_ingest_id())
+
+    def commit_identity(self, ingest_id: int) -> str | None:
+        """The identity of an ingest: two logs in which it is equal have the same history up to there. None when the log
+        has no such ingest, or its commit file was removed by a clean-up."""
+        commit = self._commit(ingest_id)
+        return commit.identity if commit else None
+
+    def _commit(self, ingest_id: int) -> Commit | None:
+        """Versions are those of ingests, with a few others (the first, compactions) anywhere between."""
+        version, last = self.version(), self.last_ingest_id()
+        if version is None or not 0 < ingest_id <= last:
+            return None
+        may_be = (commit_in(self._commits, ingest_id + others) for others in range(version - last + 1))
+        return next((commit for commit in may_be if commit and commit.ingest_id == ingest_id), None)
+
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of each of the apps that has events: reads day after day, until all are found."""
         table = self._table()
@@ -212,6 +232,12 @@ class EventLog:
             for app_id, at, first, last in sums.collect(engine="streaming").iter_rows()
         }
 
+    def create(self) -> None:
+        """Makes the table, if it is not there: before its first data file, because data without a table are damage."""
+        if not self._table():
+            DeltaTable.create(self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION)
+            sync(commit_file(self._commits, 0), self.directory.parent)
+
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
 
@@ -237,28 +263,34 @@ class EventLog:
         files = list(files)
         for file in files:
             sync(self.directory / file.path, self.directory)
-        table = self._table() or DeltaTable.create(
-            self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION
-        )
+        table = self._table()
+        if not table:
+            raise AssertionError("the log must be created before its first data file")
         _widen(table)
+        content = [ingest_id, dict(metadata), [(file.path, file.rows, file.least, file.largest) for file in files]]
+        identity = next_identity(self.commit_identity(ingest_id - 1), content)
         table.create_write_transaction(
             [_added(file) for file in files],
             mode="append",
             schema=_DELTA_SCHEMA,
             partition_by=[_PARTITION],
             commit_properties=CommitProperties(
-                custom_metadata={"ingest_id": ingest_id, **metadata},
+                custom_metadata={"ingest_id": ingest_id, "identity": identity, **metadata},
                 app_transactions=[Transaction(_TRANSACTION, ingest_id)],
             ),
         )
-        # The first commit is the second version of the table.
-        for path in sorted(self._commits.glob("*.json"))[-2:]:
-            sync(path, self.directory.parent)
+        sync(max(self._commits.glob("*.json")), self.directory.parent)
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
-        for path in self.directory.glob(f"{_PARTITION}=*/{self.last_ingest_id() + 1:010d}-*.parquet"):
-            path.unlink()
+        following = self.last_ingest_id() + 1
+        written = [path for path in self.directory.glob(f"{_PARTITION}=*/*.parquet") if _DATA_FILE.fullmatch(path.name)]
+        for path in written:
+            if int(path.name[:10]) > following:
+                raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
+        for path in written:
+            if int(path.name[:10]) == following:
+                path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
 
@@ -267,12 +299,15 @@ class EventLog:
         return self.directory / "_delta_log"
 
     def _table(self) -> DeltaTable | None:
+        check_commits(self._commits)
         try:
-            return DeltaTable(self._uri()) if DeltaTable.is_deltatable(self._uri()) else None
+            if DeltaTable.is_deltatable(self._uri()):
+                return DeltaTable(self._uri())
         except DeltaError as error:
-            raise BillingError(
-                f"the event log in {self.directory} is damaged; restore it from a backup: {str(error).splitlines()[0]}"
-            ) from None
+            raise damaged(self.directory, str(error).splitlines()[0]) from None
+        if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
+            raise damaged(self.directory, f"{self._commits} is missing or empty")
+        return None
 
     def _uri(self) -> str:
         # A plain path with `%` or `#` in it would be taken for an address.

@@ -1,20 +1,25 @@
-"""The quarantine: rows that could not be accepted, with their text, until they can.
+"""The quarantine: rows that could not be accepted, with their text.
 
-One Parquet file for each source file, named by the SHA-256 of that file's bytes. A row's id is the first 12 digits
-of that hash and the row's line (`8b1a9953c461-17`; when one line of a trace makes several such rows, the next ones
-end in `.2`, `.3`, …), so reading a file again rewrites the same rows and adds none. Only whoever holds the ingest
-lock writes here; a file is replaced as a whole.
+There is one Parquet file for each ingested file, named by the SHA-256 of that file's bytes. A row's id is the first 12
+digits of that hash and the row's line, such as `8b1a9953c461-17`; further rows of the same line of a trace end in `.2`,
+`.3`, …. So ingesting a file again rewrites the same rows and adds none. Only the holder of the ingest lock writes
+here; a file is replaced as a whole.
+
+A row that leaves because it was accepted, or is a duplicate, leaves its id behind. So a retry that was killed can be
+run again with the same ids: the rows that have left are done, while an id that was never here is an error.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from billing.errors import UsageError
 from billing.events.durable_files import sync, whole_parquet
+from billing.events.rows import RawRow, RejectedRow, display_name
 
 QUARANTINE_SCHEMA = pl.Schema(
     {
@@ -30,13 +35,18 @@ QUARANTINE_SCHEMA = pl.Schema(
         "seen_at": pl.Int64,  # epoch ms of the ingest that set it aside
     }
 )
+# As stored: of a row that has left only `id`, `file`, `file_hash`, `line` and the time (epoch ms) are kept.
+_STORED_SCHEMA = pl.Schema({**QUARANTINE_SCHEMA, "left_at": pl.Int64()})
+_LEFT = ("id", "file", "file_hash", "line")
 # Why a row is quarantined.
 REASONS = (
     *("bad_json", "too_long", "missing_field", "bad_type", "bad_value", "no_offset", "unknown_app"),
     *("future", "before_start", "conflict"),
 )
 _HASH_DIGITS = 12
-PART_BYTES = 64 << 20
+_Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
+PART_BYTES = 64 << 20  # held at once, or written as one row group
+GROUP_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +64,34 @@ class Quarantine:
     ) -> pl.DataFrame:
         """The rows in `QUARANTINE_SCHEMA` by file, line and id; all, or those of the ids, reasons and file names given.
 
-        A `UsageError` when an id is not there.
+        Rows that have left are not among them. A `UsageError` when an id was never there.
         """
         rows = _scan(sorted(self.directory.glob("*.parquet")))
         for column, wanted in (("id", ids), ("reason", reasons), ("file", files)):
             if wanted is not None:
-                rows = rows.filter(pl.col(column).is_in(sorted(wanted)))
+                rows = rows.filter(pl.col(column).is_in(sorted(map(display_name, wanted))))
         found = rows.sort("file", "line", "id").collect()
-        if missing := sorted(set(ids or ()) - set(found["id"])):
+        if missing := sorted(set(map(display_name, ids or ())) - set(found["id"])):
             raise UsageError(f"no row {missing[0]} in quarantine: see `billing quarantine list` for those that are")
-        return found
+        return _present(found)
 
     def of_file(self, file_hash: str) -> pl.LazyFrame:
         """The rows of one file, in `QUARANTINE_SCHEMA`."""
-        path = self._path(file_hash)
-        return _scan([path] if path.exists() else [])
+        return _present(self._stored(file_hash))
 
     def put(self, file_hash: str, rows: pl.LazyFrame) -> None:
         """Adds rows of one file, in place of those with the same ids."""
-        kept = self.of_file(file_hash).join(rows.select("id"), on="id", how="anti")
-        self._replace(file_hash, pl.concat([kept, rows]))
+        kept = self._stored(file_hash).join(rows.select("id"), on="id", how="anti")
+        self._replace(file_hash, pl.concat([kept, rows.with_columns(left_at=pl.lit(None, pl.Int64))]))
 
-    def remove(self, file_hash: str, ids: pl.Series) -> None:
-        """Removes rows of one file."""
-        gone = pl.LazyFrame({"id": ids})
-        self._replace(file_hash, self.of_file(file_hash).join(gone, on="id", how="anti"))
+    def release(self, file_hash: str, ids: pl.Series, left_at: int) -> None:
+        """Lets rows of one file leave; `left_at` in epoch ms."""
+        left = pl.LazyFrame({"id": ids})
+        stored = self._stored(file_hash)
+        others = stored.join(left, on="id", how="anti")
+        nulls = [pl.lit(None, dtype).alias(name) for name, dtype in QUARANTINE_SCHEMA.items() if name not in _LEFT]
+        records = stored.join(left, on="id", how="semi").with_columns(*nulls, left_at=pl.lit(left_at, pl.Int64))
+        self._replace(file_hash, pl.concat([others, records]))
 
     def discard_unfinished(self) -> None:
         """Removes what a process has left behind that was killed while it replaced a file."""
@@ -88,38 +101,71 @@ class Quarantine:
     def _path(self, file_hash: str) -> Path:
         return self.directory / f"{file_hash}.parquet"
 
+    def _stored(self, file_hash: str) -> pl.LazyFrame:
+        path = self._path(file_hash)
+        return _scan([path] if path.exists() else [])
+
     def _replace(self, file_hash: str, rows: pl.LazyFrame) -> None:
         self.directory.mkdir(exist_ok=True)
         path = self._path(file_hash)
         beside = path.with_suffix(".new")
-        rows.sink_parquet(beside, compression="zstd")
+        longest = rows.select(pl.sum_horizontal(pl.col("raw", "header").str.len_bytes().max())).collect(
+            engine="streaming"
+        )
+        group_rows = max(1, min(GROUP_ROWS, PART_BYTES // ((longest.item() or 0) + 1)))
+        rows.sink_parquet(beside, compression="zstd", row_group_size=group_rows)
         sync(beside, self.directory)
         os.replace(beside, path)
         sync(path, self.directory.parent)
 
 
 class Rejects:
-    """Rows on their way into the quarantine, held in `directory`, which must be empty and is the caller's to remove."""
+    """Rejected rows of one file before they are stored, held in `directory`, which must be empty and which the caller
+    removes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, file: str, file_hash: str, seen_at: int) -> None:
         self._directory = directory
+        self._file, self._file_hash, self._seen_at = file, file_hash, seen_at
         self._held: list[pl.DataFrame] = []
         self._held_bytes = 0
         self._parts: list[Path] = []
         self.count = 0
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add_lines(self, lines: Sequence[RejectedRow]) -> None:
+        """Takes lines that could not be read as rows."""
+        if lines:
+            columns = {name: [getattr(line, name) for line in lines] for name in ("line", "reason", "detail")}
+            self.add_rows(pl.DataFrame(columns), [RawRow(line.raw, None, None) for line in lines])
+
+    def add_rows(self, rejected: pl.DataFrame, raws: Sequence[RawRow]) -> None:
+        """Takes rows as `line`, `reason` and `detail`, with their text."""
+        lines = rejected["line"].to_list()
+        columns = {
+            "id": [row_id(self._file_hash, line, raw.part) for line, raw in zip(lines, raws, strict=True)],
+            "file": pl.Series([self._file]).new_from_index(0, len(lines)),
+            "file_hash": pl.Series([self._file_hash]).new_from_index(0, len(lines)),
+            "line": lines,
+            "reason": rejected["reason"],
+            "detail": rejected["detail"],
+            "raw": [raw.text for raw in raws],
+            "format": [raw.format for raw in raws],
+            "header": [raw.header for raw in raws],
+            "seen_at": pl.Series([self._seen_at]).new_from_index(0, len(lines)),
+        }
+        self.add(pl.DataFrame(columns, schema=QUARANTINE_SCHEMA))
+
+    def add(self, entries: pl.DataFrame) -> None:
         """Takes rows in `QUARANTINE_SCHEMA`."""
-        self.count += rows.height
-        self._held.append(rows)
-        self._held_bytes += int(rows.estimated_size())
+        self.count += entries.height
+        self._held.append(entries)
+        self._held_bytes += int(entries.estimated_size())
         if self._held_bytes >= PART_BYTES:
             self._store()
 
     def rows(self) -> pl.LazyFrame:
         """Everything that was added."""
         self._store()
-        return _scan(self._parts)
+        return _scan(self._parts).drop("left_at")
 
     def reasons(self) -> dict[str, int]:
         """How many rows have each reason."""
@@ -137,9 +183,19 @@ def row_id(file_hash: str, line: int, part: int) -> str:
     return f"{file_hash[:_HASH_DIGITS]}-{line}" + (f".{part + 1}" if part else "")
 
 
+def _present(rows: _Rows) -> _Rows:
+    """Stored rows without those that have left, in `QUARANTINE_SCHEMA`."""
+    return rows.filter(pl.col("left_at").is_null()).drop("left_at")
+
+
 def _scan(paths: list[Path]) -> pl.LazyFrame:
+    """The rows of files in `_STORED_SCHEMA`. (Files of older versions have no `left_at`.)"""
     if not paths:
-        return pl.LazyFrame(schema=QUARANTINE_SCHEMA)
+        return pl.LazyFrame(schema=_STORED_SCHEMA)
     return pl.scan_parquet(
-        [whole_parquet(path) for path in paths], schema=QUARANTINE_SCHEMA, glob=False, hive_partitioning=False
+        [whole_parquet(path) for path in paths],
+        schema=_STORED_SCHEMA,
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",
     )

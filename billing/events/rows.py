@@ -5,6 +5,7 @@ the first thing that could not (`reason`, `detail`). Whether the values make an 
 `billing.events.validation`.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -99,3 +100,12 @@ def first_problem(problems: Iterable[Problem]) -> tuple[pl.Expr, pl.Expr]:
         pl.coalesce([*(pl.when(problem.there).then(problem.reason) for problem in problems), pl.lit(None, pl.String)]),
         pl.coalesce([*(pl.when(problem.there).then(problem.detail) for problem in problems), pl.lit(None, pl.String)]),
     )
+
+
+def display_name(name: str) -> str:
+    """A file name or an argument as text that can be stored and printed: bytes that are not UTF-8 become `\\xff`."""
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        encoded = name.encode(errors="backslashreplace")
+    return encoded.decode(errors="backslashreplace")

@@ -32,7 +32,7 @@ from billing import periods
 from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.jobs.cutoff import cutoff_now
-from billing.jobs.ingest import ingest_files
+from billing.jobs.ingest import IngestContext, ingest_files
 from billing.jobs.metered_days import meter_days
 from billing.jobs.nightly import Outcome, run_nightly
 from billing.jobs.rebill import run_rebill
@@ -107,7 +107,7 @@ class Acme:
             for at, room, user, kind, more in events
         ]
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        reports = list(ingest_files(self.home, [str(file)], apps={1}, now=periods.now()))
+        reports = list(ingest_files(IngestContext(home=self.home, apps={1}, now=periods.now()), [str(file)]))
         assert [report.accepted for report in reports] == [len(events)]
 
     def nightly(self) -> list[Outcome]:
@@ -217,7 +217,7 @@ def test_originals_and_corrections_are_what_one_clean_run_gives(corrected: Acme,
     engine = open_database(clean.database_url)
     apply_catalog(engine, CATALOG)
     files = [str(corrected.directory / f"{number}.ndjson") for number in (3, 2, 1)]
-    list(ingest_files(clean, files, apps={1}, now=periods.now()))
+    list(ingest_files(IngestContext(home=clean, apps={1}, now=periods.now()), files))
     list(run_nightly(clean, engine))
     for by in ("window", "day", "room", "user"):
         one = app_usage(clean, engine, 1, D1, D3, by=by).drop("kind", "run", "settled")

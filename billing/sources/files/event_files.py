@@ -1,5 +1,4 @@
-"""Event files: opened by what their name ends in, decompressed as they are read, and refused whole when they are
-damaged.
+"""Event files: the ending of the name gives the format; a damaged file is refused as a whole.
 
 | ending | format |
 |---|---|
@@ -7,41 +6,34 @@ damaged.
 | `.csv` | comma-separated, with a header |
 | `.parquet` | Parquet |
 
-The text formats may be compressed as well: `.gz`, `.zst`. `-` is standard input. What cannot be read twice (a pipe)
-is first copied to an unnamed file in `spool`, which is gone when this process is.
+The text formats may be compressed as well: `.gz`, `.zst`. `-` is standard input, which is first copied to an unnamed
+file in `spool` that disappears with this process. Only `-` may wait for a writer: a pipe or device that is named as a
+file is refused.
 """
 
 import glob
-import gzip
 import hashlib
-import io
 import os
 import shutil
 import stat
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
-
-import zstandard
+from typing import IO
 
 from billing.errors import BillingError
-from billing.events.rows import Batch, RejectedRow, TraceLine
+from billing.events.rows import Batch, RejectedRow, TraceLine, display_name
+from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
 from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
 from billing.sources.files.ndjson import read_ndjson
 from billing.sources.files.parquet import read_parquet
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 STANDARD_STREAM = "-"
 _FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
-_COMPRESSIONS = (".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,32 +82,18 @@ class EventFile:
 
     def _chunks(self, compression: str) -> Iterator[bytes]:
         self.content.seek(0)
-        stream: IO[bytes] = self.content
-        if compression == ".gz":
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.content))
-        elif compression == ".zst":
-            stream = io.BufferedReader(_Zstandard(self.content), BLOCK_BYTES)
-        try:
-            while chunk := stream.read(BLOCK_BYTES):
-                yield chunk
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-            raise BillingError(f"{self.name}: damaged or cut off: {error}") from None
+        return decompressed(self.name, self.content, compression, BLOCK_BYTES)
 
 
 @contextmanager
 def open_event_file(path: str, *, spool: Path, standard_input: str = ".ndjson") -> Iterator[EventFile]:
     """Opens a file, or standard input for `-`, which is read as if its name ended in `standard_input`."""
     name = display_name(path)
-    with _open(path, name) as content, _seekable(content, spool) as whole:
-        stamp = _stamp(whole)
-        digest = hashlib.file_digest(whole, "sha256").hexdigest()  # type: ignore[arg-type]
+    with _spooled(spool) if path == STANDARD_STREAM else _open(path, name) as content:
+        stamp = _stamp(content)
+        digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
         ending = standard_input if path == STANDARD_STREAM else "".join(Path(path).suffixes[-2:]).lower()
-        yield EventFile(name=name, ending=ending, digest=digest, content=whole, stamp=stamp)
-
-
-def display_name(path: str) -> str:
-    """A file's name as text that can be stored and printed."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+        yield EventFile(name=name, ending=ending, digest=digest, content=content, stamp=stamp)
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -127,31 +105,29 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return names
 
 
-@contextmanager
-def _open(path: str, name: str) -> Iterator[IO[bytes]]:
-    if path == STANDARD_STREAM:
-        yield sys.stdin.buffer
-        return
-    if os.path.isdir(path):
-        raise BillingError(f"{name}: is a directory: give the files in it, such as {name.rstrip('/')}/*.ndjson")
-    with ExitStack() as stack:
-        try:
-            content = stack.enter_context(open(path, "rb"))
-        except FileNotFoundError:
-            raise BillingError(f"{name}: there is no such file") from None
-        except OSError as error:
-            raise BillingError(f"{name}: cannot be opened: {error.strerror}") from None
-        yield content
+def _open(path: str, name: str) -> IO[bytes]:
+    """A regular file, opened without waiting for the other end of a pipe."""
+    try:
+        content = open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))  # noqa: SIM115 - the caller closes it
+    except FileNotFoundError:
+        raise BillingError(f"{name}: there is no such file") from None
+    except IsADirectoryError:
+        raise BillingError(
+            f"{name}: is a directory: give the files in it, such as {name.rstrip('/')}/*.ndjson"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BillingError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
+        content.close()
+        raise BillingError(f"{name}: is a pipe or a device, not a file: send its content to standard input, and give -")
+    return content
 
 
 @contextmanager
-def _seekable(content: IO[bytes], spool: Path) -> Iterator[IO[bytes]]:
-    """The same bytes in a file that can be read from its beginning any number of times."""
-    if content is not sys.stdin.buffer and stat.S_ISREG(os.fstat(content.fileno()).st_mode):
-        yield content
-        return
-    with tempfile.TemporaryFile(dir=spool) as copy:
-        shutil.copyfileobj(content, copy, BLOCK_BYTES)
+def _spooled(directory: Path) -> Iterator[IO[bytes]]:
+    """Standard input, copied to a file that can be read more than once."""
+    with tempfile.TemporaryFile(dir=directory) as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy, BLOCK_BYTES)
         copy.seek(0)
         yield copy
 
@@ -164,41 +140,6 @@ def _stamp(content: IO[bytes]) -> tuple[int, int]:
 def _split_ending(ending: str) -> tuple[str, str]:
     """`.csv.gz` as (`.csv`, `.gz`), `.csv` as (`.csv`, ``)."""
     first, dot, last = ending.rpartition(".")
-    if dot + last in _COMPRESSIONS:
+    if dot + last in COMPRESSIONS:
         return "." + first.rpartition(".")[2], dot + last
     return dot + last, ""
-
-
-class _Zstandard(io.RawIOBase):
-    """Decompresses frame after frame, in memory that no frame can exceed, and notices when the last is cut off."""
-
-    # 1 KiB can hold 256 blocks of 128 KiB each: no more than 32 MiB come out of one step.
-    STEP_BYTES = 1024
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._begun = False
-        self._input = b""
-        self._output = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        while not self._output:
-            self._input = self._input or self._content.read(self.STEP_BYTES)
-            if not self._input:
-                if self._begun:
-                    raise EOFError("the compressed data ends too early")
-                return 0
-            self._output = memoryview(self._frame.decompress(self._input))
-            self._begun = not self._frame.eof
-            self._input = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-        view = memoryview(buffer).cast("B")
-        size = min(len(view), len(self._output))
-        view[:size] = self._output[:size]
-        self._output = self._output[size:]
-        return size

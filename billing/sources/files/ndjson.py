@@ -80,13 +80,24 @@ def parse_lines(lines: Iterable[bytes], long_bytes: int) -> tuple[list[Mapping[s
     problems: Problems = {}
     for line in lines:
         try:
-            rows.append({} if long_bytes and not rows else parse(line))
+            rows.append({} if long_bytes and not rows else _event_columns(parse(line)))
         except _UnreadableError as error:
             problems[len(rows)] = error.found
             rows.append({})
     if long_bytes:
         problems[0] = too_long(long_bytes)
     return rows, problems
+
+
+def _event_columns(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The columns of an event, emptied where they are nested: many such rows are held at once, and brackets that take a
+    megabyte in a line take tens of them in memory."""
+    nested = (dict, list)
+    return {
+        name: type(value)() if isinstance(value, nested) else value
+        for name, value in row.items()
+        if name in EVENT_SCHEMA
+    }
 
 
 def _text_of(content: bytes, lines: "Lines", position: int) -> bytes:
@@ -140,7 +151,8 @@ def _column(name: str, values: list[Any], dtype: pl.DataType, problems: Problems
     if set(map(type, values)) <= {fitting, type(None)}:
         try:
             return pl.Series(name, values, dtype=dtype)
-        except (TypeError, UnicodeEncodeError):  # an integer beyond 64 bits, half of a surrogate pair: find out where
+        # An integer beyond 64 bits, or half of a surrogate pair: find out where.
+        except (TypeError, OverflowError, UnicodeEncodeError):
             pass
     read = _text if dtype == pl.String else _integer
     cleaned: list[object] = []

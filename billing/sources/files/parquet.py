@@ -28,15 +28,13 @@ from billing.events.rows import (
 )
 from billing.events.schema import EVENT_SCHEMA
 from billing.sources.files.csv import check_columns
+from billing.sources.files.lines import KEPT_BYTES
+from billing.sources.files.parquet_sizes import rows_at_once
 
-BATCH_ROWS = 250_000
-BATCH_BYTES = 64 << 20
 MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
 FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
-ROW_GROUP_LIMIT_BYTES = (
-    512 << 20
-)  # uncompressed, of the columns that are read: a few bytes on disk may become all memory
 _MAGIC = b"PAR1"
+_MOST_SECONDS = 2**53
 _TICKS_PER_MS = {"ms": 1, "us": 1000, "ns": 1_000_000}
 
 
@@ -47,9 +45,9 @@ def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
         file = pq.ParquetFile(content)
         check_columns(name, file.schema_arrow.names)
         columns = [column for column in file.schema_arrow.names if column in EVENT_SCHEMA]
-        _check_row_groups(name, file.metadata, columns)
+        rows = rows_at_once(name, content, file.metadata, columns)
         first = 1
-        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=columns):
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
             yield _batch(batch, first)
             first += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -68,25 +66,6 @@ def _check_footer(name: str, content: IO[bytes]) -> None:
     content.seek(0)
 
 
-def _check_row_groups(name: str, metadata: pq.FileMetaData, columns: Sequence[str]) -> None:
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        chunks = (row_group.column(number) for number in range(row_group.num_columns))
-        size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
-        if size > ROW_GROUP_LIMIT_BYTES:
-            raise BillingError(
-                f"{name}: row group {group} has {size:,} bytes when it is uncompressed, and at most "
-                f"{ROW_GROUP_LIMIT_BYTES:,} are read at once: write the file with smaller row groups"
-            )
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """How many rows are read at once: fewer where rows are large."""
-    stored: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    row_bytes: int = stored // max(1, metadata.num_rows) + 1
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
-
-
 def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
     columns["line"] = columns["row"]
@@ -98,18 +77,29 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
         if column.misfit is not None:
             misfits[name] = column.misfit
             problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
+    texts = [name for name, column in columns.items() if column.dtype == pl.String]
+    row_bytes = pl.DataFrame(columns).select(pl.sum_horizontal(pl.lit(0), pl.col(texts).str.len_bytes())).to_series()
+    too_long = pl.Series(row_bytes > LINE_LIMIT_BYTES)
+    if too_long.any():
+        problems.insert(
+            0, Problem.of(pl.lit(too_long), "too_long", f"the row has more than {LINE_LIMIT_BYTES:,} bytes")
+        )
     problem, detail = first_problem(problems)
     frame = pl.DataFrame(columns).with_columns(problem=problem, problem_detail=detail)
     frame = frame.with_columns(
         pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
     )
     frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
+    values = {name: _beginnings(batch.column(name)) for name in misfits}  # `batch` itself may be large
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
         texts = _texts_of(frame[list(positions)])
         for place, position in enumerate(positions if misfits else ()):
-            texts[place] = _with_misfits(texts[place], batch, misfits, position)
-        return [RawRow(text, "ndjson", None) for text in texts]
+            texts[place] = _with_misfits(texts[place], values, misfits, position)
+        return [
+            RawRow(text[:KEPT_BYTES], None, None) if too_long[position] else RawRow(text, "ndjson", None)
+            for text, position in zip(texts, positions, strict=True)
+        ]
 
     return Batch(frame=frame, raw=raw)
 
@@ -150,7 +140,11 @@ def _values(name: str, column: pa.Array) -> tuple[pl.Series, str, str]:
         return _series(column).cast(pl.String), "bad_value", ""
     if pa.types.is_timestamp(kind) and name == "at":
         ticks = _series(column.cast(pa.int64()))
-        milliseconds = ticks * 1000 if kind.unit == "s" else ticks // _TICKS_PER_MS[kind.unit]
+        # An instant that 64 bits cannot hold in milliseconds stays far out of bounds: polars would wrap it around.
+        seconds = kind.unit == "s"
+        milliseconds = (
+            ticks.clip(-_MOST_SECONDS, _MOST_SECONDS) * 1000 if seconds else ticks // _TICKS_PER_MS[kind.unit]
+        )
         if kind.tz is None:
             milliseconds = milliseconds.clear(len(milliseconds))
         return milliseconds, "no_offset", "at is a timestamp without a time zone"
@@ -192,18 +186,27 @@ def _texts_of(frame: pl.DataFrame) -> list[str]:
     return frame.select(pl.when(pl.col("at").is_null()).then(timed).otherwise(row)).to_series().to_list()
 
 
-def _with_misfits(text: str, batch: pa.RecordBatch, misfits: Mapping[str, pl.Series], position: int) -> str:
+def _beginnings(column: pa.Array) -> pa.Array:
+    """The column, with no more of its texts than a misfit shows."""
+    if not (_is_text(column.type) or _is_binary(column.type)):
+        return column
+    cut = pc.binary_slice(column.cast(pa.large_binary()), 0, MISFIT_CHARACTERS)
+    return pc.cast(cut, options=pc.CastOptions(target_type=column.type, allow_invalid_utf8=True))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _with_misfits(text: str, values: Mapping[str, pa.Array], misfits: Mapping[str, pl.Series], position: int) -> str:
     """The text of a row, with the values that do not fit their columns."""
-    written = {name: _misfit(batch.column(name)[position]) for name, misfit in misfits.items() if misfit[position]}
+    written = {name: _misfit(values[name][position]) for name, misfit in misfits.items() if misfit[position]}
     return json.dumps(json.loads(text) | written, ensure_ascii=False) if written else text
 
 
 def _misfit(value: pa.Scalar) -> object:
-    if _is_text(value.type) or pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
-        # A gigabyte is not made a text of Python's for the sake of its beginning.
-        content = value.as_buffer()
-        head = content.slice(0, min(content.size, MISFIT_CHARACTERS)).to_pybytes()
-        return {str(value.type): head.decode(errors="backslashreplace")}
+    if _is_text(value.type) or _is_binary(value.type):
+        return {str(value.type): value.as_buffer().to_pybytes().decode(errors="backslashreplace")}
     if pa.types.is_timestamp(value.type) and value.type.tz is None:
         return value.cast(pa.string()).as_py()  # read again, it still has no offset
     try:
