@@ -75,7 +75,9 @@ def main() -> None:
 
     settled_days.settle = timed_settle
     began = time.perf_counter()
-    results = [outcome.result for outcome in nightly.run_nightly(home, engine, day=DAY, metering=metering)]
+    results = [
+        outcome.result for outcome in nightly.run_nightly(home, engine, nightly.Scope(day=DAY), metering=metering)
+    ]
     seconds = time.perf_counter() - began
     assert results == ["billed"] * ACCOUNTS, results
     print(usage.height, deductions, seconds, settling)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.homes import open_engine, pass_home, zone_of
-from billing.cli.options import Month, format_option, month_options, provisional_option
+from billing.cli.messages import fail
+from billing.cli.options import Accounts, Month, accounts_options, format_option, month_options, provisional_option
 from billing.cli.report_tables import Report, frame_report, print_report, usual
 
 if TYPE_CHECKING:
@@ -16,23 +17,31 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("account")
+@accounts_options
 @month_options
 @provisional_option
 @format_option
 @pass_home
-def charges(home: "Home", account: str, month: Month, provisional: bool, output_format: str) -> None:
+def charges(home: "Home", accounts: Accounts, month: Month, provisional: bool, output_format: str) -> None:
     """Show the daily charges of an account. The minutes used, those that free minutes and packages paid, and what the
-    rest costs. Corrections are in the month in which they were posted, with the day they are about.
+    rest costs. Corrections are in the month in which they were posted, with the day they are about. With --all, those
+    of every account, with its id in a column of its own.
 
     \b
     Example:
       billing charges acme --month 2026-03
+      billing charges --all --last-month --format csv
     """
     from billing.reports.account import charges as daily_charges
+    from billing.reports.account import charges_of_all
 
-    first = month.first_day(partial(zone_of, home, account=account))
-    rows = daily_charges(open_engine(home), account, first, provisional=provisional)
+    if accounts.account is None:
+        rows, errors = charges_of_all(open_engine(home), month.first_day_of, provisional=provisional)
+        print_charges(rows, output_format, empty="no charges")
+        fail(errors)
+        return
+    first = month.first_day(partial(zone_of, home, account=accounts.account))
+    rows = daily_charges(open_engine(home), accounts.account, first, provisional=provisional)
     print_charges(rows, output_format, empty=f"no charges in {first:%Y-%m}")
 
 
@@ -42,12 +51,13 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
         {**row, "deducted_by": {payer["payer_id"]: payer["minutes"] for payer in row["deducted_by"]}}
         for row in rows.to_dicts()
     ]
+    one_currency = len({row["currency"] for row in named}) == 1
     report = Report(
         fields=rows.columns,
         rows=named,
         empty=empty,
-        sums=("minutes", "deducted_minutes", "payable_minutes", "amount"),
-        once=("app_id", "currency", "kind", "settled"),
+        sums=("minutes", "deducted_minutes", "payable_minutes", *(["amount"] if one_currency else [])),
+        once=("account", "app_id", "currency", "kind", "settled"),
         without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *usual(rows, settled=True)),
     )
     print_report(report, output_format)

@@ -24,9 +24,24 @@ if TYPE_CHECKING:
     from billing.metering.spans import Metering
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    """What a night is to bill, as `billing.jobs.nightly.Scope`."""
+
+    day: date | None
+    accounts: tuple[str, ...]
+    despite_silence: bool
+
+
 @click.command()
-@click.option(
-    "--date", "day", type=parse_day, metavar="DAY", help="Bill up to this day, not up to the last finished one."
+@collected(
+    "scope",
+    _Scope,
+    click.option(
+        "--date", "day", type=parse_day, metavar="DAY", help="Bill up to this day, not up to the last finished one."
+    ),
+    click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="Only this account; repeatable."),
+    click.option("--despite-silence", is_flag=True, help="Bill also days that are held because a feed is silent."),
 )
 @click.option(
     "--engine",
@@ -40,24 +55,26 @@ if TYPE_CHECKING:
 )
 @format_option
 @pass_home
-def nightly(home: "Home", day: date | None, engine: str, master: str | None, output_format: str) -> None:
+def nightly(home: "Home", scope: _Scope, engine: str, master: str | None, output_format: str) -> None:
     """Bill every account up to its last finished day. Days are local to the account; earlier unbilled days come first,
     and days that are billed stay as they are: what late events change of them is posted as corrections. If one account
-    fails, the others are billed all the same.
+    fails, the others are billed all the same. An app that fell silent with users inside is named; if its account has
+    hold_if_silent, the day is held until events arrive.
 
     \b
     Example:
       billing nightly
       billing nightly --date 2026-03-31
+      billing nightly --account acme --despite-silence
       billing nightly --engine spark --master spark://spark.example.com:7077
     """
-    from billing.jobs.nightly import run_nightly
+    from billing.jobs.nightly import Scope, run_nightly
     from billing.ledger.runs import FAILED
 
     outcomes: list[Outcome] = []
     try:
         with counting("days") as progress, _metering(engine, master) as metering:
-            for outcome in run_nightly(home, open_engine(home), day=day, metering=metering):
+            for outcome in run_nightly(home, open_engine(home), Scope(**asdict(scope)), metering=metering):
                 outcomes.append(outcome)
                 progress(1)
     except BillingError:
@@ -68,7 +85,8 @@ def nightly(home: "Home", day: date | None, engine: str, master: str | None, out
     _print_outcomes(outcomes, output_format)
     for outcome in outcomes:
         record("nightly", asdict(outcome))
-    if idle := sorted(open_catalog(home).accounts.keys() - {outcome.account for outcome in outcomes}):
+    wanted = set(scope.accounts or open_catalog(home).accounts)
+    if idle := sorted(wanted - {outcome.account for outcome in outcomes}):
         say(f"no events yet: {', '.join(idle)}")
     fail([f"{each.account}, {each.day}: {each.detail}" for each in outcomes if each.result == FAILED])
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.homes import open_catalog, pass_home
+from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, say
 from billing.cli.options import APP, OutputFile, Size, collected, format_option, parse_size
 from billing.cli.progress import counting
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
-from billing.periods import now
+from billing.periods import local_iso_ms, now, time_zone
 
 if TYPE_CHECKING:
     from billing.home import Home
@@ -105,6 +105,31 @@ def say_quarantined(reports: Iterable["FileReport"]) -> None:
     if reasons:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
         say(f"rows were quarantined: {counts}: see `billing quarantine list`")
+
+
+@click.command()
+@format_option
+@pass_home
+def ingests(home: "Home", output_format: str) -> None:
+    """List the ingests that brought events, the oldest first, with the file, the time in UTC and the counts of its rows.
+    An ingest of which every row was known or quarantined brought nothing, and is not listed.
+
+    \b
+    Example:
+      billing ingests
+      billing ingests --format csv
+    """
+    from billing.events.log import EventLog
+
+    open_engine(home)
+    rows = [_ingest_row(asdict(each)) for each in EventLog(directory=home.events).ingests()]
+    fields = ("ingest_id", "file", "at", *COUNTS[1:])
+    print_report(Report(fields=fields, rows=rows, empty="no ingests yet", sums=COUNTS[1:]), output_format)
+
+
+def _ingest_row(ingest: dict[str, Any]) -> dict[str, object]:
+    at_ms = ingest.pop("ingested_at")
+    return {**ingest, "at": None if at_ms is None else local_iso_ms(at_ms, time_zone("UTC"))}
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """Invoices."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.homes import open_engine, pass_home, zone_of
-from billing.cli.messages import say
-from billing.cli.options import Month, OutputFile, month_options
+from billing.cli.messages import fail, say
+from billing.cli.options import Accounts, Month, WorkbookOutput, accounts_options, month_options
 from billing.cli.progress import counting
 from billing.periods import parse_instant
 
 if TYPE_CHECKING:
     from billing.home import Home
+    from billing.reports.invoice_facts import Exported
 
 
 @click.group()
@@ -28,31 +30,50 @@ def invoice() -> None:
 
 
 @invoice.command("export")
-@click.argument("account")
+@accounts_options
 @month_options
 @click.option(
     "-o",
     "--output",
-    type=OutputFile(".xlsx"),
+    type=WorkbookOutput(),
     required=True,
     metavar="FILE.xlsx",
-    help="The workbook to write.",
+    help="The workbook to write; with --all the directory for one of each account.",
 )
 @click.option("--as-of", type=parse_instant, metavar="INSTANT", help="As it was known then, in RFC 3339.")
 @pass_home
-def invoice_export(home: "Home", account: str, month: Month, output: Path, as_of: datetime | None) -> None:
+def invoice_export(home: "Home", accounts: Accounts, month: Month, output: Path, as_of: datetime | None) -> None:
     """Write the workbook of a month's invoice. It shows what is to be paid and, down to 5 minutes, what for. It is a
-    draft: it has no number, and nothing is stored. A month that is not over is shown as far as it is billed.
+    draft: it has no number, and nothing is stored. A month that is not over is shown as far as it is billed. With
+    --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account that has a billed day in the month.
 
     \b
     Example:
       billing invoice export acme --month 2026-03 -o acme-2026-03.xlsx
+      billing invoice export --all --last-month -o invoices/
     """
     from billing.output_files import Output
-    from billing.reports.invoice_facts import export_invoice
+    from billing.reports.invoice_facts import export_invoice, export_invoices
 
     to = Output(path=output, home=home.directory)
-    first = month.first_day(partial(zone_of, home, account=account))
+    if accounts.account is None:
+        with counting("accounts") as progress:
+            exported = []
+            for each in export_invoices(open_engine(home), month.first_day_of, to, as_of=as_of):
+                exported.append(each)
+                progress(1)
+        _say_exported(exported)
+        return
+    first = month.first_day(partial(zone_of, home, account=accounts.account))
     with counting("rows") as progress:
-        export_invoice(open_engine(home), account, first, to, as_of=as_of, progress=progress)
+        export_invoice(open_engine(home), accounts.account, first, to, as_of=as_of, progress=progress)
     say(f"written: {output}")
+
+
+def _say_exported(exported: Sequence["Exported"]) -> None:
+    for each in exported:
+        if each.workbook:
+            say(f"written: {each.workbook}")
+        elif each.error is None:
+            say(f"skipped: {each.account}, no day of {each.month:%Y-%m} is billed")
+    fail([f"account {each.account}: {each.error}" for each in exported if each.error is not None])

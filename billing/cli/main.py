@@ -16,7 +16,7 @@ from billing.cli.account_commands import charges, packages
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.estimate_commands import estimate
-from billing.cli.ingest_commands import convert, ingest
+from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
 from billing.cli.options import FILE
@@ -25,7 +25,7 @@ from billing.cli.run_commands import runs
 from billing.cli.usage_commands import findings, usage
 
 _COMMANDS = (
-    *(init, catalog, ingest, convert, quarantine, findings, nightly, refresh, rebill),
+    *(init, catalog, ingest, convert, ingests, quarantine, findings, nightly, refresh, rebill),
     *(runs, usage, charges, packages, invoice, estimate),
 )
 

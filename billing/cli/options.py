@@ -17,10 +17,12 @@ import click
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
 from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
-from billing.periods import local_day, next_month, now, parse_day, parse_month
+from billing.periods import local_day, next_month, now, parse_day, parse_month, time_zone
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
+
+    from billing.catalog.catalog import Account
 
 Size = tuple[int, int]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -99,6 +101,21 @@ class OutputFile(click.Path):
         return super().convert(value, param, ctx)
 
 
+class WorkbookOutput(OutputFile):
+    """The workbook to write, or with `--all` (an option that is read first) the directory for one of each account."""
+
+    def __init__(self) -> None:
+        super().__init__(".xlsx")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if not (ctx and ctx.params.get("every")):
+            return super().convert(value, param, ctx)
+        if not Path(value).is_dir():
+            self.fail(f"{str(value)!r} is not a directory: with --all, name one that exists", param, ctx)
+        return Path(value)
+
+
 format_option = click.option(
     "--format",
     "output_format",
@@ -110,6 +127,26 @@ format_option = click.option(
 
 provisional_option = click.option(
     "--provisional", is_flag=True, help="Include the days that are not billed yet, up to the last refresh."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """One account by its id, or every account."""
+
+    account: str | None
+    every: bool
+
+    def __post_init__(self) -> None:
+        if (self.account is None) != self.every:
+            raise UsageError("give either an account or --all")
+
+
+accounts_options = collected(
+    "accounts",
+    Accounts,
+    click.argument("account", required=False),
+    click.option("--all", "every", is_flag=True, is_eager=True, help="Every account."),
 )
 
 
@@ -127,6 +164,10 @@ class Month:
     def first_day(self, zone: Callable[[], "ZoneInfo"]) -> date:
         """The first day of the month; the last month is the one before today in `zone`, which is asked for then."""
         return self.month or _last_month(zone())
+
+    def first_day_of(self, account: "Account") -> date:
+        """The same where an account is."""
+        return self.first_day(lambda: time_zone(account.timezone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

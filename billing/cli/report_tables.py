@@ -28,7 +28,7 @@ Format = Literal["table", "json", "csv"]
 Row = Mapping[str, object]
 
 # Numbers that count nothing.
-_NAMES = frozenset({"app_id", "line", "run"})
+_NAMES = frozenset({"app_id", "ingest_id", "line", "run"})
 # Text that is cut before other text is.
 _LONG = frozenset({"detail", "file", "raw", "room_id", "user_id"})
 _SHORTEST_CUT = 10

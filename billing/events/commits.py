@@ -29,6 +29,19 @@ class Commit:
     identity: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """What an ingest wrote about itself: the file, when it was read (epoch ms), and the counts of its rows."""
+
+    ingest_id: int
+    file: str | None
+    ingested_at: int | None
+    read: int | None
+    accepted: int | None
+    duplicates: int | None
+    quarantined: int | None
+
+
 def check_commits(directory: Path) -> None:
     """A `BillingError` when a commit file since the last checkpoint is missing or damaged."""
     names = [path.name for path in directory.glob("*")]
@@ -49,6 +62,23 @@ def commit_in(directory: Path, version: int) -> Commit | None:
     if "ingest_id" not in description:
         return None
     return Commit(ingest_id=int(str(description["ingest_id"])), identity=_identity_in(description))
+
+
+def ingests_in(directory: Path) -> list[Ingest]:
+    """The ingests whose commit files are there, in order; what a commit does not say of itself is None."""
+    versions = sorted(int(path.name[:20]) for path in directory.glob("*.json") if _COMMIT.fullmatch(path.name))
+    described = (_described(directory, version) for version in versions)
+    return [_ingest(description) for description in described if "ingest_id" in description]
+
+
+def _ingest(description: Mapping[str, object]) -> Ingest:
+    numbers = ("ingested_at", "read", "accepted", "duplicates", "quarantined")
+    file = description.get("file")
+    return Ingest(
+        ingest_id=int(str(description["ingest_id"])),
+        file=None if file is None else str(file),
+        **{name: int(str(description[name])) if name in description else None for name in numbers},
+    )
 
 
 def next_identity(previous: str | None, content: object) -> str:

@@ -24,7 +24,16 @@ from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
-from billing.events.commits import Commit, check_commits, commit_file, commit_in, damaged, next_identity
+from billing.events.commits import (
+    Commit,
+    Ingest,
+    check_commits,
+    commit_file,
+    commit_in,
+    damaged,
+    ingests_in,
+    next_identity,
+)
 from billing.events.durable_files import sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
@@ -190,6 +199,10 @@ class EventLog:
     def last_commit(self) -> Commit | None:
         """The commit of the last ingest; None when there is none, or its file was removed by a clean-up."""
         return self._commit(self.last_ingest_id())
+
+    def ingests(self) -> list[Ingest]:
+        """The ingests in order, without those whose commit files were removed by a clean-up."""
+        return ingests_in(self._commits) if self._table() else []
 
     def commit_identity(self, ingest_id: int) -> str | None:
         """The identity of an ingest: two logs in which it is equal have the same history up to there. None when the log

@@ -11,7 +11,7 @@ next nightly tries it again.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
@@ -54,18 +54,32 @@ class Outcome:
     detail: str = ""
 
 
-def run_nightly(
-    home: Home, engine: Engine, *, day: date | None = None, metering: Metering = meter_log
-) -> Iterator[Outcome]:
-    """Bills what is due, one outcome at a time; `day` stands for the last finished day and must be finished itself.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a night is to bill: up to which day (None: the last finished one), which accounts (none: all), and whether
+    also days that silence holds."""
 
-    Raises `UsageError` if `day` is not over in the time zone of some account, before anything is billed.
+    day: date | None = None
+    accounts: Collection[str] = ()
+    despite_silence: bool = False
+
+
+_EVERYTHING = Scope()
+
+
+def run_nightly(
+    home: Home, engine: Engine, scope: Scope = _EVERYTHING, *, metering: Metering = meter_log
+) -> Iterator[Outcome]:
+    """Bills what is due, one outcome at a time.
+
+    Raises `UsageError` if the day is not over in the time zone of some account, or an account does not exist, before
+    anything is billed.
     """
     with home.lock("nightly"):
         with reading(engine) as conn:
             cutoff = cutoff_now(conn, home)
-            targets = _targets(cutoff.catalog, day)
-            settled = last_settled_days(conn)
+            targets = _targets(cutoff.catalog, scope)
+            settled = {account: day for account, day in last_settled_days(conn).items() if account in targets}
             accounts = _due_accounts(conn, cutoff, targets, settled)
             done = list(_already_billed(conn, cutoff, targets, settled))
         yield from done
@@ -120,11 +134,11 @@ class _Day:
         return DayUsage(terms=self.opening.terms, usage=usage)
 
 
-def _targets(catalog: Catalog, day: date | None) -> dict[str, date]:
+def _targets(catalog: Catalog, scope: Scope) -> dict[str, date]:
     """The day up to which each account is to be billed."""
-    moment = periods.now()
+    moment, day = periods.now(), scope.day
     targets = {}
-    for account in catalog.accounts.values():
+    for account in map(catalog.account, dict.fromkeys(scope.accounts or catalog.accounts)):
         finished = periods.last_finished_day(moment, periods.time_zone(account.timezone))
         if day and day > finished:
             raise UsageError(

@@ -5,15 +5,16 @@ exact decimals.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
 
 from billing import periods
+from billing.catalog.catalog import Account
 from billing.catalog.packages import free_minutes_id, is_free_minutes
-from billing.errors import UsageError
+from billing.errors import BillingError, UsageError
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
@@ -77,12 +78,36 @@ def charges(engine: Engine, account_id: str, month: date, *, provisional: bool =
 
     `provisional` includes the days that are not billed yet, up to the last refresh.
     """
-    last = periods.month_days(month)[-1]
     with reading(engine) as conn:
-        ledger = AccountLedger.at(conn, account_id)
-        posted = ledger.charges(month, last)
-        deducted = ledger.deducted_minutes(month, last)
-        open_days = provisional_bills(ledger) if provisional else []
+        return _charges(AccountLedger.at(conn, account_id), month, provisional)
+
+
+def charges_of_all(
+    engine: Engine, month_of: Callable[[Account], date], *, provisional: bool = False
+) -> tuple[pl.DataFrame, list[str]]:
+    """The charges of every account, with `account` before the columns of `CHARGES_SCHEMA`, and why some are missing.
+
+    `month_of` gives the first day of the month of an account.
+    """
+    frames, errors = [pl.DataFrame(schema={"account": pl.String, **CHARGES_SCHEMA})], []
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        for account in sorted(catalog.accounts.values(), key=lambda account: account.id):
+            ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
+            try:
+                found = _charges(ledger, month_of(account), provisional)
+            except BillingError as error:
+                errors.append(f"account {account.id}: {error}")
+            else:
+                frames.append(found.select(pl.lit(account.id).alias("account"), *CHARGES_SCHEMA))
+    return pl.concat(frames), errors
+
+
+def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFrame:
+    last = periods.month_days(month)[-1]
+    posted = ledger.charges(month, last)
+    deducted = ledger.deducted_minutes(month, last)
+    open_days = provisional_bills(ledger) if provisional else []
     rows = [_charge_row(entry, _deducted_by(entry, deducted), settled=True) for entry in posted]
     for bill in open_days:
         if month <= bill.day <= last:

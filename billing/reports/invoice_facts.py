@@ -4,12 +4,18 @@ A draft of an unfinished month covers the days that are settled so far; balances
 last of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from billing.catalog.catalog import Account
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import Policy, PolicyVersion
 from billing.errors import BillingError
@@ -18,14 +24,23 @@ from billing.invoicing.invoice import BilledMonth, make_invoice
 from billing.invoicing.workbook.excel_file import write_workbook
 from billing.invoicing.workbook.xml_rows import Progress
 from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.runs import BILLED, Run
 from billing.output_files import Output
 from billing.periods import month_days
 from billing.rating.deductions import Deduction
 
+# What is replaced in the name of a file: a first dot or minus, and all but letters, digits and `_ . -`.
+_UNSAFE = re.compile(r"^[.-]|[^\w.-]")
+_LONGEST_NAME = 60  # characters, of up to 4 bytes each: a file name has 255 bytes at most
+
 _BY_WINDOW = ["window_start", "app_id", "item"]
 _BY_REASON = ["app_id", "item", "reason"]
+
+
+class NothingBilled(BillingError):
+    """No day of the month is billed."""
 
 
 def export_invoice(
@@ -46,12 +61,61 @@ def export_invoice(
     write_workbook(annex, output, progress=progress)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What became of an account's month: its workbook; or why it failed; or neither, because no day of it is billed."""
+
+    account: str
+    month: date
+    workbook: Path | None = None
+    error: str | None = None
+
+
+def export_invoices(
+    engine: Engine, month_of: Callable[[Account], date], output: Output, *, as_of: datetime | None = None
+) -> Iterator[Exported]:
+    """Writes a workbook of the month of every account into the directory `output`, `ACCOUNT-YYYY-MM.xlsx`.
+
+    `month_of` gives the first day of the month of an account. An account that fails does not stop the others.
+    """
+    with reading(engine) as conn:
+        catalog = load_catalog(conn, as_of_ms=None if as_of is None else int(as_of.timestamp() * 1000))
+    names = file_names(catalog.accounts)
+    for account_id, name in names.items():
+        month = month_of(catalog.accounts[account_id])
+        workbook = Path(output.path) / f"{name}-{month:%Y-%m}.xlsx"
+        try:
+            export_invoice(engine, account_id, month, replace(output, path=workbook), as_of=as_of)
+        except NothingBilled:
+            yield Exported(account=account_id, month=month)
+        except BillingError as error:
+            yield Exported(account=account_id, month=month, error=str(error))
+        else:
+            yield Exported(account=account_id, month=month, workbook=workbook)
+
+
+def file_names(ids: Iterable[str]) -> dict[str, str]:
+    """A name for a file of each id, different also where capitals do not count: `a/b` is `a_b`.
+
+    Of ids that would have the same name, all but one that needs no change get a part of their hash too.
+    """
+    plain = {each: _UNSAFE.sub("_", each)[:_LONGEST_NAME] for each in sorted(ids)}
+    taken = Counter(name.casefold() for name in plain.values())
+    unchanged = {name.casefold(): name for each, name in plain.items() if each == name}
+    return {
+        each: name
+        if taken[name.casefold()] == 1 or unchanged.get(name.casefold()) == each
+        else f"{name}-{hashlib.sha256(each.encode()).hexdigest()[:8]}"
+        for each, name in plain.items()
+    }
+
+
 def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Annex:
     """The invoice of an account and month (its first day), with everything that its sheets show."""
     runs = _billed_days(ledger, month)
     if not runs:
         then = f" at {as_of.isoformat()}" if as_of else ""
-        raise BillingError(
+        raise NothingBilled(
             f'no day of {month:%Y-%m} is billed for account "{ledger.account_id}"{then}: run `billing nightly` first'
         )
     billed = _billed_month(ledger, month, runs)
