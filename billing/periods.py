@@ -32,6 +32,9 @@ _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 LOCAL_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_CLOCK}:[0-5][0-9](?:\.[0-9]+)?"
 _INSTANT = re.compile(rf"{LOCAL_TIME}(?:[Zz]|[+-]{_CLOCK})")
 
+_COUNT = "([0-9]{1,6})"
+_DURATION = re.compile(rf"P(?:{_COUNT}D)?(?:T(?:{_COUNT}H)?(?:{_COUNT}M)?(?:{_COUNT}S)?)?")
+
 
 def time_zone(name: str) -> ZoneInfo:
     """The IANA time zone of that name, or a `BillingError` that says what a name looks like."""
@@ -66,6 +69,16 @@ def parse_instant(text: str) -> datetime:
         return datetime.fromisoformat(text.upper())
     except ValueError as error:
         raise UsageError(f"{text!r} is not a time: {error}") from None
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of an ISO 8601 duration in days and smaller units: `PT2H` is 7,200."""
+    found = _DURATION.fullmatch(text)
+    if not found or text[-1] in "PT":
+        raise UsageError(f"{text!r} is not an ISO 8601 duration such as PT2H or PT90M")
+    return sum(
+        int(count) * seconds for count, seconds in zip(found.groups("0"), (DAY_SECONDS, 3600, 60, 1), strict=True)
+    )
 
 
 def parse_day(text: str) -> date:

@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from billing.errors import BillingError
-from billing.events.log import LOG_SCHEMA, EventLog
+from billing.events.log import DAY_MS, LOG_SCHEMA, EventLog
 from billing.events.schema import EVENT_SCHEMA
 from tests.event_facts import APPS, AT, event
 
@@ -304,3 +304,15 @@ def test_a_commit_of_an_older_version_is_identified_by_its_file_and_time(tmp_pat
     first, second, third = (log.commit_identity(1) for log in logs)
     assert first == third
     assert len({first, second, None}) == 3
+
+
+def test_the_last_events_of_apps_are_read_from_the_newest_days_only(tmp_path: Path) -> None:
+    """The first app is heard until the second day, the second on the first day; a third has no event."""
+    log = EventLog(directory=tmp_path / "events")
+    appended(log, events({"at": AT + 5}, {"at": AT + 7, "app_id": APPS[1], "event_id": "e-2"}))
+    last = appended(log, events({"at": AT + DAY_MS + 1}, {"at": AT + DAY_MS + 9}), date(2026, 3, 11))
+    appended(log, events({"at": AT + 2 * DAY_MS, "app_id": APPS[1] + 5}), date(2026, 3, 12))
+    assert log.last_event_at([*APPS, 7]) == {APPS[0]: AT + DAY_MS + 9, APPS[1]: AT + 7}
+    assert log.last_event_at([APPS[0]], ingest_id=last - 1) == {APPS[0]: AT + 5}
+    shutil.rmtree(log.directory / "day=2026-03-10")
+    assert log.last_event_at([APPS[0]]) == {APPS[0]: AT + DAY_MS + 9}

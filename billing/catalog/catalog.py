@@ -29,7 +29,11 @@ class Seller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A customer: one currency, one time zone, one policy. `free_minutes` a month; None: what the policy gives."""
+    """A customer: one currency, one time zone, one policy. `free_minutes` a month; None: what the policy gives.
+
+    `hold_if_silent` (an ISO 8601 duration): a day at whose end stays are open is held if their app has had no event for
+    so long; None: never.
+    """
 
     id: str
     name: str
@@ -38,6 +42,7 @@ class Account:
     policy: str
     free_minutes: int | None = None
     address: str | None = None
+    hold_if_silent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from billing.catalog.packages import is_free_minutes
 from billing.errors import BillingError, unknown
 from billing.limits import LARGEST_APP_ID
 from billing.money import SCALE_DIGITS, check_currency
-from billing.periods import iana_time_zone, parse_day, parse_instant
+from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, parse_instant
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ HIGHEST_PRICE = 600_000
 HIGHEST_PACKAGE_PRICE = 1_000_000_000
 LARGEST_AREA = 2**53
 HIGHEST_RATIO = 1_000_000
+SHORTEST_SILENCE = 60  # seconds
 _LONGEST_SHOWN = 60
 
 
@@ -188,6 +189,14 @@ def instant(value: object) -> datetime:
     return moment
 
 
+def silence(value: object) -> str:
+    """How long a feed may be silent: an ISO 8601 duration from a minute to a day, in quotes."""
+    text = _text(value, 'a duration in quotes such as "PT2H"')
+    if not SHORTEST_SILENCE <= _asking(parse_duration, text) <= DAY_SECONDS:
+        raise ValueError(f"{text} is not from PT1M to P1D")
+    return text
+
+
 _Id = Annotated[str, PlainValidator(identifier)]
 _Name = Annotated[str, PlainValidator(name)]
 _Address = Annotated[str, PlainValidator(address)]
@@ -207,6 +216,7 @@ _Instant = Annotated[datetime, PlainValidator(instant)]
 _Discount = Annotated[Decimal, PlainValidator(discount)]
 _Area = Annotated[int, Field(ge=1, le=LARGEST_AREA)]
 _Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
+_Silence = Annotated[str, PlainValidator(silence)]
 
 
 class Table(BaseModel):
@@ -284,6 +294,7 @@ class AccountTable(Table):
     policy: _Id
     free_minutes: _FreeMinutes | None = None
     address: _Address | None = None
+    hold_if_silent: _Silence | None = None
 
 
 class AppTable(Table):

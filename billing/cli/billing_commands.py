@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from billing.metering.spans import Metering
 
 
+_HELD_UNTIL = "the day is held until events arrive, or `billing nightly --despite-silence`"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scope:
     """What a night is to bill, as `billing.jobs.nightly.Scope`."""
@@ -68,7 +71,7 @@ def nightly(home: "Home", scope: _Scope, engine: str, master: str | None, output
       billing nightly --account acme --despite-silence
       billing nightly --engine spark --master spark://spark.example.com:7077
     """
-    from billing.jobs.nightly import Scope, run_nightly
+    from billing.jobs.nightly import HELD, Scope, run_nightly
     from billing.ledger.runs import FAILED
 
     outcomes: list[Outcome] = []
@@ -85,6 +88,9 @@ def nightly(home: "Home", scope: _Scope, engine: str, master: str | None, output
     _print_outcomes(outcomes, output_format)
     for outcome in outcomes:
         record("nightly", asdict(outcome))
+        if outcome.silence:
+            until = f"; {_HELD_UNTIL}" if outcome.result == HELD else ""
+            say(f"{outcome.account}, {outcome.day}: {outcome.silence}{until}")
     wanted = set(scope.accounts or open_catalog(home).accounts)
     if idle := sorted(wanted - {outcome.account for outcome in outcomes}):
         say(f"no events yet: {', '.join(idle)}")

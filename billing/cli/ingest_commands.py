@@ -111,8 +111,8 @@ def say_quarantined(reports: Iterable["FileReport"]) -> None:
 @format_option
 @pass_home
 def ingests(home: "Home", output_format: str) -> None:
-    """List the ingests that brought events, the oldest first, with the file, the time in UTC and the counts of its rows.
-    An ingest of which every row was known or quarantined brought nothing, and is not listed.
+    """List the ingests that brought events, the oldest first. Of each the file, the time in UTC, and the counts of its
+    rows. An ingest of which every row was known or quarantined brought nothing, and is not listed.
 
     \b
     Example:

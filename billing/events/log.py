@@ -13,7 +13,8 @@ The last id is an application transaction of the table, which survives that.
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -233,6 +234,30 @@ class EventLog:
             sought -= found.keys()
         return found
 
+    def last_event_at(self, apps: Collection[int], *, ingest_id: int | None = None) -> dict[int, int]:
+        """The newest `at` (ms) of each of the apps that has events, in the first `ingest_id` ingests or in all.
+
+        Reads the newest days first, twice as many each time, until all are found; no day that can have none of them.
+        """
+        sought, found, count = set(apps), dict[int, int](), 1
+        ranges: dict[int, list[tuple[int, int]]] = {}
+        for first_at, first_app, last_app in self.activity().select("min.at", "min.app_id", "max.app_id").iter_rows():
+            ranges.setdefault(first_at // DAY_MS, []).append((first_app, last_app))
+        newest = sorted(ranges)
+        while sought:
+            wanted = sorted(sought)
+            newest = [day for day in newest if any(_any_between(wanted, *apps) for apps in ranges[day])]
+            days = [day_of(day * DAY_MS) for day in newest[-count:]]
+            newest, count = newest[:-count], count * 2
+            if not days:
+                break
+            may_hold = [(_PARTITION, ">=", days[0]), (_PARTITION, "<=", days[-1])]
+            events = self._read([*may_hold, ("app_id", ">=", wanted[0]), ("app_id", "<=", wanted[-1])])
+            known = pl.col("app_id").is_in(wanted) & (True if ingest_id is None else pl.col("ingest_id") <= ingest_id)
+            found.update(events.filter(known).group_by("app_id").agg(pl.col("at").max()).collect().iter_rows())
+            sought -= found.keys()
+        return found
+
     def late_events(self, *, after: int, upto: int, before: int) -> dict[int, LateEvents]:
         """What the ingests after `after` and up to `upto` have of instants before epoch second `before`, by app."""
         late = self._read([("ingest_id", ">", after), ("at", "<", before * 1000)]).filter(
@@ -344,6 +369,12 @@ def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:
     return pl.scan_parquet(
         files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert", row_index_name=number
     )
+
+
+def _any_between(numbers: Sequence[int], least: int, largest: int) -> bool:
+    """Whether one of the sorted numbers is in a range."""
+    at = bisect_left(numbers, least)
+    return at < len(numbers) and numbers[at] <= largest
 
 
 def _widen(table: DeltaTable) -> None:

@@ -7,12 +7,12 @@ Accounts whose days have the same bounds are metered in one pass; their money th
 in one transaction. A run of quiet days, without events and open stays, commits at once. Events that came after their
 day was settled are found first: the account's days from then on are rerated, and what is different is posted in one
 transaction before anything further is billed. What fails stays undone, with every later day of its account, and the
-next nightly tries it again.
+next nightly tries it again. So does a day that is held because a feed is silent; nothing is written of it.
 """
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
 
@@ -26,6 +26,7 @@ from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
+from billing.jobs.silence import silence_of
 from billing.ledger import corrections, settled_days
 from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.opening import AccountDay, Opening, opening_of
@@ -36,7 +37,7 @@ from billing.metering.spans import Metering, meter_log
 from billing.metering.windows import window_usage
 from billing.rating.span import DayUsage, bill_span
 
-ALREADY_BILLED = "already_billed"
+ALREADY_BILLED, HELD = "already_billed", "held"
 _COMMAND = "nightly"
 _NO_STAYS = pl.DataFrame(schema=STATE_SCHEMA)
 
@@ -45,13 +46,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the nightly did about one day of one account. `run`: the run that billed it, now or before, or corrected."""
+    """What the nightly did about one day of one account. `run`: the run that billed it, now or before, or corrected.
+    `silence`: the apps that were silent at the day's end; they are in the detail too."""
 
     account: str
     day: date
     result: str
     run: int | None = None
     detail: str = ""
+    silence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +86,27 @@ def run_nightly(
             accounts = _due_accounts(conn, cutoff, targets, settled)
             done = list(_already_billed(conn, cutoff, targets, settled))
         yield from done
-        night = _Night(engine=engine, cutoff=cutoff, activity=Activity.of(cutoff.log.activity()), metering=metering)
+        night = _Night(
+            engine=engine,
+            cutoff=cutoff,
+            activity=Activity.of(cutoff.log.activity()),
+            metering=metering,
+            despite_silence=scope.despite_silence,
+        )
         yield from night.bill(accounts)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Account:
-    """An account with days due. `has_open_stays`: at the end of its last billed day; `quiet`: days held back, to be
-    settled at once with those that follow."""
+    """An account with days due. `has_open_stays`: at the end of its last billed day; `quiet`: days kept back, to be
+    settled at once with those that follow; `is_stopped`: a day failed or is held, so that none after it is billed."""
 
     id: str
     days: Sequence[AccountDay]
     rerating: Rerating | None
     has_open_stays: bool
     quiet: list[AccountDay] = field(default_factory=list)
-    has_failed: bool = False
+    is_stopped: bool = False
 
     def rerating_of(self, account_day: AccountDay) -> Rerating | None:
         """The rerating that a day belongs to, if it is not a day to bill."""
@@ -188,6 +197,7 @@ class _Night:
     cutoff: Cutoff
     activity: Activity
     metering: Metering
+    despite_silence: bool
 
     def bill(self, accounts: Sequence[_Account]) -> Iterator[Outcome]:
         """Bills or corrects day after day, all accounts whose days have the same bounds together."""
@@ -197,7 +207,7 @@ class _Night:
             busy = []
             for account_day in same_bounds:
                 account = by_id[account_day.account_id]
-                if account.has_failed:
+                if account.is_stopped:
                     continue
                 if account.is_quiet(account_day) and not self.activity.may_hold_events(account_day):
                     account.quiet.append(account_day)
@@ -206,7 +216,7 @@ class _Night:
                 else:
                     yield from self._settle_quiet(account)
                     busy.append(account_day)
-            yield from self._bill_busy([day for day in busy if not by_id[day.account_id].has_failed], by_id)
+            yield from self._bill_busy([day for day in busy if not by_id[day.account_id].is_stopped], by_id)
 
     def _ends_rerating(self, account: _Account, account_day: AccountDay) -> bool:
         rerating = account.rerating_of(account_day)
@@ -242,13 +252,23 @@ class _Night:
         def work() -> Outcome | None:
             if rerating:
                 return self._rerate(account, rerating, opening, metered)
-            return self._settle(account, [_Day(opening=opening, metered=metered)])
+            return self._settle_or_hold(account, opening, metered)
 
         outcome = guarded(f"account {account.id}, {account_day.day}", work)
         if isinstance(outcome, Failure):
             yield self._failed(account, account_day, outcome, opening)
         elif outcome:
             yield outcome
+
+    def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered) -> Outcome:
+        silence = silence_of(self.cutoff, opening.account_day, metered)
+        named = str(silence)
+        if silence.holds and not self.despite_silence:
+            account.is_stopped = True
+            return Outcome(account=account.id, day=opening.account_day.day, result=HELD, detail=named, silence=named)
+        outcome = self._settle(account, [_Day(opening=opening, metered=metered)])
+        detail = "; ".join(filter(None, (outcome.detail, named)))
+        return replace(outcome, detail=detail, silence=named)
 
     def _rerate(self, account: _Account, rerating: Rerating, opening: Opening, metered: Metered) -> Outcome | None:
         with reading(self.engine) as conn:
@@ -263,7 +283,7 @@ class _Night:
         return Outcome(account=account.id, day=day, result=CORRECTED, run=run, detail=detail)
 
     def _settle_quiet(self, account: _Account) -> Iterator[Outcome]:
-        """Settles the days that are held back, or adds them to the rerating."""
+        """Settles the days that are kept back, or adds them to the rerating."""
         if not account.quiet:
             return
         quiet, account.quiet = account.quiet, []
@@ -331,7 +351,7 @@ class _Night:
         self, account: _Account, account_day: AccountDay, failure: Failure, opening: Opening | None = None
     ) -> Outcome:
         """Records that an account's day failed, if the database can still be written to."""
-        account.has_failed = True
+        account.is_stopped = True
         run = self.cutoff.run(
             _COMMAND,
             opening.terms if opening else None,

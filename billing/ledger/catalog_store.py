@@ -162,6 +162,7 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
             policy=latest[row.id].policy_id,
             free_minutes=latest[row.id].free_minutes,
             address=row.address,
+            hold_if_silent=row.hold_if_silent,
         )
         for row in conn.execute(select(tables.account))
     }
@@ -200,7 +201,7 @@ def _load_contracts(conn: Connection) -> dict[tuple[str, date], Contract]:
 def _put_accounts(conn: Connection, stored: Catalog, new: Catalog) -> None:
     settled = last_settled_days(conn)
     for account in new.accounts.values():
-        columns = ("id", "name", "currency", "timezone", "address")
+        columns = ("id", "name", "currency", "timezone", "address", "hold_if_silent")
         _put(conn, tables.account, {column: getattr(account, column) for column in columns})
         known = stored.accounts.get(account.id)
         if known and (known.policy, known.free_minutes) == (account.policy, account.free_minutes):

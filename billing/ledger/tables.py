@@ -78,6 +78,7 @@ account = Table(
     Column("currency", String, nullable=False),
     Column("timezone", String, nullable=False),
     Column("address", String),
+    Column("hold_if_silent", String),
 )
 
 # Which policy and how many free minutes a month hold from `valid_from` on; the first row of an account holds from

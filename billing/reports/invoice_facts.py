@@ -39,7 +39,7 @@ _BY_WINDOW = ["window_start", "app_id", "item"]
 _BY_REASON = ["app_id", "item", "reason"]
 
 
-class NothingBilled(BillingError):
+class NothingBilled(BillingError):  # noqa: N818 - a state, not a fault
     """No day of the month is billed."""
 
 
