@@ -51,6 +51,8 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
         {**row, "deducted_by": {payer["payer_id"]: payer["minutes"] for payer in row["deducted_by"]}}
         for row in rows.to_dicts()
     ]
+    # A screen has no room for prices beside accounts.
+    of_all = ["unit_price"] if "account" in rows.columns else []
     one_currency = len({row["currency"] for row in named}) == 1
     report = Report(
         fields=rows.columns,
@@ -58,7 +60,7 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
         empty=empty,
         sums=("minutes", "deducted_minutes", "payable_minutes", *(["amount"] if one_currency else [])),
         once=("account", "app_id", "currency", "kind", "settled"),
-        without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *usual(rows, settled=True)),
+        without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *of_all, *usual(rows, settled=True)),
     )
     print_report(report, output_format)
 

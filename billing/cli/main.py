@@ -22,11 +22,12 @@ from billing.cli.messages import failures, set_up_log
 from billing.cli.options import FILE
 from billing.cli.quarantine_commands import quarantine
 from billing.cli.run_commands import runs
+from billing.cli.status_commands import status
 from billing.cli.usage_commands import findings, usage
 
 _COMMANDS = (
     *(init, catalog, ingest, convert, ingests, quarantine, findings, nightly, refresh, rebill),
-    *(runs, usage, charges, packages, invoice, estimate),
+    *(status, runs, usage, charges, packages, invoice, estimate),
 )
 
 

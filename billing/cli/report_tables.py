@@ -151,7 +151,8 @@ def _column(report: Report, field: str) -> _Column:
         cells = [str(value)[:10] for value in values]
     else:
         cells = [_text(value, places) for value in values]
-    head = field.split("_") if numbers and field not in _NAMES else [field]
+    is_wide = len(field) > max(_SHORTEST_CUT, *map(len, cells))
+    head = field.split("_") if field not in _NAMES and (numbers or is_wide) else [field]
     return _Column(field=field, is_number=bool(numbers), head=head, cells=cells, foot=foot)
 
 

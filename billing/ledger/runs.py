@@ -103,6 +103,14 @@ def last_run_of(conn: Connection, account_id: str) -> int:
     return last
 
 
+def failed_runs(conn: Connection) -> dict[str, Run]:
+    """The last run of every account of which it failed."""
+    run = tables.run.c
+    last = select(func.max(run.id)).where(run.account_id.is_not(None)).group_by(run.account_id)
+    failed = select(tables.run).where(run.id.in_(last), run.result == FAILED)
+    return {row["account_id"]: run_of(row) for row in conn.execute(failed).mappings()}
+
+
 def last_settled_days(conn: Connection) -> dict[str, date]:
     """The last settled day of every account that has one."""
     settled = tables.settled_day.c
