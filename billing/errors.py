@@ -15,6 +15,11 @@ class UsageError(BillingError):
     """The command cannot be meant as it was given: an unknown account, an unfinished day (exit code 2)."""
 
 
+def missing_row(table: str, key: str) -> BillingError:
+    """The error of a row that the database must have, but somebody has removed."""
+    return BillingError(f"the row of {key} in the table {table} is missing: restore the database from a backup")
+
+
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist: it suggests the closest known name, or lists all of them."""
     names = list(known)

@@ -2,5 +2,7 @@
 
 # Every program reads whole numbers up to here exactly, also those that keep numbers as floating point.
 LARGEST_APP_ID = 2**53
+# What a database keeps in 64 bits.
+LARGEST_NUMBER = 2**63 - 1
 # Pixels of one side of a picture.
 LONGEST_SIDE = 16_384

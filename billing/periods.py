@@ -62,13 +62,16 @@ def _unknown_zone(name: str) -> BillingError:
 
 
 def parse_instant(text: str) -> datetime:
-    """An RFC 3339 time with offset, as an aware datetime in that offset."""
+    """An RFC 3339 time with offset, of the years 1970 to 2999, as an aware datetime in that offset."""
     if not _INSTANT.fullmatch(text):
         raise UsageError(f"{text!r} is not an RFC 3339 time with offset such as 2026-03-01T18:00:00+09:00")
     try:
-        return datetime.fromisoformat(text.upper())
+        instant = datetime.fromisoformat(text.upper())
     except ValueError as error:
         raise UsageError(f"{text!r} is not a time: {error}") from None
+    if instant.year not in _YEARS:
+        raise UsageError(f"{text!r} is not a time of the years 1970 to 2999")
+    return instant
 
 
 def parse_duration(text: str) -> int:

@@ -13,10 +13,14 @@ from typing import Any, Literal
 from billing.catalog.contracts import Contract
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, builtin_policies
-from billing.errors import BillingError, UsageError, unknown
+from billing.errors import BillingError, UsageError, missing_row, unknown
 
 # The kinds of entries, as a file calls them, and where a catalog keeps them.
 KINDS = {"policy": "policies", "account": "accounts", "app": "apps", "package": "packages", "contract": "contracts"}
+
+
+# The policy of an account whose terms are missing in the database: nothing is billed or shown by it.
+NO_TERMS = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +78,24 @@ class Catalog:
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     def account(self, account_id: str) -> Account:
-        """The account that a command names, or a `UsageError`."""
+        """The account that a command names, or a `UsageError`; a `BillingError` when its terms are missing."""
         if account_id not in self.accounts:
             raise UsageError(_not_here("account", account_id, self.accounts))
-        return self.accounts[account_id]
+        account = self.accounts[account_id]
+        if account.policy == NO_TERMS:
+            raise missing_row("account_terms", f"account {account_id!r}")
+        if account.policy not in known_policies(self):
+            raise missing_row("policy", f"policy {account.policy!r} of account {account_id!r}")
+        return account
 
     def app(self, app_id: int) -> App:
         """The app that a command names, or a `UsageError`."""
         if app_id not in self.apps:
             raise UsageError(_not_here("app", str(app_id), [str(known) for known in self.apps]))
-        return self.apps[app_id]
+        app = self.apps[app_id]
+        if app.account not in self.accounts:
+            raise missing_row("account", f"account {app.account!r}")
+        return app
 
     def package(self, package_id: str) -> Package:
         """The package that a command names, or a `UsageError`."""
@@ -190,6 +202,9 @@ def _account_problems(catalog: Catalog) -> Iterator[str]:
     policies = known_policies(catalog)
     for account in catalog.accounts.values():
         policy = policies.get(account.policy)
+        if account.policy == NO_TERMS:
+            yield str(missing_row("account_terms", f"account {account.id!r}"))
+            continue
         if policy is None:
             yield f'account "{account.id}": {unknown("policy", account.policy, policies)}'
             continue

@@ -60,7 +60,16 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
         empty=empty,
         sums=("minutes", "deducted_minutes", "payable_minutes", *(["amount"] if one_currency else [])),
         once=("account", "app_id", "currency", "kind", "settled"),
-        without=("seconds", "run", "corrects_run", "posted_on", "cause", "deducted_by", *of_all, *usual(rows, settled=True)),
+        without=(
+            "seconds",
+            "run",
+            "corrects_run",
+            "posted_on",
+            "cause",
+            "deducted_by",
+            *of_all,
+            *usual(rows, settled=True),
+        ),
     )
     print_report(report, output_format)
 

@@ -1,12 +1,15 @@
 """The home that a command works in, and how its database is opened."""
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from billing.cli.messages import say_stopped_clock
+from billing.cli.text_files import is_text
+from billing.errors import UsageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -17,15 +20,29 @@ if TYPE_CHECKING:
 
 
 def pass_home(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command its home as the first argument, and says so if the clock is stopped."""
+    """Gives a command its home as the first argument, and says so if the clock is stopped.
+
+    Text that is not UTF-8 is refused, but for the names of files.
+    """
 
     @click.pass_obj
     @wraps(command)
     def with_home(home: "Home", *arguments: Any, **options: Any) -> Any:
         say_stopped_clock()
+        _check_text(home.database_url, *(value for name, value in options.items() if name != "files"))
         return command(home, *arguments, **options)
 
     return with_home
+
+
+def _check_text(*values: object) -> None:
+    for value in values:
+        if isinstance(value, str) and not is_text(value):
+            raise UsageError(f"{value!r} is not text in UTF-8")
+        if is_dataclass(value):
+            _check_text(*(getattr(value, each.name) for each in fields(value) if each.name != "files"))
+        elif isinstance(value, tuple | list):
+            _check_text(*value)
 
 
 def open_engine(home: "Home") -> "Engine":

@@ -16,7 +16,7 @@ import click
 
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
-from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
+from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER, LONGEST_SIDE
 from billing.periods import local_day, next_month, now, parse_day, parse_month, time_zone
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Size = tuple[int, int]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(1, LARGEST_NUMBER)  # also the number of a run
 
 _APPS_NAMED = 5
 

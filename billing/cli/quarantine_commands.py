@@ -11,7 +11,7 @@ import click
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.ingest_commands import COUNTS
 from billing.cli.messages import fail
-from billing.cli.options import FILE, collected, format_option
+from billing.cli.options import COUNT, FILE, collected, format_option
 from billing.cli.report_tables import Report, frame_report, print_report
 from billing.cli.text_files import read_text
 from billing.errors import BillingError, UsageError, unknown
@@ -50,7 +50,7 @@ _filter_options = collected(
     _Filter,
     click.option("--reason", "reasons", multiple=True, metavar="CODE", help="Only rows with this reason; repeatable."),
     click.option("--file", "files", multiple=True, metavar="FILE", help="Only rows of this file; repeatable."),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows; with --rows in a table."),
+    click.option("--limit", type=COUNT, metavar="N", help="Only the first N rows; with --rows in a table."),
 )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.homes import open_engine, pass_home
-from billing.cli.options import format_option
+from billing.cli.options import COUNT, format_option
 from billing.cli.report_tables import Report, print_report
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ _VALUE_WIDTH = 64  # the length of a hash
 
 
 @click.command()
-@click.argument("run_id", type=click.IntRange(1), required=False, metavar="[N]")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest first.")
+@click.argument("run_id", type=COUNT, required=False, metavar="[N]")
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="How many, the newest first.")
 @format_option
 @pass_home
 def runs(home: "Home", run_id: int | None, limit: int, output_format: str) -> None:

@@ -13,3 +13,8 @@ def read_text(file: Path) -> str:
         raise BillingError(f"{file}: there is no such file") from None
     except UnicodeDecodeError:
         raise BillingError(f"{file}: is not text in UTF-8") from None
+
+
+def is_text(argument: str) -> bool:
+    """Whether an argument of the command line was UTF-8: Python keeps other bytes as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)

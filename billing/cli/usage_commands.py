@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.cli.homes import open_engine, pass_home, zone_of
-from billing.cli.options import APP, Period, collected, format_option, period_options, provisional_option
+from billing.cli.options import APP, COUNT, Period, collected, format_option, period_options, provisional_option
 from billing.cli.report_tables import frame_report, print_report, usual
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ _view_options = collected(
         help="What is counted.",
     ),
     provisional_option,
-    click.option("--run", type=click.IntRange(1), metavar="N", help="As it was known when run N had ended."),
+    click.option("--run", type=COUNT, metavar="N", help="As it was known when run N had ended."),
 )
 
 

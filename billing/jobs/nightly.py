@@ -11,7 +11,7 @@ next nightly tries it again. So does a day that is held because a feed is silent
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
@@ -28,6 +28,7 @@ from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.jobs.silence import silence_of
 from billing.ledger import corrections, settled_days
+from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.opening import AccountDay, Opening, opening_of
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
@@ -82,9 +83,12 @@ def run_nightly(
         with reading(engine) as conn:
             cutoff = cutoff_now(conn, home)
             targets = _targets(cutoff.catalog, scope)
+            done = [] if scope.accounts else list(_missing_accounts(conn, cutoff.catalog))
+            for account_id, why in _damaged(conn, cutoff.catalog, targets).items():
+                done.append(Outcome(account=account_id, day=targets.pop(account_id), result=FAILED, detail=why))
             settled = {account: day for account, day in last_settled_days(conn).items() if account in targets}
             accounts = _due_accounts(conn, cutoff, targets, settled)
-            done = list(_already_billed(conn, cutoff, targets, settled))
+            done += _already_billed(conn, cutoff, targets, settled)
         yield from done
         night = _Night(
             engine=engine,
@@ -147,7 +151,7 @@ def _targets(catalog: Catalog, scope: Scope) -> dict[str, date]:
     """The day up to which each account is to be billed."""
     moment, day = periods.now(), scope.day
     targets = {}
-    for account in map(catalog.account, dict.fromkeys(scope.accounts or catalog.accounts)):
+    for account in [*map(catalog.account, dict.fromkeys(scope.accounts))] or catalog.accounts.values():
         finished = periods.last_finished_day(moment, periods.time_zone(account.timezone))
         if day and day > finished:
             raise UsageError(
@@ -156,6 +160,24 @@ def _targets(catalog: Catalog, scope: Scope) -> dict[str, date]:
             )
         targets[account.id] = day or finished
     return targets
+
+
+def _missing_accounts(conn: Connection, catalog: Catalog) -> Iterator[Outcome]:
+    """Accounts whose rows were removed fail; their day is said in UTC."""
+    day = periods.last_finished_day(periods.now(), periods.time_zone("UTC"))
+    for account_id, why in missing_accounts(conn, catalog).items():
+        yield Outcome(account=account_id, day=day, result=FAILED, detail=why)
+
+
+def _damaged(conn: Connection, catalog: Catalog, accounts: Iterable[str]) -> dict[str, str]:
+    """The accounts of which rows of the catalog are missing, and which."""
+    damaged = {}
+    for account_id in accounts:
+        try:
+            check_rows(conn, catalog, account_id)
+        except BillingError as error:
+            damaged[account_id] = str(error)
+    return damaged
 
 
 def _due_accounts(

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import polars as pl
 
 from billing.catalog.terms import DayTerms
+from billing.errors import missing_row
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import storable
@@ -200,14 +201,16 @@ def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> 
     `settled`: the last settled day by account.
     """
     through = read_through(conn)
+    if unread := sorted(settled.keys() - through.keys()):
+        raise missing_row("run", f"the last run of account {unread[0]!r}")
     ledgers = {account_id: cutoff.ledger(conn, account_id) for account_id in settled}
     ends = {account_id: _end_of(ledgers[account_id], day) for account_id, day in settled.items()}
     late: dict[str, LateDays] = {}
     for after in sorted({through[account_id] for account_id in settled}):
         before = max(ends[account_id] for account_id in settled if through[account_id] == after)
         for app_id, events in cutoff.log.late_events(after=after, upto=cutoff.ingest_id, before=before).items():
-            account_id = cutoff.catalog.apps[app_id].account
-            second = events.first_at // 1000
+            app = cutoff.catalog.apps.get(app_id)
+            account_id, second = app.account if app else "", events.first_at // 1000
             if account_id in settled and through[account_id] == after and second < ends[account_id]:
                 first = ledgers[account_id].day_of(second)
                 found = LateDays(first, events.first_ingest, events.last_ingest)

@@ -32,10 +32,10 @@ from billing.catalog.items import ITEM_RANK
 from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.policies import Policy, policy_from_source
 from billing.catalog.terms import DayTerms, day_terms
-from billing.errors import BillingError
+from billing.errors import BillingError, missing_row
 from billing.ledger import tables
 from billing.ledger.bulk import read_frame, schema_of, unpacked
-from billing.ledger.catalog_store import load_catalog, terms_history, terms_on
+from billing.ledger.catalog_store import check_rows, load_catalog, terms_history, terms_on
 from billing.ledger.runs import CORRECTED, Run, last_run_at, run_of
 from billing.metering.schemas import STATE_SCHEMA
 from billing.money import from_scaled
@@ -73,13 +73,15 @@ class AccountLedger:
         at_ms = None if moment is None else int(moment.timestamp() * 1000)
         catalog = load_catalog(conn, as_of_ms=at_ms)
         catalog.account(account_id)
+        if moment is None:
+            check_rows(conn, catalog, account_id)
         as_of = None if at_ms is None else last_run_at(conn, at_ms)
         return cls(conn=conn, catalog=catalog, account_id=account_id, as_of=as_of)
 
     @property
     def account(self) -> Account:
         """Who is billed."""
-        return self.catalog.account(self.account_id)
+        return self.catalog.accounts[self.account_id]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -293,7 +295,9 @@ class AccountLedger:
         found = []
         for day in days:
             held = terms_on(history, day)
-            policy = billed[settled[day].policy_hash] if day in settled else policies[held.policy]
+            policy = billed[settled[day].policy_hash] if day in settled else policies.get(held.policy)
+            if policy is None:
+                raise missing_row("policy", f"policy {held.policy!r} of account {self.account_id!r}")
             found.append(
                 day_terms(self.catalog, self.account, self.zone, day, policy=policy, free_minutes=held.free_minutes)
             )
@@ -307,8 +311,8 @@ class AccountLedger:
         policy = known_policies(self.catalog).get(str(run.policy_id)) if source is None else policy_from_source(source)
         if policy is None or policy.hash != run.policy_hash:
             raise BillingError(
-                f'the policy "{run.policy_id}" that run {run.id} billed with is no longer known as it was: '
-                "use the version of this program that billed then"
+                f'the policy "{run.policy_id}" that run {run.id} billed with is in no row of used_policy, and not '
+                "known as it was: use the version of this program that billed then"
             )
         return policy
 

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from billing.catalog import changes
 from billing.catalog.canonical import applied_source, catalog_after, removed_source
-from billing.catalog.catalog import Account, App, Catalog, Removal, Seller
+from billing.catalog.catalog import NO_TERMS, Account, App, Catalog, Removal, Seller
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
-from billing.catalog.packages import Package, valid_days
+from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
-from billing.errors import BillingError, UsageError
+from billing.errors import BillingError, missing_row
 from billing.ledger import tables
 from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
@@ -61,18 +61,41 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
 
 
 def terms_history(conn: Connection, account_id: str) -> list[Terms]:
-    """All terms of an account, the first from `date.min` on; a `UsageError` when there is no such account."""
+    """All terms of an account, the first from `date.min` on."""
     terms = tables.account_terms.c
     query = select(terms.valid_from, terms.policy_id, terms.free_minutes).where(terms.account_id == account_id)
-    history = [Terms(valid_from=first, policy=policy, free_minutes=free) for first, policy, free in conn.execute(query)]
-    if not history:
-        raise UsageError(f'there is no account "{account_id}": add it with `billing catalog apply`')
-    return history
+    return [Terms(valid_from=first, policy=policy, free_minutes=free) for first, policy, free in conn.execute(query)]
 
 
 def terms_on(history: Iterable[Terms], day: date) -> Terms:
     """The terms that hold for an account on a day: those that began last, on or before it."""
-    return max((terms for terms in history if terms.valid_from <= day), key=lambda terms: terms.valid_from)
+    begun = [terms for terms in history if terms.valid_from <= day]
+    if not begun:
+        raise missing_row("account_terms", f"the account's terms on {day}")
+    return max(begun, key=lambda terms: terms.valid_from)
+
+
+def check_rows(conn: Connection, catalog: Catalog, account_id: str) -> None:
+    """A `BillingError` that names the row, if one of an account was removed from the tables of the catalog.
+
+    These are its terms, its policy, an app that was charged, and a package that has paid.
+    """
+    catalog.account(account_id)
+    charge, burned = tables.charge.c, tables.burn_down.c
+    apps = select(charge.app_id).where(charge.account_id == account_id).distinct()
+    for app_id in conn.execute(apps).scalars():
+        if app_id not in catalog.apps:
+            raise missing_row("app", f"app {app_id} of account {account_id!r}")
+    payers = select(burned.payer_id).where(burned.account_id == account_id).distinct()
+    for payer_id in conn.execute(payers).scalars():
+        if payer_id not in catalog.packages and not is_free_minutes(payer_id):
+            raise missing_row("package", f"package {payer_id!r} of account {account_id!r}")
+
+
+def missing_accounts(conn: Connection, catalog: Catalog) -> dict[str, str]:
+    """Accounts that apps or settled days refer to, but that are not there; why each cannot be billed."""
+    named = {app.account for app in catalog.apps.values()} | last_settled_days(conn).keys()
+    return {each: str(missing_row("account", f"account {each!r}")) for each in sorted(named - catalog.accounts.keys())}
 
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:
@@ -159,8 +182,8 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
             name=row.name,
             currency=row.currency,
             timezone=row.timezone,
-            policy=latest[row.id].policy_id,
-            free_minutes=latest[row.id].free_minutes,
+            policy=latest[row.id].policy_id if row.id in latest else NO_TERMS,
+            free_minutes=latest[row.id].free_minutes if row.id in latest else None,
             address=row.address,
             hold_if_silent=row.hold_if_silent,
         )

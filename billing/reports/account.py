@@ -16,7 +16,7 @@ from billing.catalog.catalog import Account
 from billing.catalog.packages import free_minutes_id, is_free_minutes
 from billing.errors import BillingError, UsageError
 from billing.ledger.account_ledger import AccountLedger
-from billing.ledger.catalog_store import load_catalog
+from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import summed
 from billing.ledger.runs import Run, find_run, latest_runs
@@ -95,6 +95,7 @@ def charges_of_all(
         for account in sorted(catalog.accounts.values(), key=lambda account: account.id):
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
             try:
+                check_rows(conn, catalog, account.id)
                 found = _charges(ledger, month_of(account), provisional)
             except BillingError as error:
                 errors.append(f"account {account.id}: {error}")

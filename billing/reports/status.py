@@ -28,7 +28,7 @@ from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
-from billing.ledger.catalog_store import load_catalog
+from billing.ledger.catalog_store import check_rows, load_catalog, missing_accounts
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.opening import account_days
 from billing.ledger.runs import Run, failed_runs, last_settled_days
@@ -91,12 +91,14 @@ class Status:
 def status(home: Home, engine: Engine) -> Status:
     """The status of everything in a home."""
     quarantined = Quarantine(directory=home.quarantine).rows()
-    accounts, errors = [], []
+    accounts = []
     with reading(engine) as conn:
         catalog = load_catalog(conn)
+        errors = list(missing_accounts(conn, catalog).values())
         facts = _facts(conn, home, catalog, quarantined)
         for account_id in sorted(catalog.accounts):
             try:
+                check_rows(conn, catalog, account_id)
                 ledger = AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
                 accounts.append(_account_status(facts, ledger))
             except BillingError as error:
