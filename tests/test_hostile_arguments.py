@@ -1,6 +1,6 @@
 """Arguments that nobody means: each command answers with one clear line and its exit code, never with a traceback.
 
-Arguments reach the program as the shell gives them: bytes that are not UTF-8 become lone surrogates.
+Arguments reach the program as the shell gives them: bytes that are not UTF-8 become lone surrogates. (No system passes on a NUL.)
 """
 
 import re
@@ -15,7 +15,7 @@ from tests.commands import Commands
 from tests.sample_home import APP
 
 NUMBERS = [str(2**63 - 1), str(2**63), str(-(2**63) - 1), "9" * 60, "9" * 5000, "0", "-1", "1e3", "٣", "1.0", ""]
-TEXTS = ["\udcff", "a\udc80b", "\x1b[2J", "\x00", "\u2028", "a\nb", "é", "…", "-", "--", "x" * 300, "%s", "'; --", ""]
+TEXTS = ["\udcff", "a\udc80b", "\x1b[2J", "\u2028", "a\nb", "é", "…", "-", "--", "x" * 300, "%s", "'; --", ""]
 INSTANTS = [
     "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z", "3000-01-01T00:00:00Z",
     "2999-12-31T23:59:59-23:59", "1970-01-01T00:00:00+23:59", "2026-03-10T10:00:00", "\udcff", "",
@@ -97,8 +97,7 @@ def test_no_argument_gives_a_traceback(billed: Commands, line: str, data: st.Dat
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in ENVIRONMENT for value in ENVIRONMENT[name]])
 def test_no_setting_gives_a_traceback(billed: Commands, name: str, value: str) -> None:
-    if "\x00" not in value:  # not even the system's environment can hold that
-        answered(billed, ["status"], **{name: value})
+    answered(billed, ["status"], **{name: value})
 
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 60])
