@@ -63,15 +63,20 @@ def _unknown_zone(name: str) -> BillingError:
 
 def parse_instant(text: str) -> datetime:
     """An RFC 3339 time with offset, of the years 1970 to 2999, as an aware datetime in that offset."""
-    if not _INSTANT.fullmatch(text):
-        raise UsageError(f"{text!r} is not an RFC 3339 time with offset such as 2026-03-01T18:00:00+09:00")
-    try:
-        instant = datetime.fromisoformat(text.upper())
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a time: {error}") from None
+    instant = rfc3339(text)
     if instant.year not in _YEARS:
         raise UsageError(f"{text!r} is not a time of the years 1970 to 2999")
     return instant
+
+
+def rfc3339(text: str) -> datetime:
+    """The same of any year. In another offset the first and the last day of the calendar may not exist."""
+    if not _INSTANT.fullmatch(text):
+        raise UsageError(f"{text!r} is not an RFC 3339 time with offset such as 2026-03-01T18:00:00+09:00")
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a time: {error}") from None
 
 
 def parse_duration(text: str) -> int:

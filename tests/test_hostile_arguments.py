@@ -1,6 +1,7 @@
 """Arguments that nobody means: each command answers with one clear line and its exit code, never with a traceback.
 
-Arguments reach the program as the shell gives them: bytes that are not UTF-8 become lone surrogates. (No system passes on a NUL.)
+Arguments reach the program as the shell gives them: bytes that are not UTF-8 become lone surrogates.
+No system passes on a NUL.
 """
 
 import re

@@ -18,7 +18,7 @@ from billing.catalog.packages import is_free_minutes
 from billing.errors import BillingError, unknown
 from billing.limits import LARGEST_APP_ID
 from billing.money import SCALE_DIGITS, check_currency
-from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, parse_instant
+from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, rfc3339
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ def day(value: object) -> date:
 
 def instant(value: object) -> datetime:
     """An instant of the years 2000 to 2999 with its offset: text in RFC 3339, or TOML's own date-time."""
-    moment = _asking(parse_instant, value) if isinstance(value, str) else value
+    moment = _asking(rfc3339, value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
         raise ValueError(not_a("a time with offset such as 2026-03-01T18:00:00+09:00", value))
     if moment.tzinfo is None:

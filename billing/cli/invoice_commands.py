@@ -12,6 +12,7 @@ from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.messages import fail, say
 from billing.cli.options import Accounts, Month, WorkbookOutput, accounts_options, month_options
 from billing.cli.progress import counting
+from billing.errors import UsageError
 from billing.periods import parse_instant
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def invoice_export(home: "Home", accounts: Accounts, month: Month, output: Path,
 
     to = Output(path=output, home=home.directory)
     if accounts.account is None:
+        if not output.is_dir():
+            raise UsageError(f"{str(output)!r} is not a directory: with --all, name one that exists")
         with counting("accounts") as progress:
             exported = []
             for each in export_invoices(open_engine(home), month.first_day_of, to, as_of=as_of):

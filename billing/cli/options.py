@@ -110,11 +110,7 @@ class WorkbookOutput(OutputFile):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""
-        if not (ctx and ctx.params.get("every")):
-            return super().convert(value, param, ctx)
-        if not Path(value).is_dir():
-            self.fail(f"{str(value)!r} is not a directory: with --all, name one that exists", param, ctx)
-        return Path(value)
+        return Path(value) if ctx and ctx.params.get("every") else super().convert(value, param, ctx)
 
 
 format_option = click.option(

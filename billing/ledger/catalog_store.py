@@ -19,7 +19,7 @@ from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
 from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
-from billing.errors import BillingError, missing_row
+from billing.errors import BillingError, UsageError, missing_row
 from billing.ledger import tables
 from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
@@ -61,10 +61,13 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
 
 
 def terms_history(conn: Connection, account_id: str) -> list[Terms]:
-    """All terms of an account, the first from `date.min` on."""
+    """All terms of an account, the first from `date.min` on; a `UsageError` when there is no such account."""
     terms = tables.account_terms.c
     query = select(terms.valid_from, terms.policy_id, terms.free_minutes).where(terms.account_id == account_id)
-    return [Terms(valid_from=first, policy=policy, free_minutes=free) for first, policy, free in conn.execute(query)]
+    history = [Terms(valid_from=first, policy=policy, free_minutes=free) for first, policy, free in conn.execute(query)]
+    if not history and not conn.execute(select(tables.account.c.id).where(tables.account.c.id == account_id)).first():
+        raise UsageError(f'there is no account "{account_id}": add it with `billing catalog apply`')
+    return history
 
 
 def terms_on(history: Iterable[Terms], day: date) -> Terms:
