@@ -106,7 +106,8 @@ class Deduplication:
         numbers = count()
         with closing(_Writers[DataFile](FILES_AT_ONCE)) as writers:
             for day in sorted(self._segments):
-                repeats = self._repeats(day)
+                with self._log.naming_damage():
+                    repeats = self._repeats(day)
                 duplicates += repeats.height - int(repeats["conflict"].sum())
                 conflicts.append(repeats.filter("conflict")["row"])
                 for events in self._new_events(day, repeats["row"]):

@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
 from billing.events.commits import Commit, check_commits, commit_file, commit_in, damaged, next_identity
-from billing.events.durable_files import sync, whole_parquet
+from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
 
@@ -97,7 +98,7 @@ class EventLog:
         are read. With `number`, the first column has this name and numbers the rows of the files.
         """
         files = self.files(start, end, ingest_id=ingest_id)
-        rows = _scan(files, number=number)
+        rows = scan_files(files, LOG_SCHEMA, number=number)
         if not files:
             return rows
         # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
@@ -110,9 +111,13 @@ class EventLog:
             rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
         if ingest_id is not None and not all_known:
             rows = rows.filter(pl.col("ingest_id") <= ingest_id)
-        if apps is not None and not set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps):
-            rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
-        return rows
+        with self.naming_damage():
+            only_these = apps is None or set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps)
+        return rows if only_these else rows.filter(pl.col("app_id").is_in(sorted(apps or ())))
+
+    def naming_damage(self) -> AbstractContextManager[None]:
+        """Around the reading of a scan: when it fails, the error names the file of the log that is damaged."""
+        return naming_damage(lambda: self._files([]), LOG_SCHEMA)
 
     def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
         """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
@@ -216,7 +221,8 @@ class EventLog:
                 break
             may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
             events = self._read(may_hold).filter(pl.col("app_id").is_in(sorted(sought)))
-            found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
+            with self.naming_damage():
+                found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
             sought -= found.keys()
         return found
 
@@ -226,10 +232,12 @@ class EventLog:
             pl.col("ingest_id").is_between(after, upto, closed="right"), pl.col("at") < before * 1000
         )
         ingest = pl.col("ingest_id")
-        sums = late.group_by("app_id").agg(pl.col("at").min(), first=ingest.min(), last=ingest.max())
+        by_app = late.group_by("app_id").agg(pl.col("at").min(), first=ingest.min(), last=ingest.max())
+        with self.naming_damage():
+            sums = by_app.collect(engine="streaming")
         return {
             app_id: LateEvents(first_at=at, first_ingest=first, last_ingest=last)
-            for app_id, at, first, last in sums.collect(engine="streaming").iter_rows()
+            for app_id, at, first, last in sums.iter_rows()
         }
 
     def create(self) -> None:
@@ -315,22 +323,13 @@ class EventLog:
 
     def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
         """The rows of the files that may hold what is wanted."""
-        return _scan(self._files(wanted))
+        return scan_files(self._files(wanted), LOG_SCHEMA)
 
     def _files(self, wanted: list[tuple[str, str, object]]) -> list[Path]:
         table = self._table()
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
-
-
-def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:
-    if not files:
-        return pl.LazyFrame(schema={number: pl.UInt32, **LOG_SCHEMA} if number else LOG_SCHEMA)
-    # (Files of an older version have no keys.)
-    return pl.scan_parquet(
-        files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert", row_index_name=number
-    )
 
 
 def _widen(table: DeltaTable) -> None:

@@ -238,14 +238,13 @@ def _reject(rows: FileRows, batch: Batch, rejected: pl.DataFrame, rejects: Rejec
 def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Deduplicated, report: FileReport) -> None:
     """Adds to the quarantine, commits to the log, then takes from the quarantine what was not rejected again."""
     quarantine = context.quarantine
-    before = (quarantine.of_file(rows.file_hash) if rows.quarantined is None else rows.quarantined.lazy()).select("id")
-    before = before.collect().lazy()
+    before = quarantine.ids(rows.file_hash) if rows.quarantined is None else rows.quarantined.select("id")
     if rejects.count:
         quarantine.put(rows.file_hash, rejects.rows())
     if unique.files:
         metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
         context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
-    released = before.join(rejects.rows().select("id"), on="id", how="anti").collect()
+    released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
         quarantine.release(rows.file_hash, released["id"], context.now_ms)

@@ -183,7 +183,8 @@ class _Refresh:
         events = self.cutoff.log.scan(
             account_day.start, stored.cut_at, ingest_id=self.cutoff.ingest_id, apps=account_day.apps
         )
-        rooms = events.filter(pl.col("ingest_id") > stored.ingest_id).select(_ROOM).unique().collect()
+        with self.cutoff.log.naming_damage():
+            rooms = events.filter(pl.col("ingest_id") > stored.ingest_id).select(_ROOM).unique().collect()
         if rooms.is_empty():
             return day
         carried = day.opening.carried.join(rooms, on=_ROOM, how="semi")
@@ -220,7 +221,8 @@ class _Refresh:
         rules = {app: rule for day in days for app, rule in day.rules.items()}
         states = pl.concat([day.stored.state for day in days])
         events = self.cutoff.log.scan(cut, end, ingest_id=self.cutoff.ingest_id, apps=rules.keys())
-        return meter(events, states, Span(start=cut, end=end, rules=rules))
+        with self.cutoff.log.naming_damage():
+            return meter(events, states, Span(start=cut, end=end, rules=rules))
 
 
 def _basis(opening: Opening) -> str:
