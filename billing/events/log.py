@@ -1,13 +1,14 @@
 """The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
 
-Rows have the event columns, the keys that metering goes by (`billing.events.keys`) and `ingest_id`, the number of the
-ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, in a few pieces, which
-is how they are metered; of a large ingest each file holds a range of rooms. One ingest of one file is one Delta commit,
-whose metadata says which file it was and what was counted. The log holds every key (app, UTC day, event id) once. There
-is one writer at a time (`Home.lock("ingest")`); readers see whole commits only.
+Rows have the event columns, the keys that metering uses (`billing.events.keys`) and `ingest_id`, the number of their
+ingest: 1, 2, 3 … in the order of commits. A file is sorted by room in a few pieces, because metering goes room by
+room; the files of a large ingest hold a range of rooms each. One ingest of one file is one Delta commit; its metadata
+give the file, the counts of rows and an identity that covers the whole history (`billing.events.commits`). The log holds
+every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers see whole
+commits only.
 
-What was known at the time of a run is `ingest_id <= N`, not a version of the table: old versions may be cleaned up.
-The last id is an application transaction of the table, which survives that.
+What a run knew is `ingest_id <= N` and the identity of ingest N, not a version of the table: old versions may be
+cleaned up. The last id is an application transaction of the table, which survives that.
 """
 
 import json
@@ -101,7 +102,7 @@ class EventLog:
         rows = scan_files(files, LOG_SCHEMA, number=number)
         if not files:
             return rows
-        # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
+        # No filter where the statistics say that all rows pass: to filter costs as much as to read.
         timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
         known = pl.col("max.ingest_id") <= (ingest_id or 0)
         all_timely, all_known = (
@@ -342,7 +343,7 @@ def _widen(table: DeltaTable) -> None:
 
 def keyed(events: pl.DataFrame) -> pl.DataFrame:
     """Events with their keys."""
-    # Machine code, which takes a while to load, is needed for writing only.
+    # Compiled code, which takes a while to load, is needed for writing only.
     from billing.events.keys import event_keys
 
     return events.hstack(event_keys(events))
