@@ -112,7 +112,7 @@ def test_a_charge_shows_what_was_deducted_and_what_is_left_to_pay() -> None:
             amount=Decimal("0.03192"),
         )
     ]
-    assert [(row.payer_id, row.minutes, row.package_units) for row in rated.deductions] == [("pkg", 2, 8)]
+    assert [(row.payer_id, row.minutes, row.package_minutes) for row in rated.deductions] == [("pkg", 2, 8)]
 
 
 def test_the_invoice_that_is_checked_by_hand_in_the_readme() -> None:
@@ -127,7 +127,7 @@ def test_the_invoice_that_is_checked_by_hand_in_the_readme() -> None:
         (60, 6, 54),
         (240, 6, 234),
     ]
-    assert [row.package_units for row in rated.deductions] == [5, 20, 96, 5, 4]
+    assert [row.package_minutes for row in rated.deductions] == [5, 20, 96, 5, 4]
     assert sum(charge.amount for charge in rated.charges) == Decimal("4.00662")
 
 

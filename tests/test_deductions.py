@@ -19,9 +19,9 @@ def payer(name: str, units: int, *, app: int | None = None, ratios: dict[str, in
 
 
 def paid(usage: list[WindowUsage], *payers: Payer) -> list[tuple[int, str, str, int, int]]:
-    """(number of the window, item, payer, minutes, package units) of every deduction."""
+    """(number of the window, item, payer, minutes, package minutes) of every deduction."""
     deductions = deduct(minutes_by_window(usage), payers)
-    return [(row.window_start // 300, row.item, row.payer_id, row.minutes, row.package_units) for row in deductions]
+    return [(row.window_start // 300, row.item, row.payer_id, row.minutes, row.package_minutes) for row in deductions]
 
 
 def test_a_started_minute_is_paid_once_however_many_windows_it_spans() -> None:

@@ -144,7 +144,7 @@ def test_the_bounds_are_those_of_the_program() -> None:
         ("user_id", f"1 to {validation.USER_ID_BYTES} bytes"),
         ("stream", f"1 to {validation.STREAM_BYTES} bytes"),
         ("event_id", f"1 to {validation.EVENT_ID_CHARACTERS} characters"),
-        ("width", f"1 to {validation.LARGEST_SIDE:,} pixels"),
+        ("width", f"1 to {validation.LONGEST_SIDE:,} pixels"),
     ):
         assert bound in rows[name]
     for sentence in (

@@ -1,6 +1,6 @@
 """Packages: minutes paid for in advance.
 
-A package pays for usage at a ratio by item: at ratio 4 one HD minute takes 4 package minutes (*package units*). It is
+A package pays for usage at a ratio by item: at ratio 4 one HD minute takes 4 package minutes (*package minutes*). It is
 valid on whole billing days of the account: from the day of its purchase, as the account's time zone dates it,
 
 - for a year: to the end of the same month next year (bought on 2020-05-01: valid to 2021-05-31);

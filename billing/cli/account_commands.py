@@ -7,7 +7,7 @@ import click
 
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.options import Month, format_option, month_options, provisional_option
-from billing.cli.tables import Report, frame_report, print_report, usual
+from billing.cli.report_tables import Report, frame_report, print_report, usual
 
 if TYPE_CHECKING:
     import polars as pl

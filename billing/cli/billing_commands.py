@@ -14,7 +14,7 @@ from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, record, say, say_error
 from billing.cli.options import collected, format_option
 from billing.cli.progress import counting
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 from billing.errors import BillingError, UsageError
 from billing.periods import WINDOW_SECONDS, parse_day
 

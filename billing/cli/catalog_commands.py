@@ -9,7 +9,7 @@ import click
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import say
 from billing.cli.options import FILE, AppId, format_option
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 from billing.cli.text_files import read_text
 from billing.periods import now
 

@@ -8,7 +8,7 @@ import click
 
 from billing.cli.homes import open_catalog, pass_home
 from billing.cli.options import Size, collected, format_option, parse_size
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.money import plain
 from billing.periods import now

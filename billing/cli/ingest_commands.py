@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.homes import open_catalog, pass_home
+from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, say
 from billing.cli.options import APP, OutputFile, Size, collected, format_option, parse_size
 from billing.cli.progress import counting
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.periods import now
 
@@ -82,18 +82,17 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 
 
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
-    from billing.jobs.ingest import IngestContext, ingest_files, ingest_trace
+    from billing.jobs.ingest import ingest_files, ingest_trace, open_context
     from billing.sources.traces import TraceOptions
 
-    known = open_catalog(home)
     with counting("rows") as progress:
-        context = IngestContext(home=home, apps=known.apps, now=now(), progress=progress)
+        context = open_context(home, open_engine(home), now(), progress)
         if trace.source is None:
             yield from ingest_files(context, files, standard_input=f".{stdin_format.lstrip('.')}")
             return
         if trace.app_id is None:
             raise UsageError("--source needs --app: the app that the events belong to")
-        known.app(trace.app_id)
+        open_catalog(home).app(trace.app_id)
         yield from ingest_trace(context, files, TraceOptions(**asdict(trace)))
 
 

@@ -7,7 +7,7 @@ import click
 
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.options import format_option
-from billing.cli.tables import Report, print_report
+from billing.cli.report_tables import Report, print_report
 
 if TYPE_CHECKING:
     from billing.home import Home

@@ -9,7 +9,7 @@ import click
 
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.options import APP, Period, collected, format_option, period_options, provisional_option
-from billing.cli.tables import frame_report, print_report, usual
+from billing.cli.report_tables import frame_report, print_report, usual
 
 if TYPE_CHECKING:
     from billing.home import Home

@@ -26,6 +26,7 @@ from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
+from billing.errors import BillingError
 from billing.events.commits import Commit, check_commits, commit_file, commit_in, damaged, next_identity
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
@@ -202,6 +203,23 @@ class EventLog:
         has no such ingest, or its commit file was removed by a clean-up."""
         commit = self._commit(ingest_id)
         return commit.identity if commit else None
+
+    def check_holds(self, read: Commit) -> None:
+        """A `BillingError` when the log does not hold what was read from it: an ingest of that number and identity.
+
+        The identity is empty where the reader did not know it.
+        """
+        if read.ingest_id > self.last_ingest_id():
+            raise BillingError(
+                f"the books rest on {read.ingest_id} ingests, but the event log in {self.directory} has "
+                f"{self.last_ingest_id()}: restore the log from the same backup as the database"
+            )
+        identity = self.commit_identity(read.ingest_id) if read.identity else None
+        if identity is not None and identity != read.identity:
+            raise BillingError(
+                f"the books rest on another event log than the one in {self.directory}: ingest {read.ingest_id} is not "
+                "the one that was billed; restore the log from the same backup as the database"
+            )
 
     def _commit(self, ingest_id: int) -> Commit | None:
         """Versions are those of ingests, with a few others (the first, compactions) anywhere between."""

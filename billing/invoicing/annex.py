@@ -88,7 +88,7 @@ class Annex:
             for row in detail.deductions:
                 key = row.app_id, row.item, row.payer_id
                 minutes[key] += row.minutes
-                package_minutes[key] += row.package_units
+                package_minutes[key] += row.package_minutes
             for (app_id, item, payer_id), number in minutes.items():
                 if number:
                     given = package_minutes[app_id, item, payer_id]

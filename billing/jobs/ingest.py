@@ -20,12 +20,16 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import BillingError
+from billing.events.commits import Commit
 from billing.events.deduplication import Deduplicated, Deduplication
 from billing.events.log import DeltaError, EventLog
 from billing.events.quarantine import Quarantine, Rejects
 from billing.events.rows import Batch, RejectedRow, display_name
 from billing.events.validation import validate
 from billing.home import Home
+from billing.ledger.catalog_store import load_catalog
+from billing.ledger.database import Engine, reading
+from billing.ledger.runs import last_read
 from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.traces import TraceOptions, read_trace
@@ -55,12 +59,13 @@ class FileReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestContext:
     """The home that rows are ingested into, the known app ids, and the clock. `progress` is told of rows as they are
-    read."""
+    read. `billed`: the last ingest that a bill rests on; the log must hold it, or it is not the log that was billed."""
 
     home: Home
     apps: Collection[int]
     now: datetime
     progress: Progress | None = None
+    billed: Commit | None = None
 
     @property
     def now_ms(self) -> int:
@@ -91,6 +96,13 @@ class FileRows:
     lines: int | None = None
 
 
+def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
+    """The context with what the database knows."""
+    with reading(engine) as conn:
+        apps, billed = load_catalog(conn).apps, last_read(conn)
+    return IngestContext(home=home, apps=apps, now=now, progress=progress, billed=billed)
+
+
 def ingest_files(
     context: IngestContext, paths: Sequence[str], *, standard_input: str = ".ndjson"
 ) -> Iterator[FileReport]:
@@ -118,6 +130,8 @@ def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOpt
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
     """Validates, deduplicates and stores the rows of a file, in an empty `directory` of the workspace."""
     log = context.log
+    if context.billed:
+        log.check_holds(context.billed)
     rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
     with closing(Deduplication(log, made(directory / "parts"), log.last_ingest_id() + 1)) as deduplication:

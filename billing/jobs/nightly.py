@@ -12,7 +12,7 @@ next nightly tries it again.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
 
@@ -28,7 +28,7 @@ from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.ledger import corrections, settled_days
 from billing.ledger.database import Connection, Engine, reading, writing
-from billing.ledger.opening import AccountDay, Opening, opening_of
+from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
 from billing.metering.schemas import STATE_SCHEMA, Metered
@@ -228,7 +228,8 @@ class _Night:
         def work() -> Outcome | None:
             if rerating:
                 return self._rerate(account, rerating, opening, metered)
-            return self._settle(account, [_Day(opening=opening, metered=metered)])
+            found = pl.concat([metered.findings, zone_changed(account_day)])
+            return self._settle(account, [_Day(opening=opening, metered=replace(metered, findings=found))])
 
         outcome = guarded(f"account {account.id}, {account_day.day}", work)
         if isinstance(outcome, Failure):

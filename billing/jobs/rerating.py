@@ -22,7 +22,7 @@ from billing.ledger.bulk import storable
 from billing.ledger.corrections import Correction, DayDifference, summary_of
 from billing.ledger.database import Connection
 from billing.ledger.difference import signed_difference
-from billing.ledger.opening import AccountDay, Opening, account_days, opening_of
+from billing.ledger.opening import ZONE_CHANGED, AccountDay, Opening, account_days, opening_of
 from billing.ledger.runs import CORRECTED, Run, last_run_of, read_through
 from billing.ledger.settled_days import SettledDay, deduction_frame
 from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
@@ -247,13 +247,13 @@ def _compared(
     deductions = signed_difference(
         pl.concat(
             [
-                ledger.deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
-                ledger.corrected_deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_units"),
+                ledger.deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_minutes"),
+                ledger.corrected_deductions(day, day).select(*_DEDUCTION_KEY, "minutes", "package_minutes"),
             ]
         ),
         deduction_frame(billed.deductions),
         _DEDUCTION_KEY,
-        ["minutes", "package_units"],
+        ["minutes", "package_minutes"],
     )
     return replace(
         _different(rerating, opening.account_day, opening.terms, billed),
@@ -280,6 +280,7 @@ def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFram
             ledger.corrected_findings(day, day).select(*FINDINGS_SCHEMA, "count"),
         ]
     )
+    before = before.filter(pl.col("finding") != ZONE_CHANGED)
     after = storable(found).select(*FINDINGS_SCHEMA, one)
     return signed_difference(before, after, FINDINGS_SCHEMA.names(), ["count"])
 
@@ -346,7 +347,7 @@ def _minutes_by_payer(deductions: pl.DataFrame) -> dict[tuple[int, str], dict[st
 
 def _burned(deductions: pl.DataFrame, balances: Balances) -> Mapping[str, tuple[int, int]]:
     """Package minutes more or less, and what is left at the end of the day before anything lapses, by payer."""
-    sums = deductions.group_by("payer_id").agg(pl.col("package_units").sum())
+    sums = deductions.group_by("payer_id").agg(pl.col("package_minutes").sum())
     return {
         payer_id: (units, balances.granted.get(payer_id, 0) - balances.deducted.get(payer_id, 0))
         for payer_id, units in sums.sort("payer_id").iter_rows()

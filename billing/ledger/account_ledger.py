@@ -167,7 +167,7 @@ class AccountLedger:
         return self._frame(tables.usage, first, last, apps)
 
     def deductions(self, first: date, last: date) -> pl.DataFrame:
-        """Minutes that payers paid: `day, app_id, window_start, item, payer_id, minutes, package_units`."""
+        """Minutes that payers paid: `day, app_id, window_start, item, payer_id, minutes, package_minutes`."""
         return self._frame(tables.deduction, first, last)
 
     def findings(self, first: date, last: date, *, apps: Apps = None) -> pl.DataFrame:
@@ -265,7 +265,7 @@ class AccountLedger:
     def lapses_of_days(self, first: date, last: date) -> dict[date, dict[str, int]]:
         """The package minutes that lapsed at the end of each day, corrections included, by payer id."""
         lapse = tables.lapse
-        query = select(lapse.c.day, lapse.c.payer_id, *_sum_of(lapse.c.package_units))
+        query = select(lapse.c.day, lapse.c.payer_id, *_sum_of(lapse.c.package_minutes))
         rows = self.conn.execute(query.where(self._of_days(lapse, first, last)).group_by(lapse.c.day, lapse.c.payer_id))
         found: dict[date, dict[str, int]] = {}
         for day, payer_id, units in rows:
@@ -279,7 +279,7 @@ class AccountLedger:
         return dict(self.conn.execute(rows).all())
 
     def _package_minutes(self, table: Table, where: ColumnElement[bool]) -> dict[str, int]:
-        query = select(table.c.payer_id, *_sum_of(table.c.package_units)).where(where).group_by(table.c.payer_id)
+        query = select(table.c.payer_id, *_sum_of(table.c.package_minutes)).where(where).group_by(table.c.payer_id)
         return dict(self.conn.execute(query).all())
 
     # Terms ------------------------------------------------------------------------------------------------------------

@@ -108,10 +108,12 @@ def _post_day(conn: Connection, account_id: str, different: DayDifference, run_i
     insert_rows(conn, tables.charge, [{**charge_row(account_id, line), "run_id": run_id} for line in different.charges])
     posted = {**key, "kind": "correction", "posted_on": posted_on}
     burned = [
-        {**posted, "payer_id": payer_id, "package_units": units, "remaining": remaining}
+        {**posted, "payer_id": payer_id, "package_minutes": units, "remaining": remaining}
         for payer_id, (units, remaining) in different.burned.items()
     ]
-    lapses = [{**posted, "payer_id": payer_id, "package_units": units} for payer_id, units in different.lapses.items()]
+    lapses = [
+        {**posted, "payer_id": payer_id, "package_minutes": units} for payer_id, units in different.lapses.items()
+    ]
     insert_rows(conn, tables.burn_down, burned)
     insert_rows(conn, tables.lapse, lapses)
     if different.state is not None:

@@ -202,12 +202,12 @@ def _insert_payments(conn: Connection, account_id: str, day: DayBill, run_id: in
         {
             **key,
             "payer_id": payer_id,
-            "package_units": after.deducted[payer_id] - before.deducted.get(payer_id, 0),
+            "package_minutes": after.deducted[payer_id] - before.deducted.get(payer_id, 0),
             "remaining": after.remaining(payer_id),
         }
         for payer_id in dict.fromkeys(deduction.payer_id for deduction in billed.deductions)
     ]
-    lapses = [{**key, "payer_id": payer_id, "package_units": left} for payer_id, left in billed.lapses.items()]
+    lapses = [{**key, "payer_id": payer_id, "package_minutes": left} for payer_id, left in billed.lapses.items()]
     after = after.after(lapsed=billed.lapses)
     for payer_id in {row["payer_id"] for row in (*burned, *lapses)}:
         if after.remaining(str(payer_id)) < 0:

@@ -8,6 +8,7 @@
 - A settled row is written once and never changed (`SETTLED`: triggers refuse it). What a later run finds different is
   posted as further rows: signed, with that run's id, in the books of the day `posted_on`. The sum of both is what is
   known now; the rows of the runs up to a number are what was known then.
+- Constraints keep the names that they were made with.
 - `burn_down` holds the sum of a day's deductions by payer, so that a balance costs one row for each day, not one for
   each window. A payer is a package, or the free minutes of a month (`free-2026-03`).
 """
@@ -206,9 +207,9 @@ deduction = Table(
     Column("item", String, primary_key=True),
     Column("payer_id", String, primary_key=True),
     Column("minutes", BigInteger, nullable=False),
-    Column("package_units", BigInteger, nullable=False),
+    Column("package_minutes", BigInteger, nullable=False),
     CheckConstraint("minutes > 0", name="minutes"),
-    CheckConstraint("package_units > 0", name="package_units"),
+    CheckConstraint("package_minutes > 0", name="package_units"),
     sqlite_with_rowid=False,
 )
 
@@ -252,8 +253,8 @@ deduction_correction = Table(
     Column("payer_id", String, primary_key=True),
     Column("run_id", ForeignKey("run.id"), primary_key=True),
     Column("minutes", BigInteger, nullable=False),
-    Column("package_units", BigInteger, nullable=False),
-    CheckConstraint("minutes * package_units > 0", name="sign"),
+    Column("package_minutes", BigInteger, nullable=False),
+    CheckConstraint("minutes * package_minutes > 0", name="sign"),
     sqlite_with_rowid=False,
 )
 
@@ -317,10 +318,10 @@ burn_down = Table(
     Column("run_id", ForeignKey("run.id"), primary_key=True),
     Column("kind", String, nullable=False),
     Column("posted_on", Date, nullable=False),
-    Column("package_units", BigInteger, nullable=False),
+    Column("package_minutes", BigInteger, nullable=False),
     Column("remaining", BigInteger, nullable=False),
-    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_units > 0)", name="package_units"),
-    CheckConstraint("package_units <> 0", name="not_zero"),
+    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_minutes > 0)", name="package_units"),
+    CheckConstraint("package_minutes <> 0", name="not_zero"),
     CheckConstraint("remaining >= 0", name="remaining"),
     _settled(),
 )
@@ -346,9 +347,9 @@ lapse = Table(
     Column("run_id", ForeignKey("run.id"), primary_key=True),
     Column("kind", String, nullable=False),
     Column("posted_on", Date, nullable=False),
-    Column("package_units", BigInteger, nullable=False),
-    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_units > 0)", name="package_units"),
-    CheckConstraint("package_units <> 0", name="not_zero"),
+    Column("package_minutes", BigInteger, nullable=False),
+    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_minutes > 0)", name="package_units"),
+    CheckConstraint("package_minutes <> 0", name="not_zero"),
     _settled(),
 )
 

@@ -39,7 +39,7 @@ class Balances:
         """The balances after grants (a known payer keeps its own), deductions and lapses."""
         taken = Counter(self.deducted)
         for deduction in deductions:
-            taken[deduction.payer_id] += deduction.package_units
+            taken[deduction.payer_id] += deduction.package_minutes
         gone = Counter(self.lapsed)
         gone.update(lapsed or {})
         return Balances(granted={**(granted or {}), **self.granted}, deducted=taken, lapsed=gone)

@@ -21,14 +21,14 @@ from billing.rating.payers import Payer
 
 
 class Deduction(NamedTuple):
-    """Minutes of one window that one payer pays, and the package units they take from it."""
+    """Minutes of one window that one payer pays, and the package minutes they take from it."""
 
     window_start: int
     app_id: int
     item: str
     payer_id: str
     minutes: int
-    package_units: int
+    package_minutes: int
 
 
 # (window_start, app_id, item, minutes): what a window adds to the day's minutes of its app and item; 0 when it only

@@ -111,7 +111,7 @@ class PackageChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A month. `free_minutes_used` are package units; `pay_as_you_go` is what is left to pay without any package,
+    """A month. `free_minutes_used` are package minutes; `pay_as_you_go` is what is left to pay without any package,
     exact."""
 
     items: tuple[ItemEstimate, ...]

@@ -1,4 +1,4 @@
-"""Settled days keep their bounds, runs name the commit up to which they read, and what bills rest on is guarded."""
+"""Settled days keep their bounds, runs name the commit that they read up to, and what bills rest on is guarded."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,6 +13,8 @@ depends_on = None
 
 _DAY_SECONDS = 86_400
 _SETTLED_FROM = "EXISTS (SELECT 1 FROM settled_day WHERE account_id = OLD.account_id AND day >= OLD.valid_from)"
+# What is counted in package minutes is called so everywhere.
+_COUNTED = ("deduction", "deduction_correction", "burn_down", "lapse")
 # Of each table the columns that bills rest on, and when they do.
 _GUARDED = {
     "account": (("currency", "timezone"), "EXISTS (SELECT 1 FROM settled_day WHERE account_id = OLD.id)"),
@@ -43,9 +45,13 @@ def upgrade() -> None:
         batch.add_column(sa.Column("ingest_commit", sa.String(), nullable=True))
     _refuse_changes("run")
     _guard()
+    for table in _COUNTED:
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN package_units TO package_minutes")
 
 
 def downgrade() -> None:
+    for table in _COUNTED:
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN package_minutes TO package_units")
     _unguard()
     _allow_changes("run")
     with op.batch_alter_table("run") as batch:

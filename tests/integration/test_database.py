@@ -94,7 +94,7 @@ def test_days_that_were_settled_before_corrections_existed_stay_as_they_were(dat
             ("usage", 3, _as_stored(conn, date(2026, 3, 1)), None, 399000)
         ]
         for table in ("burn_down", "lapse"):
-            found = conn.execute(text(f"SELECT kind, run_id, posted_on, package_units FROM {table}")).all()  # noqa: S608
+            found = conn.execute(text(f"SELECT kind, run_id, posted_on, package_minutes FROM {table}")).all()  # noqa: S608
             assert found == [("usage", 3, _as_stored(conn, date(2026, 3, 1)), 5 if table == "burn_down" else 7)]
         assert conn.execute(text("SELECT run_id, minutes FROM free_grant")).all() == [(3, 10)]
         assert [(run.id, run.day, run.policy_hash) for run in latest_runs(conn, 9)] == [(3, date(2026, 3, 1), "h")]

@@ -72,9 +72,9 @@ def test_no_payer_gives_more_than_it_has(usage: list[WindowUsage], payers: list[
     for deduction in rate_day(usage, payers, PRICES).deductions:
         payer = by_id[deduction.payer_id]
         assert deduction.minutes > 0
-        assert deduction.package_units == deduction.minutes * payer.ratios[deduction.item]
+        assert deduction.package_minutes == deduction.minutes * payer.ratios[deduction.item]
         assert payer.app in (None, deduction.app_id)
-        deducted[payer.id] += deduction.package_units
+        deducted[payer.id] += deduction.package_minutes
     assert all(0 <= deducted[payer.id] <= payer.remaining for payer in payers)
 
 
@@ -84,7 +84,7 @@ def test_a_minute_is_payable_only_when_nobody_could_pay_it(usage: list[WindowUsa
     rated = rate_day(usage, payers, PRICES)
     left = {payer.id: payer.remaining for payer in payers}
     for deduction in rated.deductions:
-        left[deduction.payer_id] -= deduction.package_units
+        left[deduction.payer_id] -= deduction.package_minutes
     for charge in rated.charges:
         if charge.payable_minutes:
             may_pay = [payer for payer in payers if payer.app in (None, charge.app_id)]
@@ -120,7 +120,7 @@ def test_rounding_is_never_paid_twice(usage: list[WindowUsage], poor: list[Payer
     """When no package runs out, windows take exactly what the day's minutes take at once."""
     rich = Payer(id="rich", remaining=10**9, ratios=dict.fromkeys(ITEMS, ratio))
     rated = rate_day(usage, [*poor, rich], PRICES)
-    units = sum(deduction.package_units for deduction in rated.deductions)
+    units = sum(deduction.package_minutes for deduction in rated.deductions)
     assert units == ratio * sum(charge.minutes for charge in rated.charges)
     assert all(charge.payable_minutes == 0 and charge.amount == 0 for charge in rated.charges)
 
@@ -148,7 +148,7 @@ def less(payers: list[Payer], deductions: list[Deduction]) -> list[Payer]:
     """The payers with what is left after the deductions."""
     used: Counter[str] = Counter()
     for deduction in deductions:
-        used[deduction.payer_id] += deduction.package_units
+        used[deduction.payer_id] += deduction.package_minutes
     return [
         Payer(id=payer.id, app=payer.app, remaining=payer.remaining - used[payer.id], ratios=payer.ratios)
         for payer in payers

@@ -258,7 +258,7 @@ def _package_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
         given, and_corrections = [tables.deductions, tables.corrections.by_package], " and corrections"
     units: Counter[str] = Counter()
     for row in chain.from_iterable(detail.deductions for detail in annex.settled):
-        units[row.payer_id] += row.package_units
+        units[row.payer_id] += row.package_minutes
     for corrected in annex.corrected_deductions():
         units[corrected.payer_id] += corrected.package_minutes
     for package in annex.packages:

@@ -78,8 +78,8 @@ def _deductions(annex: Annex, make: MakeTable, corrections: CorrectionTables | N
     header, zone = annex.invoice.header, zone_of(annex.invoice.header)
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
-        for day, (window_start, app_id, item, payer_id, minutes, package_units) in islice(deductions, start, stop):
-            yield *keys(header, app_id), day, local_iso(window_start, zone), item, minutes, package_units, payer_id
+        for day, (window_start, app_id, item, payer_id, minutes, package_minutes) in islice(deductions, start, stop):
+            yield *keys(header, app_id), day, local_iso(window_start, zone), item, minutes, package_minutes, payer_id
 
     return make(
         name="Deductions",
@@ -94,7 +94,7 @@ def _deductions(annex: Annex, make: MakeTable, corrections: CorrectionTables | N
         rows=rows,
         totals={
             "Minutes": sum(row.minutes for _, row in deductions),
-            "Package minutes": sum(row.package_units for _, row in deductions),
+            "Package minutes": sum(row.package_minutes for _, row in deductions),
         },
         corrections={header: corrections.by_package.sums[header] for header in headers} if corrections else {},
     )

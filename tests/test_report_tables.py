@@ -6,7 +6,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from billing.cli.tables import Report, write_csv, write_json, write_table
+from billing.cli.report_tables import Report, write_csv, write_json, write_table
 
 
 def table(report: Report, width: int = 80) -> str:
