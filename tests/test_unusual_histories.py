@@ -269,7 +269,7 @@ def test_one_account_that_cannot_be_metered_stops_no_other(site: Site, monkeypat
 
     monkeypatch.setenv("BILLING_NOW", "2026-03-03T01:01:00-03:00")
     home = Home.at(site.commands.home)
-    outcomes = run_nightly(home, open_database(home.database_url), metering=metering)
+    outcomes = run_nightly(home, open_database(home.database), metering=metering)
     assert {outcome.account: outcome.result for outcome in outcomes} == {"acme": "failed", "other": "billed"}
     again = {row["account"]: row["result"] for row in site.rows("03T01:02", "nightly")}
     assert again == {"acme": "billed", "other": "already_billed"}

@@ -3,8 +3,8 @@
 Rows have the event columns, the keys that metering uses (`billing.events.keys`) and `ingest_id`, the number of their
 ingest: 1, 2, 3 … in the order of commits. A file is sorted by room in a few pieces, because metering goes room by
 room; the files of a large ingest hold a range of rooms each. One ingest of one file is one Delta commit; its metadata
-give the file, the counts of rows and an identity that covers the whole history (`billing.events.commits`). The log holds
-every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers see whole
+give the file, the counts of rows and an identity that covers the whole history (`billing.events.commits`). The log
+holds every key (app, UTC day, event id) once. There is one writer at a time (`Home.lock("ingest")`); readers see whole
 commits only.
 
 What a run knew is `ingest_id <= N` and the identity of ingest N, not a version of the table: old versions may be

@@ -130,8 +130,6 @@ def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOpt
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
     """Validates, deduplicates and stores the rows of a file, in an empty `directory` of the workspace."""
     log = context.log
-    if context.billed:
-        log.check_holds(context.billed)
     rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
     with closing(Deduplication(log, made(directory / "parts"), log.last_ingest_id() + 1)) as deduplication:
@@ -155,13 +153,17 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
 
 
 @contextmanager
-def ingest_workspace(home: Home) -> Iterator[Path]:
-    """The ingest lock and an empty directory for unfinished work. What a killed process left there is removed."""
+def ingest_workspace(context: IngestContext) -> Iterator[Path]:
+    """The ingest lock and an empty directory for unfinished work. What a killed process left there is removed, once the
+    log is known to be the one that was billed."""
+    home = context.home
     with home.lock("ingest"):
+        if context.billed:
+            context.log.check_holds(context.billed)
         directory = home.directory / "staging"
         shutil.rmtree(directory, ignore_errors=True)
-        EventLog(directory=home.events).discard_uncommitted()
-        Quarantine(directory=home.quarantine).discard_unfinished()
+        context.log.discard_uncommitted()
+        context.quarantine.discard_unfinished()
         try:
             yield made(directory)
         finally:
@@ -200,7 +202,7 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
 
 
 def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
-    with ingest_workspace(context.home) as directory:
+    with ingest_workspace(context) as directory:
         return ingest_rows(context, rows, directory)
 
 
