@@ -211,7 +211,7 @@ def test_a_settled_day_keeps_its_bounds_when_the_time_zone_data_change(
         monkeypatch.setattr(f"{module}.day_start", moved)
     for line in (f"ingest {file}", "nightly"):  # at first the later rows were in the future
         assert site("05T09:00", line).exit_code == 0
-    with reading(open_database(Home.at(site.commands.home).database_url)) as conn:
+    with reading(open_database(Home.at(site.commands.home).database)) as conn:
         bounds = AccountLedger(conn=conn, account_id="acme").settled_bounds(date(2026, 3, 2), date(2026, 3, 4))
     assert [end - begin for begin, end in bounds.values()] == [86_400, 82_800, 86_400]
     assert [begin for begin, _ in list(bounds.values())[1:]] == [end for _, end in list(bounds.values())[:-1]]
