@@ -154,11 +154,14 @@ class Rerating:
 
 
 class LateDays(NamedTuple):
-    """The oldest day for which an account has late events, and the ingests that brought them."""
+    """The oldest day for which an account has late events, the ingests that brought or retracted them, and whether some
+    were brought and some retracted."""
 
     first: date
     first_ingest: int
     last_ingest: int
+    brought: bool
+    retracted: bool
 
     def together(self, other: "LateDays") -> "LateDays":
         """Those of two apps."""
@@ -166,14 +169,17 @@ class LateDays(NamedTuple):
             min(self.first, other.first),
             min(self.first_ingest, other.first_ingest),
             max(self.last_ingest, other.last_ingest),
+            self.brought or other.brought,
+            self.retracted or other.retracted,
         )
 
     @property
     def cause(self) -> str:
         """Why there is a correction."""
+        kinds = " and ".join(["late"] * self.brought + ["retracted"] * self.retracted)
         if self.first_ingest == self.last_ingest:
-            return f"late events of ingest {self.last_ingest}"
-        return f"late events of ingests {self.first_ingest} to {self.last_ingest}"
+            return f"{kinds} events of ingest {self.last_ingest}"
+        return f"{kinds} events of ingests {self.first_ingest} to {self.last_ingest}"
 
 
 def open_rerating(ledger: AccountLedger, first: date, posting: Posting) -> Rerating:
@@ -195,7 +201,8 @@ def open_rerating(ledger: AccountLedger, first: date, posting: Posting) -> Rerat
 
 
 def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> dict[str, LateDays]:
-    """The late days of every account that has any: events for settled days that none of the account's runs has read.
+    """The late days of every account that has any: events, or retractions of events, for settled days that none of the
+    account's runs has read.
 
     `settled`: the last settled day by account.
     """
@@ -210,7 +217,7 @@ def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> 
             second = events.first_at // 1000
             if account_id in settled and through[account_id] == after and second < ends[account_id]:
                 first = ledgers[account_id].day_of(second)
-                found = LateDays(first, events.first_ingest, events.last_ingest)
+                found = LateDays(first, events.first_ingest, events.last_ingest, events.brought, events.retracted)
                 late[account_id] = found.together(late.get(account_id, found))
     return late
 
