@@ -50,8 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     home = Home.at(arguments.home, arguments.url)
     home.directory.mkdir(parents=True)
-    upgrade(home.database_url)
-    engine = open_database(home.database_url)
+    upgrade(home.database)
+    engine = open_database(home.database)
     with writing(engine) as conn:
         catalog = _catalog(arguments.package_minutes)
         catalog_store.apply(conn, parse_catalog(catalog, "catalog.toml"), applied_at_ms=0)

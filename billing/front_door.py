@@ -132,7 +132,7 @@ class Billing:
 def open_home(directory: str | Path, *, database_url: str | None = None, provisional: bool = False) -> Billing:
     """The home at `directory`; a `BillingError` if `billing init` has not created it, or not for this version."""
     home = Home.at(Path(directory), database_url)
-    return Billing(home=home, engine=open_database(home.database_url), provisional=provisional)
+    return Billing(home=home, engine=open_database(home.database), provisional=provisional)
 
 
 def _day(day: Day) -> date:

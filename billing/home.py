@@ -1,6 +1,7 @@
 """The home directory: `billing.db`, the event log `events/`, quarantined rows in `quarantine/`, the writer's lock."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,11 +9,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from billing.errors import BillingError
+from billing.errors import BillingError, UsageError
 
 _log = logging.getLogger(__name__)
 
-# What whoever holds a lock is doing.
+# What the holder of a lock is doing.
 _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
 
 
@@ -21,12 +22,31 @@ class Home:
     """One installation: a directory, and the database that belongs to it."""
 
     directory: Path
-    database_url: str
+    database_url: str | None = None
 
     @classmethod
     def at(cls, directory: Path, database_url: str | None = None) -> "Home":
         """The home at `directory`; its database is `billing.db` inside, unless a URL names another."""
-        return cls(directory=directory, database_url=database_url or f"sqlite:///{directory.absolute() / 'billing.db'}")
+        try:
+            str(directory).encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(directory).decode(errors="backslashreplace")
+            raise UsageError(f"{name}: the name of a home must be UTF-8: choose another --home") from None
+        return cls(directory=directory, database_url=database_url or None)
+
+    def create(self) -> None:
+        """Makes the directory, if it is not there; only its owner may enter it."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise BillingError(
+                f"{self.directory} cannot be created ({error.strerror}): choose another --home"
+            ) from None
+
+    @property
+    def database(self) -> str | Path:
+        """The URL of the database, or the path of its SQLite file."""
+        return self.database_url or self.directory.absolute() / "billing.db"
 
     @property
     def events(self) -> Path:
@@ -35,7 +55,7 @@ class Home:
 
     @property
     def quarantine(self) -> Path:
-        """The rows that were set aside."""
+        """The rows that could not be accepted."""
         return self.directory / "quarantine"
 
     @contextmanager

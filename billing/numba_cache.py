@@ -18,8 +18,14 @@ from typing import TypeVar
 
 from numba import config, njit
 
-# The files whose functions and constants become part of compiled functions.
-COMPILED_SOURCES = ("numba_cache.py", "periods.py", "events/*.py", "metering/**/*.py", "sources/files/*.py")
+# The files whose functions and constants may become part of compiled functions: those that have any, and whatever these
+# import.
+COMPILED_SOURCES = (
+    *("numba_cache.py", "errors.py", "limits.py", "periods.py"),
+    *("events/keys.py", "events/rows.py", "events/schema.py", "events/times.py"),
+    *("metering/engine/*.py", "metering/schemas.py"),
+    *("sources/files/fast_ndjson.py", "sources/files/lines.py"),
+)
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 

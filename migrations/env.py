@@ -25,5 +25,5 @@ if "connection" in context.config.attributes:
     _run(context.config.attributes["connection"])
 else:
     home = Home.at(Path(os.environ.get("BILLING_HOME", "billing-data")), os.environ.get("BILLING_DATABASE_URL"))
-    with migrating(home.database_url) as conn:
+    with migrating(home.database) as conn:
         _run(conn)

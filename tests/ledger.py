@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 from openpyxl import load_workbook
-from sqlalchemy import Connection, MetaData, NullPool, Table, create_engine, select
+from sqlalchemy import URL, Connection, MetaData, NullPool, Table, create_engine, make_url, select
 
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
@@ -28,12 +28,15 @@ _RESULTS = ("billed", "corrected")
 def ledger(directory: Path, database_url: str | None = None) -> Ledger:
     """The sorted rows of every table of the database, of the event log (`events`) and of the quarantine."""
     home = Home.at(directory, database_url)
-    return {**tables(home.database_url), "events": _events(home), "quarantine": _quarantine(home)}
+    return {**tables(home.database), "events": _events(home), "quarantine": _quarantine(home)}
 
 
-def tables(database_url: str) -> Ledger:
+def tables(database: str | Path) -> Ledger:
     """The sorted rows of every table of a database."""
-    engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    url = URL.create("sqlite", database=str(database)) if isinstance(database, Path) else make_url(database)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as conn:
         metadata = MetaData()
         metadata.reflect(conn)

@@ -86,7 +86,7 @@ def events() -> Iterator[dict[str, Any]]:
 
 
 def facts(home: Home, month: date) -> Annex:
-    with reading(open_database(home.database_url)) as conn:
+    with reading(open_database(home.database)) as conn:
         return read_annex(AccountLedger.at(conn, "acme"), month)
 
 
@@ -140,7 +140,7 @@ def test_a_month_without_a_billed_day_has_no_invoice(home: Home) -> None:
 
 
 def test_findings_are_of_all_accounts_of_one_or_of_an_app(home: Home) -> None:
-    engine, always = open_database(home.database_url), {"first": date(2000, 1, 1), "last": date(2100, 1, 1)}
+    engine, always = open_database(home.database), {"first": date(2000, 1, 1), "last": date(2100, 1, 1)}
     every = books.findings(engine, **always)
     assert every.select("day", "at", "finding").row(0) == (
         date(2026, 3, 30), "2026-03-30T02:00:00.250+09:00", "outside_stay",
@@ -155,7 +155,7 @@ def test_findings_are_of_all_accounts_of_one_or_of_an_app(home: Home) -> None:
 
 
 def test_packages_are_valid_from_an_instant_up_to_another(home: Home) -> None:
-    rows = books.packages(open_database(home.database_url), "acme").select("id", "app_id", "valid_from", "expires_at")
+    rows = books.packages(open_database(home.database), "acme").select("id", "app_id", "valid_from", "expires_at")
     assert rows.rows() == [
         ("free-2026-03", None, "2026-03-01T00:00:00+09:00", "2026-04-01T00:00:00+09:00"),
         ("free-2026-04", None, "2026-04-01T00:00:00+09:00", "2026-05-01T00:00:00+09:00"),
@@ -165,7 +165,7 @@ def test_packages_are_valid_from_an_instant_up_to_another(home: Home) -> None:
 
 
 def test_views_become_pandas_frames(home: Home) -> None:
-    frame = books.charges(open_database(home.database_url), "acme", date(2026, 3, 1)).to_pandas()
+    frame = books.charges(open_database(home.database), "acme", date(2026, 3, 1)).to_pandas()
     assert frame["amount"].sum() == Decimal("0.0414")  # 10 x 0.00099 + 45 x 0.0007
 
 

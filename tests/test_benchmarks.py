@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.rooms import Shape, write_ndjson, write_parquet
-from billing.events.log import EventLog, day_of
+from billing.events.data_files import day_of
+from billing.events.log import EventLog
 from billing.events.schema import EVENT_SCHEMA
 from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA

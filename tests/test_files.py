@@ -403,6 +403,20 @@ def test_a_damaged_compressed_file_is_refused(ending: str, damage: str) -> None:
         judged(content, ending)
 
 
+@pytest.mark.parametrize(("window_log", "is_read"), [(27, True), (28, False), (31, False)])
+def test_a_window_that_takes_too_much_memory_is_the_reason_that_is_given(window_log: int, is_read: bool) -> None:
+    """As `zstd --long=28` makes it; a smaller frame before it is no matter."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=window_log, enable_ldm=True)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    frame = stream.compress(ndjson([event()])) + stream.flush()
+    content = zstandard.ZstdCompressor().compress(ndjson([event(event_id="e-0")])) + frame
+    if is_read:
+        assert len(judged(content, ".ndjson.zst")[0]) == 2
+        return
+    with pytest.raises(BillingError, match=r"a window of more than 128 MiB.*recompress it with `zstd -d --long=31"):
+        judged(content, ".ndjson.zst")
+
+
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_a_bomb_is_read_in_bounded_pieces(ending: str) -> None:
     """256 MiB of zeros: one line that is too long."""

@@ -1,5 +1,6 @@
 """The event log: what is committed is read back by time, app and ingest, and nothing else is."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -13,9 +14,14 @@ import pytest
 from deltalake import DeltaTable
 
 from billing.errors import BillingError
-from billing.events.log import DAY_MS, LOG_SCHEMA, EventLog
+from billing.events.log import LOG_SCHEMA, EventLog
+from billing.events.quarantine import Quarantine
 from billing.events.schema import EVENT_SCHEMA
-from tests.event_facts import APPS, AT, event
+from billing.metering.meter import Span
+from billing.metering.schemas import STATE_SCHEMA
+from billing.metering.spans import meter_log
+from tests.event_facts import APPS, AT, event, ingest, ndjson, new_home, written
+from tests.metering_facts import INTL
 
 DAY = date(2026, 3, 10)
 START = AT // 1000
@@ -306,13 +312,59 @@ def test_a_commit_of_an_older_version_is_identified_by_its_file_and_time(tmp_pat
     assert len({first, second, None}) == 3
 
 
-def test_the_last_events_of_apps_are_read_from_the_newest_days_only(tmp_path: Path) -> None:
-    """The first app is heard until the second day, the second on the first day; a third has no event."""
-    log = EventLog(directory=tmp_path / "events")
-    appended(log, events({"at": AT + 5}, {"at": AT + 7, "app_id": APPS[1], "event_id": "e-2"}))
-    last = appended(log, events({"at": AT + DAY_MS + 1}, {"at": AT + DAY_MS + 9}), date(2026, 3, 11))
-    appended(log, events({"at": AT + 2 * DAY_MS, "app_id": APPS[1] + 5}), date(2026, 3, 12))
-    assert log.last_event_at([*APPS, 7]) == {APPS[0]: AT + DAY_MS + 9, APPS[1]: AT + 7}
-    assert log.last_event_at([APPS[0]], ingest_id=last - 1) == {APPS[0]: AT + 5}
-    shutil.rmtree(log.directory / "day=2026-03-10")
-    assert log.last_event_at([APPS[0]]) == {APPS[0]: AT + DAY_MS + 9}
+def foreign(content: bytes) -> bytes:  # noqa: ARG001 - it has nothing to do with what was there
+    """A Parquet file of somebody else."""
+    buffer = io.BytesIO()
+    pl.DataFrame({"city": ["Oslo"]}).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "foreign": foreign,
+    "pages": lambda content: content[:8] + b"\xff" * (len(content) // 2) + content[8 + len(content) // 2 :],
+    "footer": lambda content: content[:-60] + b"\xff" * 52 + content[-8:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_or_foreign_file_of_the_log_is_named_whatever_reads_it(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """Its first and last bytes are those of a Parquet file."""
+    home = new_home(tmp_path / "home")
+    first, second = (
+        written(tmp_path / f"{n}.ndjson", ndjson(event(event_id=f"{n}-{m}") for m in range(300))) for n in "ab"
+    )
+    ingest(home, first, second)
+    log = EventLog(directory=home.events)
+    file = sorted(home.events.glob("day=*/*"))[1]
+    file.write_bytes(damage(file.read_bytes()))
+    span = Span(start=START, end=START + 86_400, rules={APPS[0]: INTL})
+    for access in (
+        lambda: log.first_event_at([APPS[0]]),
+        lambda: log.late_events(after=0, upto=2, before=START + 86_400),
+        lambda: meter_log(log, 2, pl.DataFrame(schema=STATE_SCHEMA), span),
+    ):
+        with pytest.raises(BillingError, match=f"{file} is damaged: restore it from a backup"):
+            access()
+    (report,) = ingest(home, written(tmp_path / "c.ndjson", ndjson([event(event_id="c")])))
+    assert str(report.error).startswith(f"{file} is damaged: restore it from a backup")
+    assert "\n" not in str(report.error)
+    assert log.last_ingest_id() == 2
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_or_foreign_file_of_the_quarantine_is_named_whatever_reads_it(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    home = new_home(tmp_path / "home")
+    path = written(tmp_path / "a.ndjson", ndjson(event(event_id=f"{n}", width=0) for n in range(300)))
+    ingest(home, path)
+    (file,) = home.quarantine.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    left = file.read_bytes()
+    with pytest.raises(BillingError, match=f"{file} is damaged: restore it from a backup"):
+        Quarantine(directory=home.quarantine).rows()
+    (report,) = ingest(home, path)
+    assert str(report.error).startswith(f"{file} is damaged: restore it from a backup")
+    assert file.read_bytes() == left

@@ -79,7 +79,7 @@ class Acme:
 
     def books(self, first: date, last: date | None = None, app: int = APP, **options: Any) -> pl.DataFrame:
         """Every column of usage."""
-        engine = open_database(self.home.database_url)
+        engine = open_database(self.home.database)
         return app_usage(self.home, engine, app, first, last or first, **options)
 
 

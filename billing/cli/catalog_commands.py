@@ -11,7 +11,6 @@ from billing.cli.messages import say
 from billing.cli.options import FILE, AppId, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.cli.text_files import read_text
-from billing.errors import BillingError
 from billing.periods import now
 
 if TYPE_CHECKING:
@@ -29,11 +28,8 @@ def init(home: "Home") -> None:
     """
     from billing.ledger.database import upgrade
 
-    try:
-        home.directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BillingError(f"{home.directory} cannot be created ({error.strerror}): choose another --home") from None
-    upgrade(home.database_url)
+    home.create()
+    upgrade(home.database)
     say(f"ready: {home.directory}")
 
 

@@ -49,7 +49,7 @@ def open_engine(home: "Home") -> "Engine":
     """The database of a home."""
     from billing.ledger.database import open_database
 
-    return open_database(home.database_url)
+    return open_database(home.database)
 
 
 def open_catalog(home: "Home") -> "Catalog":

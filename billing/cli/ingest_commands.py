@@ -82,18 +82,17 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 
 
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
-    from billing.jobs.ingest import IngestContext, ingest_files, ingest_trace
+    from billing.jobs.ingest import ingest_files, ingest_trace, open_context
     from billing.sources.traces import TraceOptions
 
-    known = open_catalog(home)
     with counting("rows") as progress:
-        context = IngestContext(home=home, apps=known.apps, now=now(), progress=progress)
+        context = open_context(home, open_engine(home), now(), progress)
         if trace.source is None:
             yield from ingest_files(context, files, standard_input=f".{stdin_format.lstrip('.')}")
             return
         if trace.app_id is None:
             raise UsageError("--source needs --app: the app that the events belong to")
-        known.app(trace.app_id)
+        open_catalog(home).app(trace.app_id)
         yield from ingest_trace(context, files, TraceOptions(**asdict(trace)))
 
 
@@ -112,7 +111,8 @@ def say_quarantined(reports: Iterable["FileReport"]) -> None:
 @pass_home
 def ingests(home: "Home", output_format: str) -> None:
     """List the ingests that brought events, the oldest first. Of each the file, the time in UTC, and the counts of its
-    rows. An ingest of which every row was known or quarantined brought nothing, and is not listed.
+    rows. An ingest of which every row was known or quarantined brought nothing, and is not listed; a retraction is,
+    without counts.
 
     \b
     Example:

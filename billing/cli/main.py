@@ -21,12 +21,13 @@ from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
 from billing.cli.options import FILE
 from billing.cli.quarantine_commands import quarantine
+from billing.cli.retract_commands import retract
 from billing.cli.run_commands import runs
 from billing.cli.status_commands import status
 from billing.cli.usage_commands import findings, usage
 
 _COMMANDS = (
-    *(init, catalog, ingest, convert, ingests, quarantine, findings, nightly, refresh, rebill),
+    *(init, catalog, ingest, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(status, runs, usage, charges, packages, invoice, estimate),
 )
 

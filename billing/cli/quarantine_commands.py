@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from billing.cli.homes import open_catalog, open_engine, pass_home
+from billing.cli.homes import open_engine, pass_home
 from billing.cli.ingest_commands import COUNTS
 from billing.cli.messages import fail
 from billing.cli.options import COUNT, FILE, collected, format_option
@@ -118,13 +118,12 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
       billing quarantine list --format json > rows.json
       billing quarantine retry --fixed rows.json
     """
-    from billing.jobs.ingest import IngestContext
+    from billing.jobs.ingest import open_context
     from billing.jobs.quarantine_retry import retry_quarantine
 
     corrected = _read_corrections(fixed) if fixed else {}
     wanted = {*ids, *corrected} if ids or fixed else None
-    context = IngestContext(home=home, apps=open_catalog(home).apps, now=now())
-    reports = retry_quarantine(context, ids=wanted, corrected=corrected)
+    reports = retry_quarantine(open_context(home, open_engine(home), now()), ids=wanted, corrected=corrected)
     rows = [asdict(report) for report in reports if not report.error]
     print_report(Report(fields=COUNTS, rows=rows, empty="no rows to judge again", sums=COUNTS[1:]), output_format)
     fail([report.error for report in reports if report.error])

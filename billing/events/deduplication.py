@@ -26,7 +26,8 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from billing.events.log import DAY_MS, MOST_RANGES, ROWS_PER_RANGE, DataFile, EventLog, day_of, keyed
+from billing.events.data_files import DAY_MS, DataFile, day_of, keyed
+from billing.events.log import MOST_RANGES, ROWS_PER_RANGE, EventLog
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
 
 PART_ROWS = 500_000
@@ -106,7 +107,8 @@ class Deduplication:
         numbers = count()
         with closing(_Writers[DataFile](FILES_AT_ONCE)) as writers:
             for day in sorted(self._segments):
-                repeats = self._repeats(day)
+                with self._log.naming_damage():
+                    repeats = self._repeats(day)
                 duplicates += repeats.height - int(repeats["conflict"].sum())
                 conflicts.append(repeats.filter("conflict")["row"])
                 for events in self._new_events(day, repeats["row"]):

@@ -1,7 +1,14 @@
-"""The disk: what has been written reaches it only when it is asked to, and not in the order of writing."""
+"""Files that must survive a loss of power, and what is said when one did not.
+
+Content that is written reaches the disk only on request, and not in the order of writing.
+"""
 
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import polars as pl
 
 from billing.errors import BillingError
 
@@ -10,13 +17,13 @@ _PARQUET = b"PAR1"  # what a Parquet file begins and ends with
 
 def sync(path: Path, root: Path) -> None:
     """Waits until a file is on the disk, with its name and those of the directories above it, `root` the last."""
-    for each in (path, *path.parents):
-        descriptor = os.open(each, os.O_RDONLY)
+    for place in (path, *path.parents):
+        descriptor = os.open(place, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if each == root:
+        if place == root:
             return
 
 
@@ -28,3 +35,40 @@ def whole_parquet(path: Path) -> Path:
         if begins != _PARQUET or file.read() != _PARQUET:
             raise BillingError(f"{path} is damaged: restore it from a backup")
     return path
+
+
+def scan_files(paths: Sequence[Path], schema: pl.Schema, *, number: str | None = None) -> pl.LazyFrame:
+    """The rows of Parquet files in `schema`; columns that files of an older version lack are null. With `number`, the
+    first column has this name and numbers the rows."""
+    if not paths:
+        return pl.LazyFrame(schema={number: pl.UInt32, **schema} if number else schema)
+    return pl.scan_parquet(
+        list(paths),
+        schema=schema,
+        glob=False,
+        hive_partitioning=False,
+        missing_columns="insert",
+        row_index_name=number,
+    )
+
+
+@contextmanager
+def naming_damage(files: Callable[[], Sequence[Path]], schema: pl.Schema) -> Iterator[None]:
+    """When the rows of some of the `files` cannot be read, says which of them is damaged, or is a foreign file."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        for rows in (0, None):  # all their schemas first, because that is quick
+            for path in files():
+                if reason := _unreadable(path, schema, rows):
+                    raise BillingError(f"{path} is damaged: restore it from a backup ({reason})") from error
+        raise
+
+
+def _unreadable(path: Path, schema: pl.Schema, rows: int | None) -> str | None:
+    rows_of_file = scan_files([path], schema)
+    try:
+        (rows_of_file if rows is None else rows_of_file.head(rows)).select(pl.all().null_count()).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        return str(error).partition("\n")[0]
+    return None

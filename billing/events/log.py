@@ -1,22 +1,24 @@
 """The event log: every accepted event, in one Delta Lake table partitioned by the UTC day of `at`.
 
-Rows have the event columns, the keys that metering goes by (`billing.events.keys`) and `ingest_id`, the number of the
-ingest that brought them: 1, 2, 3 … in the order of commits. A file holds its rows room by room, in a few pieces, which
-is how they are metered; of a large ingest each file holds a range of rooms. One ingest of one file is one Delta commit,
-whose metadata says which file it was and what was counted. The log holds every key (app, UTC day, event id) once. There
-is one writer at a time (`Home.lock("ingest")`); readers see whole commits only.
+Rows have the event columns, the keys that metering uses (`billing.events.keys`) and `ingest_id`, the number of their
+ingest: 1, 2, 3 … in the order of commits. Retractions, rows that take an event back, are an ingest of their own
+(`billing.events.retractions`). A file is sorted by room in a few pieces, because metering goes room by room; the files
+of a large ingest hold a range of rooms each. One ingest of one file is one Delta commit; its metadata give the file,
+the counts of rows and an identity that covers the whole history (`billing.events.commits`). At most one event that is
+not retracted has a key (app, UTC day, event id). There is one writer at a time (`Home.lock("ingest")`); readers see
+whole commits only.
 
-What was known at the time of a run is `ingest_id <= N`, not a version of the table: old versions may be cleaned up.
-The last id is an application transaction of the table, which survives that.
+What a run knew is `ingest_id <= N` and the identity of ingest N, not a version of the table: old versions may be
+cleaned up. The last id is an application transaction of the table, which survives that.
 """
 
 import json
 import re
 import time
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +27,7 @@ from deltalake.exceptions import DeltaError as DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
+from billing.errors import BillingError
 from billing.events.commits import (
     Commit,
     Ingest,
@@ -35,24 +38,18 @@ from billing.events.commits import (
     ingests_in,
     next_identity,
 )
-from billing.events.durable_files import sync, whole_parquet
+from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
+from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
+from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
-from billing.periods import DAY_SECONDS
 
-LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA})
-DAY_MS = DAY_SECONDS * 1000
+LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA, RETRACTS: pl.Int64()})
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
-ROWS_PER_GROUP = 100_000  # of a Parquet file: what a reader that wants some rooms only can leave out
 
 _PARTITION = "day"
+_NUMBER = "number"  # the column that numbers the rows of a scan for itself
 _TRANSACTION = "billing-ingest"
-_BOUNDED = [
-    "app_id",
-    "at",
-    "ingest_id",
-    "room_key",
-]  # columns whose least and largest value the log knows of every file
 _DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
 _DELTA_SCHEMA = Schema(
     [
@@ -66,24 +63,15 @@ _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """A Parquet file of events of one day, in its place in the log's directory but not committed."""
-
-    path: str  # relative to the directory of the log
-    day: date
-    rows: int
-    size: int
-    least: Mapping[str, int]
-    largest: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LateEvents:
-    """Of one app: the oldest instant (epoch ms), and the first and the last ingest that brought any."""
+    """Of one app: the oldest instant (epoch ms), the first and the last ingest that brought or retracted any, and
+    whether some were brought and some retracted."""
 
     first_at: int
     first_ingest: int
     last_ingest: int
+    brought: bool
+    retracted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,26 +91,59 @@ class EventLog:
     ) -> pl.LazyFrame:
         """Events with `start <= at // 1000 < end` (epoch seconds), in `LOG_SCHEMA`, in no order.
 
-        Only those of the first `ingest_id` ingests, and of `apps`, when these are given. Only files of these days
-        are read. With `number`, the first column has this name and numbers the rows of the files.
+        Only those that stand as known at the ingest `ingest_id` (default: the last), and of `apps`, when these are
+        given. Only files of these days are read. With `number`, the first column has this name and numbers the rows
+        of the files.
         """
         files = self.files(start, end, ingest_id=ingest_id)
-        rows = _scan(files, number=number)
-        if not files:
-            return rows
-        # Whatever is true of all rows is not asked of each: to filter costs as much as to read.
-        timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
-        known = pl.col("max.ingest_id") <= (ingest_id or 0)
-        all_timely, all_known = (
-            self._bounds(files).select(each.fill_null(value=False).all() for each in (timely, known)).row(0)
+        bounds = self._bounds(files)
+        may_retract = _may_retract(bounds)
+        rows = scan_files(files, LOG_SCHEMA, number=number or (_NUMBER if may_retract else None))
+        rows = _narrowed(rows, bounds, start, end, ingest_id)
+        with self.naming_damage():
+            if may_retract:
+                rows = standing(rows, number or _NUMBER).drop(() if number else _NUMBER)
+            only_these = apps is None or set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps)
+        return rows if only_these else rows.filter(pl.col("app_id").is_in(sorted(apps or ())))
+
+    def naming_damage(self) -> AbstractContextManager[None]:
+        """Around the reading of a scan: when it fails, the error names the file of the log that is damaged."""
+        return naming_damage(lambda: self._files([]), LOG_SCHEMA)
+
+    def ever_retracted(self, day: date, app_id: int) -> pl.LazyFrame:
+        """The events of an app and a UTC day that were ever retracted, in `LOG_SCHEMA`, with `LAST_RETRACTION` and
+        `IS_RETRACTED`."""
+        return ever_retracted(self._read([(_PARTITION, "=", day)]).filter(pl.col("app_id") == app_id))
+
+    def accepted(self, app_id: int, *, ingest_id: int | None = None, day: date | None = None) -> pl.LazyFrame:
+        """All events of an app, or those that one ingest brought, or of one UTC day: the retracted ones too."""
+        wanted: list[tuple[str, str, object]] = [("app_id", "<=", app_id), ("app_id", ">=", app_id)]
+        is_wanted = (pl.col("app_id") == app_id) & pl.col(RETRACTS).is_null()
+        if ingest_id is not None:
+            wanted += [("ingest_id", "<=", ingest_id), ("ingest_id", ">=", ingest_id)]
+            is_wanted &= pl.col("ingest_id") == ingest_id
+        if day is not None:
+            wanted.append((_PARTITION, "=", day))
+        return self._read(wanted).filter(is_wanted)
+
+    def has_accepted(self, app_id: int) -> bool:
+        """Whether an event of an app was ever accepted."""
+        with self.naming_damage():
+            return self.accepted(app_id).limit(1).collect().height > 0
+
+    def changes(self, start: int, end: int, *, after: int, upto: int) -> pl.LazyFrame:
+        """What the ingests after `after` and up to `upto` changed in a span: rows of events and of retractions, without
+        those that cancel each other out."""
+        files = self._files([("ingest_id", ">", after), ("at", ">=", start * 1000), ("at", "<", end * 1000)])
+        rows = scan_files(files, LOG_SCHEMA).filter(
+            pl.col("ingest_id").is_between(after, upto, closed="right"),
+            pl.col("at").is_between(start * 1000, end * 1000, closed="left"),
         )
-        if not all_timely:
-            rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
-        if ingest_id is not None and not all_known:
-            rows = rows.filter(pl.col("ingest_id") <= ingest_id)
-        if apps is not None and not set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps):
-            rows = rows.filter(pl.col("app_id").is_in(sorted(apps)))
-        return rows
+        return uncancelled(rows) if _may_retract(self._bounds(files)) else rows
+
+    def may_retract(self, files: Collection[Path]) -> bool:
+        """Whether any of these files may hold retractions."""
+        return _may_retract(self._bounds(files))
 
     def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
         """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
@@ -148,7 +169,7 @@ class EventLog:
     def _bounds(self, files: Collection[Path]) -> pl.DataFrame:
         """Of each of these files `num_records`, and `min.` and `max.` of the bounded columns; null where not known."""
         table = self._table()
-        schema = {"num_records": pl.Int64} | {f"{end}.{name}": pl.Int64 for name in _BOUNDED for end in ("min", "max")}
+        schema = {"num_records": pl.Int64} | {f"{end}.{name}": pl.Int64 for name in BOUNDED for end in ("min", "max")}
         if not table or not files:
             return pl.DataFrame(schema=schema)
         added = pl.DataFrame(table.get_add_actions(flatten=True))
@@ -184,8 +205,8 @@ class EventLog:
         return self._files(wanted)
 
     def scan_day(self, day: date) -> pl.LazyFrame:
-        """All events of a UTC day."""
-        return self._read([(_PARTITION, "=", day)])
+        """The events of a UTC day that stand."""
+        return self.scan(*span_of(day))
 
     def version(self) -> int | None:
         """The version of the Delta table; None before the first commit."""
@@ -211,6 +232,23 @@ class EventLog:
         commit = self._commit(ingest_id)
         return commit.identity if commit else None
 
+    def check_holds(self, read: Commit) -> None:
+        """A `BillingError` when the log does not hold what was read from it: an ingest of that number and identity.
+
+        The identity is empty where the reader did not know it.
+        """
+        if read.ingest_id > self.last_ingest_id():
+            raise BillingError(
+                f"the books rest on {read.ingest_id} ingests, but the event log in {self.directory} has "
+                f"{self.last_ingest_id()}: restore the log from the same backup as the database"
+            )
+        identity = self.commit_identity(read.ingest_id) if read.identity else None
+        if identity is not None and identity != read.identity:
+            raise BillingError(
+                f"the books rest on another event log than the one in {self.directory}: ingest {read.ingest_id} is not "
+                "the one that was billed; restore the log from the same backup as the database"
+            )
+
     def _commit(self, ingest_id: int) -> Commit | None:
         """Versions are those of ingests, with a few others (the first, compactions) anywhere between."""
         version, last = self.version(), self.last_ingest_id()
@@ -220,7 +258,8 @@ class EventLog:
         return next((commit for commit in may_be if commit and commit.ingest_id == ingest_id), None)
 
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
-        """The oldest `at` (ms) of each of the apps that has events: reads day after day, until all are found."""
+        """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
+        are found."""
         table = self._table()
         sought = set(apps)
         found: dict[int, int] = {}
@@ -229,46 +268,31 @@ class EventLog:
             if not sought:
                 break
             may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
-            events = self._read(may_hold).filter(pl.col("app_id").is_in(sorted(sought)))
-            found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
-            sought -= found.keys()
-        return found
-
-    def last_event_at(self, apps: Collection[int], *, ingest_id: int | None = None) -> dict[int, int]:
-        """The newest `at` (ms) of each of the apps that has events, in the first `ingest_id` ingests or in all.
-
-        Reads the newest days first, twice as many each time, until all are found; no day that can have none of them.
-        """
-        sought, found, count = set(apps), dict[int, int](), 1
-        ranges: dict[int, list[tuple[int, int]]] = {}
-        for first_at, first_app, last_app in self.activity().select("min.at", "min.app_id", "max.app_id").iter_rows():
-            ranges.setdefault(first_at // DAY_MS, []).append((first_app, last_app))
-        newest = sorted(ranges)
-        while sought:
-            wanted = sorted(sought)
-            newest = [day for day in newest if any(_any_between(wanted, *apps) for apps in ranges[day])]
-            days = [day_of(day * DAY_MS) for day in newest[-count:]]
-            newest, count = newest[:-count], count * 2
-            if not days:
-                break
-            may_hold = [(_PARTITION, ">=", days[0]), (_PARTITION, "<=", days[-1])]
-            events = self._read([*may_hold, ("app_id", ">=", wanted[0]), ("app_id", "<=", wanted[-1])])
-            known = pl.col("app_id").is_in(wanted) & (True if ingest_id is None else pl.col("ingest_id") <= ingest_id)
-            found.update(events.filter(known).group_by("app_id").agg(pl.col("at").max()).collect().iter_rows())
-            sought -= found.keys()
+            if files := self._files(may_hold):
+                events = scan_files(files, LOG_SCHEMA, number=_NUMBER).filter(pl.col("app_id").is_in(sorted(sought)))
+                with self.naming_damage():
+                    oldest = standing(events, _NUMBER).group_by("app_id").agg(pl.col("at").min())
+                    found.update(oldest.collect().iter_rows())
+                sought -= found.keys()
         return found
 
     def late_events(self, *, after: int, upto: int, before: int) -> dict[int, LateEvents]:
-        """What the ingests after `after` and up to `upto` have of instants before epoch second `before`, by app."""
-        late = self._read([("ingest_id", ">", after), ("at", "<", before * 1000)]).filter(
-            pl.col("ingest_id").is_between(after, upto, closed="right"), pl.col("at") < before * 1000
+        """What the ingests after `after` and up to `upto` changed before epoch second `before`, by app."""
+        ingest, retraction = pl.col("ingest_id"), (pl.col(RETRACTS) > 0).fill_null(value=False)
+        sums = (
+            self.changes(0, before, after=after, upto=upto)
+            .group_by("app_id")
+            .agg(
+                first_at=pl.col("at").min(),
+                first_ingest=ingest.min(),
+                last_ingest=ingest.max(),
+                brought=~retraction.all(),
+                retracted=retraction.any(),
+            )
         )
-        ingest = pl.col("ingest_id")
-        sums = late.group_by("app_id").agg(pl.col("at").min(), first=ingest.min(), last=ingest.max())
-        return {
-            app_id: LateEvents(first_at=at, first_ingest=first, last_ingest=last)
-            for app_id, at, first, last in sums.collect(engine="streaming").iter_rows()
-        }
+        with self.naming_damage():
+            rows = sums.collect(engine="streaming").iter_rows(named=True)
+        return {row.pop("app_id"): LateEvents(**row) for row in rows}
 
     def create(self) -> None:
         """Makes the table, if it is not there: before its first data file, because data without a table are damage."""
@@ -279,18 +303,14 @@ class EventLog:
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
 
-        They come with their keys, room by room in a few pieces, or get that here. Nobody sees them before `commit`.
+        They come with their keys, room by room in a few pieces, or get that here; those with `RETRACTS` are
+        retractions. Nobody sees them before `commit`.
         """
-        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
-        target = self.directory / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        rows = rows.select(*EVENT_SCHEMA, pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *KEYS_SCHEMA)
-        rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
-        bounds = rows.select(
-            pl.struct(pl.col(_BOUNDED).min()).alias("least"), pl.struct(pl.col(_BOUNDED).max()).alias("largest")
-        ).row(0, named=True)
-        return DataFile(path=path, day=day, rows=rows.height, size=target.stat().st_size, **bounds)
+        of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
+        retracts = pl.col(RETRACTS) if RETRACTS in rows.columns else pl.lit(None, pl.Int64).alias(RETRACTS)
+        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
+        return write_file(rows.select(*EVENT_SCHEMA, of_ingest, *KEYS_SCHEMA, retracts), self.directory, path, day)
 
     def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
@@ -353,7 +373,7 @@ class EventLog:
 
     def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
         """The rows of the files that may hold what is wanted."""
-        return _scan(self._files(wanted))
+        return scan_files(self._files(wanted), LOG_SCHEMA)
 
     def _files(self, wanted: list[tuple[str, str, object]]) -> list[Path]:
         table = self._table()
@@ -362,19 +382,22 @@ class EventLog:
         return [whole_parquet(path) for path in paths]
 
 
-def _scan(files: list[Path], *, number: str | None = None) -> pl.LazyFrame:
-    if not files:
-        return pl.LazyFrame(schema={number: pl.UInt32, **LOG_SCHEMA} if number else LOG_SCHEMA)
-    # (Files of an older version have no keys.)
-    return pl.scan_parquet(
-        files, schema=LOG_SCHEMA, glob=False, hive_partitioning=False, missing_columns="insert", row_index_name=number
-    )
+def _may_retract(bounds: pl.DataFrame) -> bool:
+    """Whether files with these bounds may hold retractions: only a column of nulls has no bounds."""
+    return bool(bounds.select((pl.col("num_records").is_null() | pl.col(f"max.{RETRACTS}").is_not_null()).any()).item())
 
 
-def _any_between(numbers: Sequence[int], least: int, largest: int) -> bool:
-    """Whether one of the sorted numbers is in a range."""
-    at = bisect_left(numbers, least)
-    return at < len(numbers) and numbers[at] <= largest
+def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, ingest_id: int | None) -> pl.LazyFrame:
+    """The rows of files that lie in a span, of ingests up to one. No filter where the statistics say that all rows
+    pass: to filter costs as much as to read."""
+    timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
+    known = pl.col("max.ingest_id") <= (ingest_id or 0)
+    all_timely, all_known = bounds.select(each.fill_null(value=False).all() for each in (timely, known)).row(0)
+    if not all_timely:
+        rows = rows.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
+    if ingest_id is not None and not all_known:
+        rows = rows.filter(pl.col("ingest_id") <= ingest_id)
+    return rows
 
 
 def _widen(table: DeltaTable) -> None:
@@ -383,19 +406,6 @@ def _widen(table: DeltaTable) -> None:
     missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
     if missing:
         table.alter.add_columns(missing)
-
-
-def keyed(events: pl.DataFrame) -> pl.DataFrame:
-    """Events with their keys."""
-    # Machine code, which takes a while to load, is needed for writing only.
-    from billing.events.keys import event_keys
-
-    return events.hstack(event_keys(events))
-
-
-def day_of(at_ms: int) -> date:
-    """The UTC day that holds an instant."""
-    return date(1970, 1, 1) + timedelta(days=at_ms // DAY_MS)
 
 
 def _added(file: DataFile) -> AddAction:

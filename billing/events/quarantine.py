@@ -11,6 +11,7 @@ run again with the same ids: the rows that have left are done, while an id that 
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 
 from billing.errors import UsageError
-from billing.events.durable_files import sync, whole_parquet
+from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.rows import RawRow, RejectedRow, display_name
 
 QUARANTINE_SCHEMA = pl.Schema(
@@ -66,18 +67,20 @@ class Quarantine:
 
         Rows that have left are not among them. A `UsageError` when an id was never there.
         """
-        rows = _scan(sorted(self.directory.glob("*.parquet")))
+        rows = _scan(self._files())
         for column, wanted in (("id", ids), ("reason", reasons), ("file", files)):
             if wanted is not None:
                 rows = rows.filter(pl.col(column).is_in(sorted(map(display_name, wanted))))
-        found = rows.sort("file", "line", "id").collect()
+        with self._naming_damage():
+            found = rows.sort("file", "line", "id").collect()
         if missing := sorted(set(map(display_name, ids or ())) - set(found["id"])):
             raise UsageError(f"no row {missing[0]} in quarantine: see `billing quarantine list` for those that are")
         return _present(found)
 
-    def of_file(self, file_hash: str) -> pl.LazyFrame:
-        """The rows of one file, in `QUARANTINE_SCHEMA`."""
-        return _present(self._stored(file_hash))
+    def ids(self, file_hash: str) -> pl.DataFrame:
+        """The ids of the rows of one file, as the column `id`."""
+        with self._naming_damage():
+            return _present(self._stored(file_hash)).select("id").collect()
 
     def put(self, file_hash: str, rows: pl.LazyFrame) -> None:
         """Adds rows of one file, in place of those with the same ids."""
@@ -98,6 +101,12 @@ class Quarantine:
         for path in self.directory.glob("*.new"):
             path.unlink()
 
+    def _files(self) -> list[Path]:
+        return sorted(self.directory.glob("*.parquet"))
+
+    def _naming_damage(self) -> AbstractContextManager[None]:
+        return naming_damage(self._files, _STORED_SCHEMA)
+
     def _path(self, file_hash: str) -> Path:
         return self.directory / f"{file_hash}.parquet"
 
@@ -109,11 +118,12 @@ class Quarantine:
         self.directory.mkdir(exist_ok=True)
         path = self._path(file_hash)
         beside = path.with_suffix(".new")
-        longest = rows.select(pl.sum_horizontal(pl.col("raw", "header").str.len_bytes().max())).collect(
-            engine="streaming"
-        )
-        group_rows = max(1, min(GROUP_ROWS, PART_BYTES // ((longest.item() or 0) + 1)))
-        rows.sink_parquet(beside, compression="zstd", row_group_size=group_rows)
+        with self._naming_damage():
+            longest = rows.select(pl.sum_horizontal(pl.col("raw", "header").str.len_bytes().max())).collect(
+                engine="streaming"
+            )
+            group_rows = max(1, min(GROUP_ROWS, PART_BYTES // ((longest.item() or 0) + 1)))
+            rows.sink_parquet(beside, compression="zstd", row_group_size=group_rows)
         sync(beside, self.directory)
         os.replace(beside, path)
         sync(path, self.directory.parent)
@@ -190,12 +200,4 @@ def _present(rows: _Rows) -> _Rows:
 
 def _scan(paths: list[Path]) -> pl.LazyFrame:
     """The rows of files in `_STORED_SCHEMA`. (Files of older versions have no `left_at`.)"""
-    if not paths:
-        return pl.LazyFrame(schema=_STORED_SCHEMA)
-    return pl.scan_parquet(
-        [whole_parquet(path) for path in paths],
-        schema=_STORED_SCHEMA,
-        glob=False,
-        hive_partitioning=False,
-        missing_columns="insert",
-    )
+    return scan_files([whole_parquet(path) for path in paths], _STORED_SCHEMA)

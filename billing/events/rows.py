@@ -1,4 +1,4 @@
-"""Rows on their way in: where a row stood, what could be read of it, and why it was set aside.
+"""Rows before they are events: where a row stood, what could be read of it, and why it was rejected.
 
 A reader of any format hands over batches in `ROW_SCHEMA`: the event columns with what could be read of them, and
 the first thing that could not (`reason`, `detail`). Whether the values make an event is decided in one place,

@@ -1,4 +1,4 @@
-"""Times in words: RFC 3339 to milliseconds, by machine code.
+"""RFC 3339 times as epoch milliseconds; compiled.
 
 `2026-03-01T18:00:00.9999+09:00`: `T` may be `t` or a space, `Z` may be `z`; any number of decimals, of which three
 count; the offset must be there; there is no second 60.

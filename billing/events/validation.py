@@ -1,6 +1,6 @@
-"""What makes a row an event: one rule for every format and every source.
+"""Validation: which rows are events, by one rule for every format and every source.
 
-A row that is set aside gets one reason, the first that holds in this order:
+A rejected row gets one reason, the first that applies in this order:
 
 1. what the reader could not read: `bad_json`, `too_long`, `bad_type`, or `bad_value` for what no column can hold (a
    number beyond 64 bits, a broken escape, a CSV row with too many cells)
@@ -86,7 +86,7 @@ def _read_times(rows: pl.DataFrame) -> pl.DataFrame:
     """Fills `at` from `at_text` where that is an RFC 3339 time; other texts stay without `at`."""
     if rows["at_text"].null_count() == rows.height:
         return rows
-    # Machine code, which takes a while to load, is needed for times in words only.
+    # Compiled code, which takes a while to load, is needed only for times that are text.
     from billing.events.times import epoch_ms
 
     return rows.with_columns(at=pl.coalesce("at", epoch_ms(rows["at_text"])))

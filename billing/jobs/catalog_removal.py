@@ -16,6 +16,6 @@ def remove_from_catalog(home: Home, engine: Engine, removal: Removal, *, removed
     """
     with home.lock("ingest"), home.lock("nightly"), writing(engine) as conn:
         removed = catalog_store.remove(conn, removal, removed_at_ms=removed_at_ms)
-        if removal.kind == "app" and EventLog(directory=home.events).first_event_at([int(removal.id)]):
+        if removal.kind == "app" and EventLog(directory=home.events).has_accepted(int(removal.id)):
             raise BillingError(f"app {removal.id} cannot be removed: events of it were accepted, and will be billed")
         return removed

@@ -9,21 +9,22 @@ from typing import Any
 from billing import __version__, periods
 from billing.catalog.catalog import Catalog
 from billing.catalog.terms import DayTerms
-from billing.errors import BillingError
 from billing.events.log import EventLog
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection
-from billing.ledger.runs import Run, read_through
+from billing.ledger.runs import Run, last_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutoff:
-    """What a run knows. `ingest_id`: the last ingest that it reads; `started_at_ms`: when it looked."""
+    """What a run knows. `ingest_id`: the last ingest that it reads, `ingest_commit` the identity of its commit;
+    `started_at_ms`: when it looked."""
 
     log: EventLog
     ingest_id: int
+    ingest_commit: str | None
     log_version: int | None
     catalog: Catalog
     catalog_change: int
@@ -44,6 +45,7 @@ class Cutoff:
             policy_hash=terms.policy.hash if terms else None,
             price_hash=terms.price_hash if terms else None,
             ingest_id=self.ingest_id,
+            ingest_commit=self.ingest_commit,
             log_version=self.log_version,
             **what,
         )
@@ -52,15 +54,13 @@ class Cutoff:
 def cutoff_now(conn: Connection, home: Home) -> Cutoff:
     """What is known at this moment. A `BillingError` when the books rest on events that the log does not have."""
     log = EventLog(directory=home.events)
-    ingest_id, read = log.last_ingest_id(), max(read_through(conn).values(), default=0)
-    if read > ingest_id:
-        raise BillingError(
-            f"the books rest on {read} ingests, but the event log in {home.events} has {ingest_id}: restore the log "
-            "from the same backup as the database"
-        )
+    if read := last_read(conn):
+        log.check_holds(read)
+    ingest_id = log.last_ingest_id()
     return Cutoff(
         log=log,
         ingest_id=ingest_id,
+        ingest_commit=log.commit_identity(ingest_id),
         log_version=log.version(),
         catalog=load_catalog(conn),
         catalog_change=last_change(conn),

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from billing.events.log import DAY_MS
+from billing.events.data_files import DAY_MS
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.database import Connection
 from billing.ledger.opening import AccountDay, account_days

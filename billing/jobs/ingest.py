@@ -20,12 +20,16 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import BillingError
+from billing.events.commits import Commit
 from billing.events.deduplication import Deduplicated, Deduplication
 from billing.events.log import DeltaError, EventLog
 from billing.events.quarantine import Quarantine, Rejects
 from billing.events.rows import Batch, RejectedRow, display_name
 from billing.events.validation import validate
 from billing.home import Home
+from billing.ledger.catalog_store import load_catalog
+from billing.ledger.database import Engine, reading
+from billing.ledger.runs import last_read
 from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.traces import TraceOptions, read_trace
@@ -55,12 +59,13 @@ class FileReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestContext:
     """The home that rows are ingested into, the known app ids, and the clock. `progress` is told of rows as they are
-    read."""
+    read. `billed`: the last ingest that a bill rests on; the log must hold it, or it is not the log that was billed."""
 
     home: Home
     apps: Collection[int]
     now: datetime
     progress: Progress | None = None
+    billed: Commit | None = None
 
     @property
     def now_ms(self) -> int:
@@ -89,6 +94,13 @@ class FileRows:
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
+
+
+def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
+    """The context with what the database knows."""
+    with reading(engine) as conn:
+        apps, billed = load_catalog(conn).apps, last_read(conn)
+    return IngestContext(home=home, apps=apps, now=now, progress=progress, billed=billed)
 
 
 def ingest_files(
@@ -141,13 +153,17 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
 
 
 @contextmanager
-def ingest_workspace(home: Home) -> Iterator[Path]:
-    """The ingest lock and an empty directory for unfinished work. What a killed process left there is removed."""
+def ingest_workspace(context: IngestContext) -> Iterator[Path]:
+    """The ingest lock and an empty directory for unfinished work. What a killed process left there is removed, once the
+    log is known to be the one that was billed."""
+    home = context.home
     with home.lock("ingest"):
+        if context.billed:
+            context.log.check_holds(context.billed)
         directory = home.directory / "staging"
         shutil.rmtree(directory, ignore_errors=True)
-        EventLog(directory=home.events).discard_uncommitted()
-        Quarantine(directory=home.quarantine).discard_unfinished()
+        context.log.discard_uncommitted()
+        context.quarantine.discard_unfinished()
         try:
             yield made(directory)
         finally:
@@ -186,7 +202,7 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
 
 
 def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
-    with ingest_workspace(context.home) as directory:
+    with ingest_workspace(context) as directory:
         return ingest_rows(context, rows, directory)
 
 
@@ -238,14 +254,13 @@ def _reject(rows: FileRows, batch: Batch, rejected: pl.DataFrame, rejects: Rejec
 def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Deduplicated, report: FileReport) -> None:
     """Adds to the quarantine, commits to the log, then takes from the quarantine what was not rejected again."""
     quarantine = context.quarantine
-    before = (quarantine.of_file(rows.file_hash) if rows.quarantined is None else rows.quarantined.lazy()).select("id")
-    before = before.collect().lazy()
+    before = quarantine.ids(rows.file_hash) if rows.quarantined is None else rows.quarantined.select("id")
     if rejects.count:
         quarantine.put(rows.file_hash, rejects.rows())
     if unique.files:
         metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
         context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
-    released = before.join(rejects.rows().select("id"), on="id", how="anti").collect()
+    released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
         quarantine.release(rows.file_hash, released["id"], context.now_ms)

@@ -30,7 +30,7 @@ from billing.jobs.silence import silence_of
 from billing.ledger import corrections, settled_days
 from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
-from billing.ledger.opening import AccountDay, Opening, opening_of
+from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
 from billing.metering.schemas import STATE_SCHEMA, Metered
@@ -274,7 +274,8 @@ class _Night:
         def work() -> Outcome | None:
             if rerating:
                 return self._rerate(account, rerating, opening, metered)
-            return self._settle_or_hold(account, opening, metered)
+            found = pl.concat([metered.findings, zone_changed(account_day)])
+            return self._settle_or_hold(account, opening, replace(metered, findings=found))
 
         outcome = guarded(f"account {account.id}, {account_day.day}", work)
         if isinstance(outcome, Failure):

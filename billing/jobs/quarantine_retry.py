@@ -34,7 +34,7 @@ def retry_quarantine(
     report with its error, and does not stop the others.
     """
     wanted = None if ids is None and not corrected else {*(ids or ()), *(corrected or ())}
-    with ingest_workspace(context.home) as directory:
+    with ingest_workspace(context) as directory:
         stored = _with_corrections(context.quarantine.rows(ids=wanted), corrected or {})
         stored = stored.filter(pl.col("format").is_not_null()).sort("file_hash", "format", "header", "line", "id")
         return [

@@ -1,9 +1,9 @@
 """Refresh: brings the unsettled days of every account up to the last whole window.
 
 It is the nightly's metering with an earlier end, and nothing of it is a bill. It goes on from where the last refresh
-stopped, so it costs what has arrived since. Rooms with an event from before that point are metered again from the start
-of their day: what they came to is taken away, and what they come to now is added. A quiet day is left out, unless it is
-the last.
+stopped, so it costs what has arrived since. Rooms in which an event from before that point came or was retracted are
+metered again from the start of their day: what they came to is taken away, and what they come to now is added. A quiet
+day is left out, unless it is the last.
 """
 
 import hashlib
@@ -79,7 +79,10 @@ def run_refresh(home: Home, engine: Engine) -> list[Refreshed]:
         refreshed = list(refresh.bring_up(due))
         failed = sum(each.result == FAILED for each in refreshed)
         counts = {"accounts": len({each.account for each in refreshed}), "days": len(refreshed), "failed": failed}
+        first_days = {account_day.account_id: account_day.day for account_day in reversed(due)}
         with writing(engine) as conn:
+            # An account begins later if its oldest events were retracted.
+            provisional_days.remove_before(conn, first_days)
             run = cutoff.run("refresh", account_id=None, day=None, result=REFRESHED, counts=counts)
             insert_run(conn, run)
     return refreshed
@@ -177,20 +180,21 @@ class _Refresh:
         return _OpenDay(opening=opening, stored=stored, end=end)
 
     def _with_late_rooms(self, day: _OpenDay) -> _OpenDay:
-        """The day up to its cut, with the events that came since from before the cut: their rooms are metered again, as
-        they were known and as they are known now, and the difference is taken."""
+        """The day up to its cut, with the events from before the cut that came or were retracted since: their rooms are
+        metered again, as they were known and as they are known now, and the difference is taken."""
         stored, account_day = day.stored, day.opening.account_day
-        events = self.cutoff.log.scan(
-            account_day.start, stored.cut_at, ingest_id=self.cutoff.ingest_id, apps=account_day.apps
-        )
-        rooms = events.filter(pl.col("ingest_id") > stored.ingest_id).select(_ROOM).unique().collect()
+        log, start, cut = self.cutoff.log, account_day.start, stored.cut_at
+        changes = log.changes(start, cut, after=stored.ingest_id, upto=self.cutoff.ingest_id)
+        with log.naming_damage():
+            rooms = changes.filter(pl.col("app_id").is_in(account_day.apps)).select(_ROOM).unique().collect()
         if rooms.is_empty():
             return day
         carried = day.opening.carried.join(rooms, on=_ROOM, how="semi")
 
         def metered(ingest_id: int) -> Metered:
-            known = events.filter(pl.col("ingest_id") <= ingest_id).join(rooms.lazy(), on=_ROOM, how="semi")
-            return meter(known, carried, Span(start=account_day.start, end=stored.cut_at, rules=day.rules))
+            known = log.scan(start, cut, ingest_id=ingest_id, apps=account_day.apps)
+            of_rooms = known.join(rooms.lazy(), on=_ROOM, how="semi")
+            return meter(of_rooms, carried, Span(start=start, end=cut, rules=day.rules))
 
         before, now = metered(stored.ingest_id), metered(self.cutoff.ingest_id)
         others = stored.state.join(rooms, on=_ROOM, how="anti")
@@ -220,7 +224,8 @@ class _Refresh:
         rules = {app: rule for day in days for app, rule in day.rules.items()}
         states = pl.concat([day.stored.state for day in days])
         events = self.cutoff.log.scan(cut, end, ingest_id=self.cutoff.ingest_id, apps=rules.keys())
-        return meter(events, states, Span(start=cut, end=end, rules=rules))
+        with self.cutoff.log.naming_damage():
+            return meter(events, states, Span(start=cut, end=end, rules=rules))
 
 
 def _basis(opening: Opening) -> str:

@@ -23,7 +23,7 @@ from billing.ledger.bulk import storable
 from billing.ledger.corrections import Correction, DayDifference, summary_of
 from billing.ledger.database import Connection
 from billing.ledger.difference import signed_difference
-from billing.ledger.opening import AccountDay, Opening, account_days, opening_of
+from billing.ledger.opening import ZONE_CHANGED, AccountDay, Opening, account_days, opening_of
 from billing.ledger.runs import CORRECTED, Run, last_run_of, read_through
 from billing.ledger.settled_days import SettledDay, deduction_frame
 from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
@@ -155,11 +155,14 @@ class Rerating:
 
 
 class LateDays(NamedTuple):
-    """The oldest day for which an account has late events, and the ingests that brought them."""
+    """The oldest day for which an account has late events, the ingests that brought or retracted them, and whether some
+    were brought and some retracted."""
 
     first: date
     first_ingest: int
     last_ingest: int
+    brought: bool
+    retracted: bool
 
     def together(self, other: "LateDays") -> "LateDays":
         """Those of two apps."""
@@ -167,14 +170,17 @@ class LateDays(NamedTuple):
             min(self.first, other.first),
             min(self.first_ingest, other.first_ingest),
             max(self.last_ingest, other.last_ingest),
+            self.brought or other.brought,
+            self.retracted or other.retracted,
         )
 
     @property
     def cause(self) -> str:
         """Why there is a correction."""
+        kinds = " and ".join(["late"] * self.brought + ["retracted"] * self.retracted)
         if self.first_ingest == self.last_ingest:
-            return f"late events of ingest {self.last_ingest}"
-        return f"late events of ingests {self.first_ingest} to {self.last_ingest}"
+            return f"{kinds} events of ingest {self.last_ingest}"
+        return f"{kinds} events of ingests {self.first_ingest} to {self.last_ingest}"
 
 
 def open_rerating(ledger: AccountLedger, first: date, posting: Posting) -> Rerating:
@@ -196,7 +202,8 @@ def open_rerating(ledger: AccountLedger, first: date, posting: Posting) -> Rerat
 
 
 def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> dict[str, LateDays]:
-    """The late days of every account that has any: events for settled days that none of the account's runs has read.
+    """The late days of every account that has any: events, or retractions of events, for settled days that none of the
+    account's runs has read.
 
     `settled`: the last settled day by account.
     """
@@ -213,7 +220,7 @@ def late_days(conn: Connection, cutoff: Cutoff, settled: Mapping[str, date]) -> 
             account_id, second = app.account if app else "", events.first_at // 1000
             if account_id in settled and through[account_id] == after and second < ends[account_id]:
                 first = ledgers[account_id].day_of(second)
-                found = LateDays(first, events.first_ingest, events.last_ingest)
+                found = LateDays(first, events.first_ingest, events.last_ingest, events.brought, events.retracted)
                 late[account_id] = found.together(late.get(account_id, found))
     return late
 
@@ -283,6 +290,7 @@ def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFram
             ledger.corrected_findings(day, day).select(*FINDINGS_SCHEMA, "count"),
         ]
     )
+    before = before.filter(pl.col("finding") != ZONE_CHANGED)
     after = storable(found).select(*FINDINGS_SCHEMA, one)
     return signed_difference(before, after, FINDINGS_SCHEMA.names(), ["count"])
 

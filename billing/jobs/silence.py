@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from billing.catalog.catalog import Account
+from billing.events.last_events import last_event_at
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.opening import AccountDay
 from billing.metering.schemas import Metered
@@ -46,7 +47,7 @@ def silence_of(cutoff: Cutoff, account_day: AccountDay, metered: Metered) -> Sil
     apps = silent_apps(
         metered.state,
         account_day.end,
-        lambda apps: cutoff.log.last_event_at(apps, ingest_id=cutoff.ingest_id),
+        lambda apps: last_event_at(cutoff.log, apps, ingest_id=cutoff.ingest_id),
         seconds=min(SILENT_SECONDS, parse_duration(hold) if hold else SILENT_SECONDS),
     )
     return Silence(account=account, end=account_day.end, apps=apps)

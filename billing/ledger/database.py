@@ -6,8 +6,9 @@ from its first query to its last and keeps nobody waiting. Both open a connectio
 to close, and a server that was restarted in between is no matter.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import TYPE_CHECKING, Any
@@ -48,9 +49,10 @@ _ADVICE = {
 _TRY_AGAIN = "put that right and run the command again"
 
 
-def open_database(url: str) -> Engine:
-    """The database at `url`, checked to be there and of this version; a `BillingError` says what to run otherwise."""
-    engine = _engine(url)
+def open_database(database: str | Path) -> Engine:
+    """The database at a URL, or in a SQLite file, checked to be there and of this version; a `BillingError` says what
+    to run otherwise."""
+    engine = _engine(database)
     file = _sqlite_file(engine)
     if file and not file.is_file():
         raise BillingError(f"there is no database at {_shown(engine.url)}: run `billing init` first")
@@ -71,19 +73,20 @@ def open_database(url: str) -> Engine:
     return engine
 
 
-def upgrade(url: str) -> None:
+def upgrade(database: str | Path) -> None:
     """Creates the tables, or brings them up to this version: all in one transaction, and nothing when they are."""
     from alembic import command
 
-    with migrating(url) as conn:
+    with migrating(database) as conn:
         command.upgrade(migration_config(conn), "head")
 
 
 @contextmanager
-def migrating(url: str) -> Iterator[Connection]:
+def migrating(database: str | Path) -> Iterator[Connection]:
     """The transaction in which tables are changed."""
-    engine = _engine(url)
-    if engine.dialect.name == "sqlite":
+    engine = _engine(database)
+    if file := _sqlite_file(engine):
+        _create_private(file)
         # SQLite changes a table by making it anew; what refers to it is looked at again afterwards.
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = OFF"))
     with writing(engine) as conn:
@@ -119,9 +122,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield conn
 
 
-def _engine(url: str) -> Engine:
+def _engine(database: str | Path) -> Engine:
+    if isinstance(database, Path):
+        return _sqlite(URL.create("sqlite", database=str(database)))
     try:
-        parsed = make_url(url)
+        parsed = make_url(database)
     except (ArgumentError, ValueError):
         raise UsageError(f"the database URL cannot be read: {_HOW_TO_NAME}") from None
     if parsed.host and "@" in parsed.host:
@@ -196,6 +201,12 @@ def _connect_to_utf8(dialect: Any, _record: object, arguments: list[Any], option
 
 def _sqlite_file(engine: Engine) -> Path | None:
     return Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
+
+
+def _create_private(file: Path) -> None:
+    """An empty file that only its owner may read; SQLite makes its other files like it."""
+    with suppress(OSError):  # it is there, or cannot be made: SQLite says which
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _migrations() -> Path:

@@ -7,18 +7,26 @@ import polars as pl
 
 from billing.catalog.terms import DayTerms
 from billing.ledger.account_ledger import AccountLedger
+from billing.metering.schemas import FINDINGS_SCHEMA
 from billing.periods import day_bounds, days_between
+
+# A finding about the day itself: no rerating takes it away.
+ZONE_CHANGED = "zone_changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountDay:
-    """One day of one account, `[start, end)` in epoch seconds, and the apps that the account has."""
+    """One day of one account, `[start, end)` in epoch seconds, and the apps that the account has.
+
+    `moved_seconds`: how much later it begins than the time-zone database says now.
+    """
 
     account_id: str
     apps: frozenset[int]
     day: date
     start: int
     end: int
+    moved_seconds: int = 0
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -45,13 +53,34 @@ def account_days(ledger: AccountLedger, first: date, last: date) -> list[Account
     settled = ledger.settled_bounds(first - timedelta(days=1), last + timedelta(days=1))
     days = []
     for day in days_between(first, last):
-        start, end = settled.get(day) or day_bounds(day, ledger.zone)
+        expected = day_bounds(day, ledger.zone)
+        start, end = settled.get(day, expected)
         # Neighbours meet where the settled one of them says.
         before, after = settled.get(day - timedelta(days=1)), settled.get(day + timedelta(days=1))
         start = before[1] if before else start
         end = after[0] if after and day not in settled else end
-        days.append(AccountDay(account_id=ledger.account_id, apps=apps, day=day, start=start, end=end))
+        days.append(
+            AccountDay(
+                account_id=ledger.account_id,
+                apps=apps,
+                day=day,
+                start=start,
+                end=end,
+                moved_seconds=start - expected[0],
+            )
+        )
     return days
+
+
+def zone_changed(account_day: AccountDay) -> pl.DataFrame:
+    """The finding of a day that does not begin where the time-zone database says now, in `FINDINGS_SCHEMA`."""
+    moved = account_day.moved_seconds
+    if not moved or not account_day.apps:
+        return pl.DataFrame(schema=FINDINGS_SCHEMA)
+    where = f"{abs(moved):,} s {'later' if moved > 0 else 'earlier'} than the time-zone database says now"
+    detail = f"the day begins {where}: where the settled day before it ended"
+    row = (min(account_day.apps), "", None, account_day.start * 1000, ZONE_CHANGED, detail)
+    return pl.DataFrame([row], schema=FINDINGS_SCHEMA, orient="row")
 
 
 def opening_of(ledger: AccountLedger, account_day: AccountDay, carried: pl.DataFrame | None = None) -> Opening:

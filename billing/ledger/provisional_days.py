@@ -1,10 +1,11 @@
 """Provisional days: the seconds of days that are not settled, as the last refresh left them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from billing.ledger import tables
 from billing.ledger.bulk import packed, unpacked
@@ -55,3 +56,13 @@ def put(conn: Connection, day: ProvisionalDay) -> None:
     for name in ("usage", "state"):
         values[name] = packed(values[name])
     conn.execute(insert(table).values(values))
+
+
+def remove_before(conn: Connection, first_days: Mapping[str, date]) -> None:
+    """Removes what is provisional before the first unsettled day of each account; an account not named has none."""
+    table = tables.provisional_day
+    oldest = conn.execute(select(table.c.account_id, func.min(table.c.day)).group_by(table.c.account_id)).all()
+    for account_id, day in oldest:
+        first_day = first_days.get(account_id, date.max)
+        if day < first_day:
+            conn.execute(delete(table).where(table.c.account_id == account_id, table.c.day < first_day))

@@ -12,6 +12,7 @@ from datetime import date
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from billing.errors import UsageError
+from billing.events.commits import Commit
 from billing.ledger import tables
 
 BILLED, CORRECTED, REFRESHED, FAILED = "billed", "corrected", "refreshed", "failed"
@@ -93,6 +94,14 @@ def read_through(conn: Connection) -> dict[str, int]:
     run = tables.run.c
     done = select(run.account_id, func.max(run.ingest_id)).where(run.result.in_([BILLED, CORRECTED]))
     return dict(conn.execute(done.group_by(run.account_id)).all())
+
+
+def last_read(conn: Connection) -> Commit | None:
+    """The last ingest of the event log that a bill or a correction rests on; no identity where the run kept none."""
+    run = tables.run.c
+    done = select(run.ingest_id, run.ingest_commit).where(run.result.in_([BILLED, CORRECTED]))
+    newest = conn.execute(done.order_by(run.ingest_id.desc(), run.id.desc()).limit(1)).first()
+    return Commit(ingest_id=newest.ingest_id, identity=newest.ingest_commit or "") if newest else None
 
 
 def last_run_of(conn: Connection, account_id: str) -> int:

@@ -16,4 +16,5 @@ Metering = Callable[[EventLog, int, pl.DataFrame, Span], Metered]
 def meter_log(log: EventLog, ingest_id: int, carried: pl.DataFrame, span: Span) -> Metered:
     """Meters a span from the first `ingest_id` ingests of the log and the stays open at its start (`STATE_SCHEMA`)."""
     events = log.scan(span.start, span.end, ingest_id=ingest_id, apps=span.rules.keys(), number=ROW_NUMBER)
-    return meter(events, carried, span, ranges=log.room_ranges(span.start, span.end, ingest_id=ingest_id))
+    with log.naming_damage():
+        return meter(events, carried, span, ranges=log.room_ranges(span.start, span.end, ingest_id=ingest_id))

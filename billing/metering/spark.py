@@ -30,6 +30,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from billing.errors import BillingError
 from billing.events.log import EventLog
+from billing.events.retractions import RETRACTS, ROW
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
 from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import Span, meter_rooms
@@ -74,7 +75,7 @@ def _arrow_schema(*schemas: Mapping[str, pl.DataType]) -> pa.Schema:
 
 _EVENTS = {name: EVENT_SCHEMA[name] for name in ("event_id", *BILLED_COLUMNS)}
 _FOUND = {"usage": USAGE_SCHEMA, "state": STATE_SCHEMA, "finding": FINDINGS_SCHEMA, "stay": STAY_SCHEMA}
-_LOG_ARROW = _arrow_schema(_EVENTS, {"ingest_id": pl.Int64()})
+_LOG_ARROW = _arrow_schema(_EVENTS, {"ingest_id": pl.Int64(), RETRACTS: pl.Int64()})
 _STATE_ARROW = _arrow_schema(STATE_SCHEMA)
 # Events, and the carried stays of their rooms: those have no type.
 _ROOMS_ARROW = _arrow_schema(_EVENTS, STATE_SCHEMA)
@@ -126,7 +127,9 @@ def _meter(
     size = sum(file.stat().st_size for file in files)
     count = max(session.sparkContext.defaultParallelism, size // BYTES_PER_PARTITION)
     stays = _uploaded(session, _table(carried, _STATE_ARROW))
-    rooms = _events(session, files, ingest_id, span).unionByName(stays, allowMissingColumns=True)
+    known = _known(session, files, ingest_id, span)
+    events = _standing(known) if log.may_retract(files) else known
+    rooms = events.select(*_EVENTS).unionByName(stays, allowMissingColumns=True)
 
     def of_rooms(batches: _Batches) -> Iterator[pa.RecordBatch]:
         return _of_rooms(batches, span)
@@ -149,16 +152,29 @@ def _meter(
     )
 
 
-def _events(session: SparkSession, files: list[Path], ingest_id: int, span: Span) -> DataFrame:
+def _known(session: SparkSession, files: list[Path], ingest_id: int, span: Span) -> DataFrame:
+    """The rows of a span up to an ingest. (In files of an older version no event is retracted: the column is null.)"""
     if not files:
-        return _uploaded(session, _LOG_ARROW.empty_table()).drop("ingest_id")
-    events = session.read.schema(from_arrow_schema(_LOG_ARROW)).parquet(*map(_address, files))
-    return events.where(
+        return _uploaded(session, _LOG_ARROW.empty_table())
+    rows = session.read.schema(from_arrow_schema(_LOG_ARROW)).parquet(*map(_address, files))
+    return rows.where(
         (f.col("at") >= span.start * 1000)
         & (f.col("at") < span.end * 1000)
         & (f.col("ingest_id") <= ingest_id)
         & f.col("app_id").isin(sorted(span.rules))
-    ).select(*_EVENTS)
+    )
+
+
+def _standing(rows: DataFrame) -> DataFrame:
+    """The events that stand, by the rule of `billing.events.retractions`."""
+    taken = (
+        rows.where(f.col(RETRACTS).isNotNull())
+        .select("app_id", "event_id", "at", f.abs(RETRACTS).alias("ingest_id"), f.signum(RETRACTS).alias("sign"))
+        .groupBy(*ROW)
+        .agg(f.sum("sign").alias("sign"))
+        .where(f.col("sign") > 0)
+    )
+    return rows.where(f.col(RETRACTS).isNull()).join(taken.select(*ROW), on=ROW, how="left_anti")
 
 
 def _address(file: Path) -> str:

@@ -24,6 +24,7 @@ import polars as pl
 from billing import periods
 from billing.catalog.catalog import Account, Catalog
 from billing.errors import BillingError
+from billing.events.last_events import last_event_at
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
 from billing.home import Home
@@ -141,7 +142,7 @@ def _facts(conn: Connection, home: Home, catalog: Catalog, quarantined: pl.DataF
         settled=settled,
         failed=failed_runs(conn),
         first_events=log.first_event_at([app.id for app in catalog.apps.values() if app.account not in settled]),
-        last_events=log.last_event_at(catalog.apps),
+        last_events=last_event_at(log, catalog.apps),
         quarantined=quarantined_by_app(quarantined),
     )
 

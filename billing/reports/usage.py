@@ -221,7 +221,8 @@ def _by_user(
     """A span by room and user, as the ingests up to `ingest_id` tell it: `USER_USAGE_SCHEMA`."""
     start, end = bounds
     events = books.log.scan(start, end, ingest_id=ingest_id, apps=[books.app_id])
-    return meter_by_user(events, carried, Span(start=start, end=end, rules={books.app_id: rule}))
+    with books.log.naming_damage():
+        return meter_by_user(events, carried, Span(start=start, end=end, rules={books.app_id: rule}))
 
 
 def _open_day_by_user(books: _AppLedger, bill: ProvisionalBill, carried: pl.DataFrame | None) -> pl.DataFrame:

@@ -93,7 +93,7 @@ class Conversion:
 
 
 def read_trace(paths: Sequence[str], options: TraceOptions, *, spool: Path) -> Trace:
-    """The trace in some files; if one cannot be read, none is. `spool` is a directory for the content of a pipe."""
+    """The trace in some files; if one cannot be read, none is. Standard input is copied to a file in `spool`."""
     if options.source not in SOURCES:
         raise UsageError(f"unknown source {options.source!r}: there is {', '.join(SOURCES)}")
     digests: dict[str, str] = {}

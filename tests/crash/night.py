@@ -2,7 +2,7 @@
 
 Four accounts in four time zones, under all three policies, with free minutes and packages that run out, a contract,
 stays that last over midnight, rows that come twice, contradict each other or cannot be read, an app that is added
-later, a trace of a foreign server, and events that come late.
+later, a trace of a foreign server, events that come late, and one that is retracted.
 """
 
 import json
@@ -125,6 +125,9 @@ STAGES = [
     Stage(name="nightly after late events", line="nightly", now=_NEXT),
     Stage(name="later ingest", line="ingest FILES/later.ndjson", now=_NEXT),
     Stage(name="rebill", line="rebill berlin --from 2026-10-13 --reason asked", now=_NEXT),
+    Stage(name="retract", line="retract --app 1400000001 --event-id lesson-0-1-3 --reason asked", now=_NEXT),
+    Stage(name="nightly after a retraction", line="nightly", now=_NEXT),
+    Stage(name="retract undone", line="retract --app 1400000001 --event-id lesson-0-1-3 --undo", now=_NEXT),
     Stage(name="invoice export", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
     Stage(name="invoice export again", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
 ]

@@ -28,7 +28,7 @@ def main() -> None:
     seconds = os.environ.get("FUZZ_SECONDS", "600")
     with tempfile.TemporaryDirectory(prefix="billing-fuzz-") as directory:
         for number, (ending, content) in enumerate(corpus()):
-            (Path(directory) / f"good{ending}").write_bytes(bytes([number]) + content)
+            (Path(directory) / f"{number}{ending}").write_bytes(bytes([ENDINGS.index(ending)]) + content)
         options = [f"-max_total_time={seconds}", "-rss_limit_mb=4096", "-timeout=60", "-max_len=8192", directory]
         atheris.Setup([sys.argv[0], *options, *sys.argv[1:]], one_input)
         atheris.Fuzz()

@@ -4,17 +4,22 @@ Every row is accepted or rejected, has a line number that does not fall, and a t
 """
 
 import gzip
+import io
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 
 from billing.catalog.reading import parse_catalog
+from billing.cli.messages import printable
 from billing.errors import BillingError
 from billing.events.rows import ROW_SCHEMA, RejectedRow
 from billing.events.validation import validate
 from billing.sources import janus
-from tests.event_facts import APPS, AT, csv, event, event_file, ndjson, parquet
+from tests.event_facts import APPS, AT, EVENT, csv, event, event_file, ndjson, parquet
 
+TERMINAL = "\x1b[2J\x1b]0;title\x07\x9b31m\r\u202e"  # clears it, names it, colours it, turns the writing around
 ENDINGS = (".ndjson", ".csv", ".parquet", ".ndjson.gz", ".csv.zst", ".janus", ".toml")
 
 _EVENTS = [
@@ -79,8 +84,13 @@ def read(content: bytes, ending: str) -> None:
             janus.derive(event_file(content).trace_lines(rejected), app_id=1, camera_size=None, screen_size=None)
         else:
             _check(content, ending)
-    except BillingError:
-        pass
+    except BillingError as error:
+        _check_message(f"{TERMINAL}: {error}")
+
+
+def _check_message(message: str) -> None:
+    """What is shown of a message moves nothing on a terminal."""
+    assert all(line.isprintable() for line in printable(message).split("\n"))
 
 
 def _check(content: bytes, ending: str) -> None:
@@ -97,6 +107,31 @@ def _check(content: bytes, ending: str) -> None:
 
 
 def corpus() -> Iterator[tuple[str, bytes]]:
-    """A good file of each kind."""
+    """A good file of each kind, and odd ones."""
     for ending in ENDINGS:
         yield ending, good(ending)
+    yield from odd()
+
+
+def odd() -> Iterator[tuple[str, bytes]]:
+    """Files of values that have been trouble: long integers, one text for many rows, sequences of a terminal."""
+    for digits in (19, 20, 60, 4_300, 4_301, 5_000):
+        for sign in ("", "-"):
+            number = (sign + "9" * digits).encode()
+            yield ".ndjson", b'{"app_id":@,"at":@,"x":@}\n'.replace(b"@", number)
+            yield ".csv", csv([event(width="@", at="@", room_id="@")]).replace(b"@", number)
+            yield ".janus", _TRACE.replace(b"1234", number).replace(b'n_id":1', b'n_id":' + number)
+            yield ".toml", _CATALOG.replace(b"minutes = 100", b"minutes = " + number)
+    yield ".parquet", one_text_for_many_rows(2_000, 1 << 16)
+    yield ".ndjson", ndjson([event(room_id=TERMINAL, user_id=TERMINAL, **{TERMINAL: TERMINAL})])
+    yield ".csv", csv([event(room_id=TERMINAL)], [*EVENT, TERMINAL])
+    yield ".toml", _CATALOG.replace(b'name = "A"', b'"\\u001b[2J" = 1')
+
+
+def one_text_for_many_rows(rows: int, size: int) -> bytes:
+    """A Parquet file whose dictionary has one long text, which each row names."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * size]))
+    columns = {name: pa.array([value] * rows) for name, value in EVENT.items()}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({**columns, "role": texts}), buffer, compression="zstd")
+    return buffer.getvalue()

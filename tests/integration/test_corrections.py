@@ -213,8 +213,8 @@ def test_originals_and_corrections_are_what_one_clean_run_gives(corrected: Acme,
     """The same events in the other order, billed at once."""
     clean = Home.at(tmp_path / "clean")
     clean.directory.mkdir()
-    upgrade(clean.database_url)
-    engine = open_database(clean.database_url)
+    upgrade(clean.database)
+    engine = open_database(clean.database)
     apply_catalog(engine, CATALOG)
     files = [str(corrected.directory / f"{number}.ndjson") for number in (3, 2, 1)]
     list(ingest_files(IngestContext(home=clean, apps={1}, now=periods.now()), files))

@@ -45,6 +45,11 @@ class Home:
             self.shown[arguments] = json.loads(self._run(second, *arguments, "--format", "json"))
         return self.shown[arguments]
 
+    def change(self, second: int, *arguments: object) -> None:
+        """Runs a command that changes what others show."""
+        self.shown.clear()
+        self._run(second, *arguments)
+
     def _run(self, second: int, *arguments: object) -> str:
         line = [str(argument) for argument in arguments]
         environment = {"BILLING_HOME": str(self.directory), "BILLING_NOW": instant(second)}

@@ -2,7 +2,8 @@
 commands were run when. A story is a function of its seed, and a plain value, so that it can be cut down.
 
 Most events arrive within minutes. Some come days or weeks later, some twice, some only matter for who paid or for a
-reason, some for nothing. Exits are late more often than others, because they shorten stays that were carried on.
+reason, some for nothing. Exits are late more often than others, because they shorten stays that were carried on. Some
+are retracted, of these some given back, and some come again.
 """
 
 from collections.abc import Iterator
@@ -126,7 +127,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A command at a second: `nightly`, `refresh`, `rebill`, `cut` (refresh and nightly at once), `compact`."""
+    """A command at a second: `nightly`, `refresh`, `rebill`, `cut` (refresh and nightly at once), `compact`, `retract`,
+    `undo`."""
 
     second: int
     command: str
@@ -332,6 +334,7 @@ def _steps(rng: Random, accounts: tuple[Account, ...], begin: int, end: int) -> 
 def _commands_of_a_day(rng: Random) -> Iterator[str]:
     yield from rng.choice([["nightly"]] * 6 + [["cut"]] * 3 + [["nightly", "nightly"]] * 2 + [[]] * 3)
     yield from rng.choice([[]] * 5 + [["refresh"]] * 2 + [["refresh"] * 3])
+    yield from rng.choice([[]] * 3 + [["retract"]] * 3 + [["retract", "retract", "undo"]] + [["undo"]])
     if rng.random() < 0.12:
         yield "rebill"
     if rng.random() < 0.05:

@@ -29,7 +29,7 @@ def check_story(tale: Story, directory: Path) -> None:
     clean = Home(directory=directory / "clean", begin=tale.begin)
     clean.open(tale.begin)
     clean.apply(end, [each.toml() for each in (*tale.accounts, *tale.purchases)])
-    clean.ingest(end, [each.event for each in reversed(tale.arrivals)])
+    clean.ingest(end, [each.event for each in reversed(tale.arrivals) if telling.stands(each.event)])
     assert {row["result"] for row in clean.rows(end, "nightly")} <= {"billed"}
     for account in tale.accounts:
         expected = telling.clean(account, end, account.day(end) - timedelta(days=1))
@@ -55,6 +55,9 @@ class Telling:
         self.workbooks: dict[tuple[int, str, str], Path] = {}
         self.billed: dict[str, list[date]] = {account.id: [] for account in tale.accounts}
         self.settled_as_refreshed = 0
+        self.ingests: list[set[str]] = []  # the events that each brought; a retraction counts as one and brings none
+        self.retracted: set[str] = set()
+        self.first_days: dict[str, date] = {}  # of the accounts, at the last nightly
 
     def tell(self) -> None:
         """The whole story."""
@@ -72,6 +75,10 @@ class Telling:
                     self._remember(step, [Random(step.draw).choice(self.tale.apps)])
                 case "compact":
                     self.home.compact()
+                case "retract":
+                    self._retract(step)
+                case "undo":
+                    self._undo(step)
 
     def cut(self, step: Step, *, users: bool = False) -> None:
         """A refresh, and a nightly that settles what it has shown; but for accounts that had to be corrected first."""
@@ -119,6 +126,11 @@ class Telling:
             if row["result"] == "billed":
                 self.billed[row["account"]].append(date.fromisoformat(row["day"]))
         for account in self.tale.accounts:
+            days = [
+                account.day(each["at"] // 1000) for each in self._events(step.second) if each["app_id"] in account.apps
+            ]
+            self.first_days[account.id] = min(days, default=date.max)
+        for account in self.tale.accounts:
             self._check(step, account, account.day(step.second) - timedelta(days=1))
         self._check_what_is_settled(step)
         self._export(step)
@@ -158,8 +170,66 @@ class Telling:
         counts = [report[name] for name in ("read", "accepted", "duplicates", "quarantined")]
         expected = [len(arrivals), len(new), len(readable) - len(new), len(arrivals) - len(readable)]
         assert counts == expected, f"{self._at(arrivals[-1].second)}: {report}"
+        if new:
+            self.ingests.append(new)
+            self.retracted -= new
+
+    def _retract(self, step: Step) -> None:
+        """Takes back an event or two, or what an ingest brought of an app; once more, that does nothing."""
+        rng = Random(step.draw)
+        account = self.tale.account(step.account)
+        standing = [event for event in self._events(step.second) if self._can_go(account, event)]
+        if not standing:
+            return
+        event = rng.choice(standing)
+        mine = {each["event_id"] for each in standing if each["app_id"] == event["app_id"]}
+        number = max(at for at, brought in enumerate(self.ingests, start=1) if event["event_id"] in brought)
+        brought = {
+            each["event_id"]
+            for each in self._events(step.second)
+            if each["app_id"] == event["app_id"] and each["event_id"] in self.ingests[number - 1]
+            if number == max(at for at, ids in enumerate(self.ingests, start=1) if each["event_id"] in ids)
+        }
+        if rng.random() < 0.5 and brought <= mine:
+            gone, what = brought, ["--ingest", str(number)]
+        else:
+            gone = {event["event_id"], *rng.sample(sorted(mine), rng.choice([0, 1]))}
+            what = [word for name in sorted(gone) for word in ("--event-id", name)]
+        line = ("retract", "--app", event["app_id"], *what, "--reason", "a slip")
+        for _ in range(rng.choice([1, 2])):
+            self.home.change(step.second, *line)
+        self.ingests.append(set())
+        self.retracted |= gone
+
+    def _can_go(self, account: Account, event: Row) -> bool:
+        """Not of an account's first settled day: it stays settled, which a clean bill does not know."""
+        if event["app_id"] not in account.apps:
+            return False
+        return not self.billed[account.id] or account.day(event["at"] // 1000) > self.first_days[account.id]
+
+    def _undo(self, step: Step) -> None:
+        """Gives some retracted events of an app back."""
+        rng = Random(step.draw)
+        gone = [each for each in self._arrived(step.second) if each["event_id"] in self.retracted]
+        if gone:
+            app = rng.choice(gone)["app_id"]
+            back = {each["event_id"] for each in gone if each["app_id"] == app}
+            back = set(rng.sample(sorted(back), rng.randrange(1, len(back) + 1)))
+            what = [word for name in sorted(back) for word in ("--event-id", name)]
+            for _ in range(rng.choice([1, 2])):
+                self.home.change(step.second, "retract", "--app", app, *what, "--undo")
+            self.ingests.append(set())
+            self.retracted -= back
+
+    def stands(self, event: Row) -> bool:
+        """Whether an event is not retracted."""
+        return event["event_id"] not in self.retracted
 
     def _events(self, second: int) -> Iterable[Row]:
+        """The events that have arrived and are not retracted, each once."""
+        return filter(self.stands, self._arrived(second))
+
+    def _arrived(self, second: int) -> Iterable[Row]:
         """The events that have arrived, each once."""
         arrived = [each.event for each in self.tale.arrivals if each.readable and each.second <= second]
         return {event["event_id"]: event for event in arrived}.values()

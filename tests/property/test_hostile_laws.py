@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from billing.sources.files.parquet import _batch
 from tests.event_facts import AT, EVENT, csv, event, judged, ndjson
-from tests.fuzz.reading import ENDINGS, good, read
+from tests.fuzz.reading import ENDINGS, good, odd, read
 
 COLUMNS = (*EVENT, "seq", "role", "reason", "source")
 
@@ -34,6 +34,11 @@ def test_a_good_file_with_damage_is_read_or_refused(ending: str, edits: list[tup
         at = int(where * len(content))
         content = content[:at] + instead + content[at + gone :]
     read(content, ending)
+
+
+def test_files_of_odd_values_are_read_or_refused() -> None:
+    for ending, content in odd():
+        read(content, ending)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 COMPRESSIONS = (".gz", ".zst")
+WINDOW_BYTES = 128 << 20  # what `zstd` itself accepts without `--long`
 
 
 def decompressed(name: str, content: IO[bytes], compression: str, chunk_bytes: int) -> Iterator[bytes]:
@@ -26,8 +27,17 @@ def decompressed(name: str, content: IO[bytes], compression: str, chunk_bytes: i
     try:
         while chunk := stream.read(chunk_bytes):
             yield chunk
+    except _WindowError:
+        raise BillingError(
+            f"{name}: was compressed with a window of more than {WINDOW_BYTES >> 20} MiB, which takes too much memory: "
+            f"recompress it with `zstd -d --long=31 -c FILE | zstd -o NEW.zst`"
+        ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
         raise BillingError(f"{name}: damaged or cut off: {error}") from None
+
+
+class _WindowError(Exception):
+    """A frame needs more memory than may be used."""
 
 
 class _Zstandard(io.RawIOBase):
@@ -38,7 +48,7 @@ class _Zstandard(io.RawIOBase):
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj()
         self._begun = False
         self._input = b""
         self._output = memoryview(b"")
@@ -53,13 +63,21 @@ class _Zstandard(io.RawIOBase):
                 if self._begun:
                     raise EOFError("the compressed data ends too early")
                 return 0
-            self._output = memoryview(self._frame.decompress(self._input))
+            self._output = memoryview(self._decompressed(self._input))
             self._begun = not self._frame.eof
             self._input = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj()
         view = memoryview(buffer).cast("B")
         size = min(len(view), len(self._output))
         view[:size] = self._output[:size]
         self._output = self._output[size:]
         return size
+
+    def _decompressed(self, content: bytes) -> bytes:
+        try:
+            return self._frame.decompress(content)
+        except zstandard.ZstdError as error:
+            if "too much memory" in str(error):
+                raise _WindowError from None
+            raise

@@ -1,4 +1,4 @@
-"""Plain lines: rows of JSON as nearly all of them are written, read by machine code.
+"""Plain lines of JSON, which nearly all rows are, read by compiled code.
 
 A line is plain when it is one object whose keys are columns of the event schema, each at most once, and whose values
 are strings without escapes, whole numbers of at most 18 digits, or null, each where the column can hold it. Any other

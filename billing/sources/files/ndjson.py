@@ -45,7 +45,7 @@ class _UnreadableError(Exception):
 
 def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
     """The rows of a file, in batches of many lines: nearly all are read at once, the others one by one."""
-    # Machine code, which takes a while to load, is needed for files only.
+    # Compiled code, which takes a while to load, is needed for files only.
     from billing.sources.files.fast_ndjson import read_plain, rows_of
 
     for block in joined(blocks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):

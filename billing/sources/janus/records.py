@@ -161,4 +161,4 @@ class Record(NamedTuple):
     handle: str | None
     user: str | None
     body: Body
-    raw: str | None  # kept where the record may still have to be set aside
+    raw: str | None  # kept if the record may still be rejected

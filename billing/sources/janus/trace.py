@@ -5,7 +5,7 @@ A line holds one event, an array of events as the sample event handler posts the
 it ends with a line `]` or `}`.
 
 Only what tells who is in which room and what reaches them becomes a record; most of a trace is statistics, of which
-only the time stays (a sign that the server was alive). What cannot be read is set aside, at most one row for a line.
+only the time stays (a sign that the server was alive). A line that cannot be read is rejected once.
 """
 
 import json
@@ -64,7 +64,7 @@ class Trace:
     media: bool = False  # does the trace tell whether media arrives?
 
     def reject(self, file: str, line: int, reason: str, detail: str, raw: str) -> None:
-        """Set a line aside; the first reason stands, since a quarantined row is known by its file and line."""
+        """Rejects a line; the first reason stands, because a quarantined row is identified by its file and line."""
         self.rejected.setdefault((file, line), RejectedRow(file, line, reason, detail, raw))
 
 
