@@ -158,7 +158,7 @@ class Deduplication:
     def _repeats(self, day: date) -> pl.DataFrame:
         """Rows that are not the first with their key: `row`, `conflict`."""
         known = self._known(day)
-        known_rows = self._log.scan_day(day).select(pl.len()).collect().item()
+        known_rows = known.select(pl.len()).collect().item()
         rounds = 1 + (known_rows + sum(segment.rows for segment in self._segments[day])) // KEYS_AT_ONCE
         found = [pl.DataFrame(schema={"row": pl.Int64, "conflict": pl.Boolean})]
         for share in range(rounds):

@@ -268,12 +268,10 @@ class EventLog:
             if not sought:
                 break
             may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
-            if files := self._files(may_hold):
-                events = scan_files(files, LOG_SCHEMA, number=_NUMBER).filter(pl.col("app_id").is_in(sorted(sought)))
-                with self.naming_damage():
-                    oldest = standing(events, _NUMBER).group_by("app_id").agg(pl.col("at").min())
-                    found.update(oldest.collect().iter_rows())
-                sought -= found.keys()
+            with self.naming_damage():
+                events = self._standing(may_hold, pl.col("app_id").is_in(sorted(sought)))
+                found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
+            sought -= found.keys()
         return found
 
     def late_events(self, *, after: int, upto: int, before: int) -> dict[int, LateEvents]:
@@ -370,6 +368,11 @@ class EventLog:
     def _uri(self) -> str:
         # A plain path with `%` or `#` in it would be taken for an address.
         return self.directory.absolute().as_uri()
+
+    def _standing(self, wanted: list[tuple[str, str, object]], known: pl.Expr) -> pl.LazyFrame:
+        """The events that stand, as far as the `known` rows of the files say that may hold what is wanted."""
+        rows = scan_files(self._files(wanted), LOG_SCHEMA, number=_NUMBER).filter(known)
+        return standing(rows, _NUMBER).drop(_NUMBER)
 
     def _read(self, wanted: list[tuple[str, str, object]]) -> pl.LazyFrame:
         """The rows of the files that may hold what is wanted."""

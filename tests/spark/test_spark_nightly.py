@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,21 @@ def test_worker_processes_bill_and_correct_row_by_row_what_this_machine_does(tmp
             assert commands(line).exit_code == 0
 
     # Stays go on over midnight, and the last of these days have no event at all.
-    for now, expected in (("2026-03-05T16:00:00Z", {"billed"}), ("2026-03-06T16:00:00Z", {"corrected", "billed"})):
+    nights = {
+        "2026-03-05T16:00:00Z": ({"billed"}, [f"ingest {tmp_path}/late.ndjson"]),
+        "2026-03-06T16:00:00Z": (
+            {"corrected", "billed"},
+            [f"retract --app {app} --ingest 2 --reason why" for app in (1, 2)] + ["retract --app 1 --ingest 2 --undo"],
+        ),
+        "2026-03-07T16:00:00Z": ({"corrected", "billed"}, []),
+    }
+    for now, (expected, following) in nights.items():
         assert set(results(here, now)) == expected
         assert set(results(there, now, "--engine", "spark", "--master", CLUSTER)) == expected
         on_record = ledger(here)
         assert differences(ledger(there), on_record) == {}
-        for home in (here, there):
-            assert Commands(home=home)(f"ingest {tmp_path}/late.ndjson").exit_code == 0
+        for home, line in product((here, there), following):
+            assert Commands(home=home)(line).exit_code == 0
     for table in ("usage", "carried_state", "finding", "usage_correction", "finding_correction", "charge"):
         assert on_record[table], table
     assert {"concurrent_rooms", "stale_stay", "outside_stay", "reentered"} <= {
