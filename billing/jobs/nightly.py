@@ -26,7 +26,7 @@ from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
-from billing.jobs.silence import silence_of
+from billing.jobs.silent_feeds import silence_of
 from billing.ledger import corrections, settled_days
 from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
