@@ -196,7 +196,7 @@ def test_the_quarantine_is_summed_up_by_file_and_reason_and_lists_rows_on_reques
         ["no_offset", "1", first, first],
     ]
     assert lines[-1] == ["total", "5"]
-    assert len(later("quarantine list --rows --limit 2").stdout.splitlines()) == 6
+    assert len(later(f"quarantine list --file {tmp_path}/bad.ndjson --rows --limit 2").stdout.splitlines()) == 6
     assert [row["line"] for row in rows(later, "quarantine list --reason future --limit 2")] == [1, 2]
 
 
