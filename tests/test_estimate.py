@@ -18,6 +18,7 @@ from billing.cli.main import main
 from billing.errors import UsageError
 from billing.periods import day_bounds, days_between, parse_day, time_zone
 from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
+from billing.reports.package_sets import MOST_OF_ONE_SIZE, PackageSet, largest_counts
 from tests.estimate_facts import rooms_of_a_day
 from tests.scenario import Program
 
@@ -127,11 +128,50 @@ def test_the_cheapest_choice_is_marked() -> None:
     month = estimated("trtc-intl", Room(users=2), minutes=60, rooms_per_day=25, days=30)
     assert month.pay_as_you_go == Decimal("79.2")
     assert [(each.minutes, each.overage, each.total, each.cheapest) for each in month.packages] == [
-        (25_000, Decimal("54.45"), Decimal("78.45"), True),
+        (25_000, Decimal("54.45"), Decimal("78.45"), False),
         (250_000, 0, 227, False),
         (1_000_000, 0, 856, False),
         (3_000_000, 0, 2_416, False),
+        (75_000, Decimal("4.95"), Decimal("76.95"), True),
     ]
+
+
+def set_of(month: Estimate) -> PackageSet:
+    (found,) = (choice for choice in month.packages if isinstance(choice, PackageSet))
+    return found
+
+
+def counts_of(found: PackageSet) -> dict[int, int]:
+    return {each.minutes: each.count for each in found.set}
+
+
+def test_several_packages_are_cheaper_than_the_largest_one() -> None:
+    """10,775,000 of the 10,795,400 package minutes that are not free; one package of 3,000,000 costs 10,191.88234."""
+    month = estimated(
+        "trtc-intl", live_room(anchors=1, audience=500, cameras=(HD,)), rooms_per_day=2, minutes=90, days=30
+    )
+    assert [(choice.total, choice.cheapest) for choice in month.packages[3:]] == [
+        (Decimal("10191.88234"), False),
+        (Decimal("8829.34894"), True),
+    ]
+    found = set_of(month)
+    assert counts_of(found) == {3_000_000: 3, 1_000_000: 1, 250_000: 3, 25_000: 1}
+    assert (found.price, found.overage) == (8_809, Decimal("20.34894"))
+
+
+def test_more_of_a_size_is_never_bought_than_larger_packages_give_for_less() -> None:
+    for policy, currency in [("trtc-intl", "USD"), ("trtc-intl-2021", "USD"), ("trtc-cn", "CNY")]:
+        offers = tariff_of_policy(policy, NOW).terms.version.package_prices[currency]
+        assert largest_counts(offers) == [9, 3, 2, MOST_OF_ONE_SIZE]
+
+
+def test_a_month_of_a_hundred_million_package_minutes_has_a_set_at_once() -> None:
+    """28,800 minutes x 1,000 viewers at 4: one bill is enough, because no other set can be cheaper."""
+    room = live_room(anchors=1, audience=1_000, cameras=(HD,))
+    month = estimated("trtc-intl", room, rooms_per_day=1, minutes=960, days=30)
+    found = set_of(month)
+    assert counts_of(found) == {3_000_000: 38, 1_000_000: 1, 25_000: 8}
+    assert found.total == min(choice.total for choice in month.packages)
 
 
 def test_no_package_is_marked_where_paying_as_you_go_is_cheaper() -> None:
@@ -208,6 +248,13 @@ def test_a_policy_is_estimated_without_a_home_and_leaves_none(tmp_path: Path) ->
         {"item": "hd", "minutes": 240, "package_minutes": 960, "unit_price": "0.00399", "amount": "0.9576"},
     ]
     assert (row["free_minutes_used"], row["pay_as_you_go"], row["currency"]) == (1_020, "0", "USD")
+    assert row["packages"][-1] == {
+        "set": [{"minutes": 25_000, "count": 2}],
+        "price": "48",
+        "overage": "0",
+        "total": "48",
+        "cheapest": False,
+    }
     assert row["packages"][0] == {
         "minutes": 25_000,
         "price": "24",
@@ -216,6 +263,14 @@ def test_a_policy_is_estimated_without_a_home_and_leaves_none(tmp_path: Path) ->
         "cheapest": False,
     }
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_set_is_shown_on_two_lines_of_80_columns() -> None:
+    command = "estimate live --policy trtc-intl --rooms-per-day 2 --anchors 1 --audience 500 --minutes 90"
+    lines = CliRunner().invoke(main, shlex.split(f"{command} --camera 1280x720")).stdout.splitlines()
+    assert lines[-2] == "3 x 3,000,000 + 1 x 1,000,000  8,809      20.34894   8,829.34894  cheapest"
+    assert lines[-1].strip() == "+ 3 x 250,000 + 1 x 25,000"
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_second_screen_share_is_refused() -> None:

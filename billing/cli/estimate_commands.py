@@ -1,6 +1,7 @@
 """Estimates: what a month would cost."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from billing.periods import now
 if TYPE_CHECKING:
     from billing.home import Home
     from billing.reports.estimate import Room, Tariff
+
+# Columns for the packages of a set: with amounts in millions the table still fits 80.
+_SET_WIDTH = 30
 
 
 class _Count(click.ParamType[int]):
@@ -171,6 +175,20 @@ def _print_table(month: dict[str, Any]) -> None:
     click.echo(f"\n{month['free_minutes_used']:,} free minutes used")
     cheapest = "" if any(choice["cheapest"] for choice in month["packages"]) else " (the cheapest)"
     click.echo(f"to pay as you go: {plain(month['pay_as_you_go'])} {month['currency']}{cheapest}\n")
-    choices = [{**choice, "cheapest": "cheapest" if choice["cheapest"] else ""} for choice in month["packages"]]
+    choices = [line for choice in month["packages"] for line in _choice_lines(choice)]
     fields = ("minutes", "price", "overage", "total", "cheapest")
     print_report(Report(fields=fields, rows=choices, empty="this policy has no packages in this currency"), "table")
+
+
+def _choice_lines(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A package, or a set: `2 x 3,000,000 + 1 x 25,000`, on several lines when it is long."""
+    money = {**choice, "cheapest": "cheapest" if choice["cheapest"] else ""}
+    if "set" not in choice:
+        yield money
+        return
+    # A no-break space keeps `2 x 3,000,000` on one line.
+    terms = (f"{each['count']:,}\xa0x\xa0{each['minutes']:,}" for each in choice["set"])
+    first, *others = textwrap.wrap(" + ".join(terms), _SET_WIDTH)
+    yield {**money, "minutes": first.replace("\xa0", " ")}
+    for line in others:
+        yield {**dict.fromkeys(money, ""), "minutes": line.replace("\xa0", " ")}

@@ -20,12 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from billing.catalog.catalog import Account, Catalog, known_policies
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Package, free_minutes_id
+from billing.catalog.packages import Package, free_minutes_id, is_free_minutes
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import UsageError, unknown
@@ -38,7 +39,9 @@ from billing.money import EXACT
 from billing.periods import DAY_SECONDS, day_start, local_day, time_zone
 from billing.rating.balances import Balances
 from billing.rating.charges import rate_day
+from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
+from billing.reports.package_sets import Offer, PackageSet, cheapest_set, demand
 
 # Width and height in pixels.
 Size = tuple[int, int]
@@ -99,26 +102,26 @@ class ItemEstimate:
 class PackageChoice:
     """A month with one package of `minutes` bought at `price`: `overage` is charged for what it does not pay.
 
-    `cheapest`: its total is the lowest of all packages, and lower than paying as you go.
+    `cheapest`: its total is the lowest of all packages and sets, and lower than paying as you go.
     """
 
     minutes: int
     price: Decimal
     overage: Decimal
     total: Decimal
-    cheapest: bool
+    cheapest: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A month. `free_minutes_used` are package minutes; `pay_as_you_go` is what is left to pay without any package,
-    exact."""
+    exact. `packages`: each of the list alone, the smallest first, then the cheapest set of several."""
 
     items: tuple[ItemEstimate, ...]
     free_minutes_used: int
     pay_as_you_go: Decimal
     currency: str
-    packages: tuple[PackageChoice, ...]
+    packages: tuple[PackageChoice | PackageSet, ...]
 
 
 def live_room(*, anchors: int, audience: int, cameras: tuple[Size, ...] = (), screen: Size | None = None) -> Room:
@@ -155,15 +158,16 @@ def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, da
     _check("rooms a day", rooms_per_day, 1)
     _check("minutes", minutes, 1, LONGEST_MINUTES)
     _check("days", days, 1, MOST_DAYS)
-    terms = tariff.terms
-    usage = list(_day_usage(room, rooms_per_day, minutes, terms))
-    month = _rate_month(usage, terms, days)
+    usage = list(_day_usage(room, rooms_per_day, minutes, tariff.terms))
+    month = _Month(usage=usage, terms=tariff.terms, days=days)
+    bill = month.billed()
+    offers = tariff.terms.version.package_prices.get(tariff.currency, ())
     return Estimate(
-        items=tuple(_items(usage, terms, days)),
-        free_minutes_used=month.deducted.get(free_minutes_id(_FIRST_DAY), 0),
-        pay_as_you_go=month.amount,
+        items=tuple(_items(month)),
+        free_minutes_used=bill.deducted.get(free_minutes_id(_FIRST_DAY), 0),
+        pay_as_you_go=bill.amount,
         currency=tariff.currency,
-        packages=_package_choices(usage, tariff, days, month.amount),
+        packages=_package_choices(month, offers, bill.amount),
     )
 
 
@@ -203,59 +207,82 @@ def _events(room: Room, viewers: int, minutes: int, app_id: int) -> Iterator[dic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Month:
-    """`amount` that nothing has paid, and the package minutes `deducted` by payer id."""
+class _Bill:
+    """`amount` that nothing has paid, the package minutes `deducted` by payer id, and what `packages` have paid."""
 
     amount: Decimal
     deducted: Mapping[str, int]
+    by_packages: Sequence[Deduction]
 
 
-def _rate_month(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> _Month:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Month:
     """The same use on every day of a month, under the same terms."""
-    month = (DayUsage(terms=replace(terms, day=_FIRST_DAY + timedelta(days=n)), usage=usage) for n in range(days))
-    bills = list(bill_span(month, Balances()))
-    with localcontext(EXACT):
-        amount = sum((charge.amount for billed in bills for charge in billed.charges), Decimal(0))
-    return _Month(amount=amount, deducted=bills[-1].balances.deducted)
+
+    usage: Sequence[WindowUsage]
+    terms: DayTerms
+    days: int
+
+    def billed(self, packages: Sequence[int] = ()) -> _Bill:
+        """The bill with packages of so many minutes bought on the first day, in the order in which they pay."""
+        terms = replace(self.terms, packages=list(_bought(packages, self.terms.zone)))
+        days = (
+            DayUsage(terms=replace(terms, day=_FIRST_DAY + timedelta(days=n)), usage=self.usage)
+            for n in range(self.days)
+        )
+        bills = list(bill_span(days, Balances()))
+        with localcontext(EXACT):
+            amount = sum((charge.amount for billed in bills for charge in billed.charges), Decimal(0))
+        deductions = [each for billed in bills for each in billed.deductions if not is_free_minutes(each.payer_id)]
+        return _Bill(amount=amount, deducted=bills[-1].balances.deducted, by_packages=deductions)
 
 
-def _items(usage: Sequence[WindowUsage], terms: DayTerms, days: int) -> Iterator[ItemEstimate]:
-    for charge in rate_day(usage, [], terms.prices).charges:
-        minutes = charge.minutes * days
+def _bought(packages: Sequence[int], zone: ZoneInfo) -> Iterator[Package]:
+    purchased_at = datetime.fromtimestamp(day_start(_FIRST_DAY, zone), zone)
+    for number, minutes in enumerate(packages):
+        yield Package(id=f"bought-{number:06}", account="estimate", minutes=minutes, purchased_at=purchased_at)
+
+
+def _items(month: _Month) -> Iterator[ItemEstimate]:
+    for charge in rate_day(month.usage, [], month.terms.prices).charges:
+        minutes = charge.minutes * month.days
         with localcontext(EXACT):
             amount = minutes * charge.unit_price
         yield ItemEstimate(
             item=charge.item,
             minutes=minutes,
-            package_minutes=minutes * terms.version.ratios[charge.item],
+            package_minutes=minutes * month.terms.version.ratios[charge.item],
             unit_price=charge.unit_price,
             amount=amount,
         )
 
 
 def _package_choices(
-    usage: Sequence[WindowUsage], tariff: Tariff, days: int, pay_as_you_go: Decimal
-) -> tuple[PackageChoice, ...]:
-    """Each published package alone, bought on the day of the estimate, smallest first."""
-    offers = tariff.terms.version.package_prices.get(tariff.currency, ())
-    overages = [
-        _rate_month(usage, replace(tariff.terms, packages=[_bought(minutes, tariff.terms)]), days).amount
-        for minutes, _ in offers
-    ]
+    month: _Month, offers: Sequence[Offer], pay_as_you_go: Decimal
+) -> tuple[PackageChoice | PackageSet, ...]:
+    """Each published package alone and the cheapest set, bought on the day of the estimate."""
+    choices = [_alone(offer, month) for offer in offers] + _cheapest_set(month, offers)
+    # Of equal totals the first wins: nothing bought, then the smallest package, then several.
+    lowest = min((choice.total for choice in choices), default=pay_as_you_go)
+    for number, choice in enumerate(choices):
+        if choice.total == lowest < pay_as_you_go:
+            choices[number] = replace(choice, cheapest=True)
+            break
+    return tuple(choices)
+
+
+def _alone(offer: Offer, month: _Month) -> PackageChoice:
+    minutes, price = offer
+    overage = month.billed([minutes]).amount
     with localcontext(EXACT):
-        totals = [price + overage for (_, price), overage in zip(offers, overages, strict=True)]
-    # Of equal totals the first wins: nothing bought, then the smallest package.
-    choices = [pay_as_you_go, *totals]
-    cheapest = choices.index(min(choices)) - 1
-    return tuple(
-        PackageChoice(minutes=minutes, price=price, overage=overage, total=total, cheapest=number == cheapest)
-        for number, ((minutes, price), overage, total) in enumerate(zip(offers, overages, totals, strict=True))
-    )
+        return PackageChoice(minutes=minutes, price=price, overage=overage, total=price + overage)
 
 
-def _bought(minutes: int, terms: DayTerms) -> Package:
-    purchased_at = datetime.fromtimestamp(day_start(_FIRST_DAY, terms.zone), terms.zone)
-    return Package(id="bought", account="estimate", minutes=minutes, purchased_at=purchased_at)
+def _cheapest_set(month: _Month, offers: Sequence[Offer]) -> list[PackageSet]:
+    everything = sum(item.package_minutes for item in _items(month))
+    wanted = demand(month.billed([everything]).by_packages, month.terms.prices)
+    found = cheapest_set(offers, wanted, lambda packages: month.billed(packages).amount)
+    return [found] if found else []
 
 
 def _check(name: str, number: int, least: int, most: int = MOST) -> None:

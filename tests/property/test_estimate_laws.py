@@ -28,7 +28,8 @@ from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
 from billing.rating.balances import Balances
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
+from billing.reports.estimate import Estimate, PackageChoice, Room, estimate, live_room, tariff_of_account
+from billing.reports.package_sets import PackageCount, PackageSet
 from tests.estimate_facts import Size, rooms_of_a_day
 
 APP = 7
@@ -171,8 +172,8 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     Catalog(accounts={"acme": Account(id="acme", name="Acme", currency="CNY", timezone="UTC", policy="trtc-cn")}),
 )  # more enters and exits than rows of video: a meter once took a stream for that of another user
 def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month, catalog: Catalog) -> None:
-    """Minutes by item, free minutes, what is left to pay without a package and with each: all equal, to the last
-    decimal."""
+    """Minutes by item, free minutes, what is left to pay without a package, with each, and with the set: all equal, to
+    the last decimal."""
     estimated = month.estimated(catalog)
     usage = list(month.usage(catalog))
     bill = billed(usage, catalog)
@@ -181,18 +182,27 @@ def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month,
     assert estimated.free_minutes_used == bill.deducted.get(free_minutes_id(MONTH), 0)
     assert estimated.pay_as_you_go == bill.amount
     for choice in estimated.packages:
-        account = catalog.accounts["acme"]
-        bought_at = datetime(2026, 3, 1, 18, tzinfo=time_zone(account.timezone))
-        package = Package(id="bought", account="acme", minutes=choice.minutes, purchased_at=bought_at)
-        assert choice.overage == billed(usage, replace(catalog, packages={"bought": package})).amount
+        assert choice.overage == billed(usage, replace(catalog, packages=bought(choice, catalog))).amount
         assert choice.total == choice.price + choice.overage
 
 
+def bought(choice: PackageChoice | PackageSet, catalog: Catalog) -> dict[str, Package]:
+    """The packages of a choice, bought on the evening of the first day; they pay in the order of the set."""
+    at = datetime(2026, 3, 1, 18, tzinfo=time_zone(catalog.accounts["acme"].timezone))
+    several = choice.set if isinstance(choice, PackageSet) else (PackageCount(minutes=choice.minutes, count=1),)
+    sizes = [each.minutes for each in several for _ in range(each.count)]
+    return {
+        f"{number:06}": Package(id=f"{number:06}", account="acme", minutes=minutes, purchased_at=at)
+        for number, minutes in enumerate(sizes)
+    }
+
+
 @given(months(), catalogs())
-def test_the_cheapest_choice_is_cheaper_than_every_smaller_one_and_as_cheap_as_every_larger(
+def test_the_cheapest_choice_is_cheaper_than_all_before_it_and_as_cheap_as_all_after_it(
     month: Month, catalog: Catalog
 ) -> None:
-    """Nothing bought counts as the smallest package; it is the choice when no package is marked."""
+    """Nothing bought stands before the packages, the set of several after them; nothing is the choice when none is
+    marked."""
     estimated = month.estimated(catalog)
     totals = [estimated.pay_as_you_go, *(choice.total for choice in estimated.packages)]
     marked = [number for number, choice in enumerate(estimated.packages, start=1) if choice.cheapest]
