@@ -38,6 +38,9 @@ Progress = Callable[[int], object]
 
 _log = logging.getLogger(__name__)
 
+# A full disk, or a home that cannot be written.
+DISK_ERRORS = (OSError, DeltaError, pl.exceptions.ComputeError)
+
 _OS_ERROR = re.compile(r"(?:\(os error |\[Errno )(\d+)[)\]]")
 _CONFLICT = "an event with this event_id came before on that day, with other content: the first one stands"
 
@@ -176,14 +179,13 @@ def attempt(name: str, ingest: Callable[[], FileReport]) -> FileReport:
         return ingest()
     except BillingError as error:
         return FileReport(file=name, error=str(error))
-    except (OSError, DeltaError, pl.exceptions.ComputeError) as error:
-        # A full disk, or a home that cannot be written.
-        return FileReport(file=name, error=f"{name}: not ingested ({_cause(error)}): put that right and try again")
+    except DISK_ERRORS as error:
+        return FileReport(file=name, error=f"{name}: not ingested ({cause(error)}): put that right and try again")
     # One of the two broad excepts of the program; the other is around one account in nightly. (A panic of polars is no
     # `Exception`.)
     except (Exception, pl.exceptions.PanicException) as error:
         _log.exception("%s: not ingested", name)
-        fault = f"{type(error).__name__}: {_cause(error)}"
+        fault = f"{type(error).__name__}: {cause(error)}"
         return FileReport(file=name, error=f"{name}: not ingested, because of a fault in this program ({fault})")
 
 
@@ -206,7 +208,7 @@ def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
         return ingest_rows(context, rows, directory)
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The message of the operating system; libraries wrap it in several lines of their own."""
     if found := _OS_ERROR.search(str(error)):
         return os.strerror(int(found[1]))

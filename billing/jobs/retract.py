@@ -18,7 +18,7 @@ from billing.events.data_files import DAY_MS, DataFile, day_of, span_of
 from billing.events.log import EventLog
 from billing.events.retractions import IS_RETRACTED, LAST_RETRACTION, RETRACTS, retractions
 from billing.events.schema import EVENT_SCHEMA
-from billing.jobs.ingest import IngestContext, ingest_workspace
+from billing.jobs.ingest import DISK_ERRORS, IngestContext, cause, ingest_workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,13 @@ class _Piece:
 def retract(context: IngestContext, retraction: Retraction) -> Retracted:
     """Retracts events, or gives them back. A `BillingError`, and nothing is changed, where there are no such events or,
     to give them back, where they were not retracted or the key of one is taken."""
+    try:
+        return _retract(context, retraction)
+    except DISK_ERRORS as error:
+        raise BillingError(f"not finished ({cause(error)}): put that right and run the command again") from error
+
+
+def _retract(context: IngestContext, retraction: Retraction) -> Retracted:
     log, selection = context.log, retraction.selection
     with ingest_workspace(context), log.naming_damage():
         days = _days(log, selection)
