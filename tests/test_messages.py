@@ -42,6 +42,13 @@ def test_an_ingested_file_of_a_hostile_name_is_named_in_safe_text(billed: Comman
     assert done.output.replace("\n", "").isprintable()
 
 
+def test_a_line_break_in_a_name_begins_no_line_of_a_message(billed: Commands) -> None:
+    done = billed("ingest 'gone\nError: a made-up one' missing")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Error: gone\\nError: a made-up one: there is no such file")
+    assert second.startswith("Error: missing: there is no such file")
+
+
 @pytest.mark.parametrize("line", [["usage"], ["nightly", "--format", "xml"], ["bill"], ["convert", ESCAPE]])
 def test_invalid_usage_is_one_json_object_too(line: list[str]) -> None:
     done = run("--log-format", "json", *line)

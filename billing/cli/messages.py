@@ -48,9 +48,11 @@ def say_stopped_clock() -> None:
 
 
 def fail(errors: Sequence[str]) -> None:
-    """Ends the command with exit code 1 if there are errors."""
+    """Ends the command with exit code 1 if there are errors, each of which is a message."""
+    for error in errors[:-1]:
+        say_error(error)
     if errors:
-        raise BillingError("\n".join(errors))
+        raise BillingError(errors[-1])
 
 
 def printable(text: str) -> str:
@@ -106,8 +108,7 @@ class _TextLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         label = "Error: " if record.levelno >= logging.ERROR else ""
-        lines = f"{label}{record.getMessage()}".split("\n")
-        return getattr(record, "usage", "") + "\n".join(map(printable, lines))
+        return getattr(record, "usage", "") + printable(f"{label}{record.getMessage()}")
 
 
 class _JsonLine(logging.Formatter):
