@@ -4,7 +4,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
-from billing.events.last_events import last_event_at
+from billing.events.last_events import last_event_at, last_events_since
 from billing.events.log import EventLog
 from tests.event_facts import APPS, AT
 from tests.test_log import appended, events
@@ -22,3 +22,14 @@ def test_the_last_events_of_apps_are_read_from_the_newest_days_only(tmp_path: Pa
     assert last_event_at(log, [APPS[0]], ingest_id=last - 1) == {APPS[0]: AT + 5}
     shutil.rmtree(log.directory / "day=2026-03-10")
     assert last_event_at(log, [APPS[0]]) == {APPS[0]: AT + DAY_MS + 9}
+
+
+def test_the_last_events_since_an_instant_are_those_of_all_apps_that_were_heard(tmp_path: Path) -> None:
+    log = EventLog(directory=tmp_path / "events")
+    log.create()
+    assert last_events_since(log, AT // 1000, ingest_id=0) == {}
+    first = appended(log, events({"at": AT + 5}, {"at": AT + 7_000, "app_id": APPS[1], "event_id": "e-2"}))
+    last = appended(log, events({"at": AT + DAY_MS + 1}), date(2026, 3, 11))
+    assert last_events_since(log, AT // 1000, ingest_id=last) == {APPS[0]: AT + DAY_MS + 1, APPS[1]: AT + 7_000}
+    assert last_events_since(log, AT // 1000, ingest_id=first) == {APPS[0]: AT + 5, APPS[1]: AT + 7_000}
+    assert last_events_since(log, AT // 1000 + 8, ingest_id=last) == {APPS[0]: AT + DAY_MS + 1}

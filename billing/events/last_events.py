@@ -1,4 +1,4 @@
-"""The last event of each app, read from the newest days of the log."""
+"""The last event of each app: of some apps, read from the newest days of the log, or of all that were heard lately."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
@@ -30,6 +30,17 @@ def last_event_at(log: EventLog, apps: Collection[int], *, ingest_id: int | None
             found.update(newest_events.collect().iter_rows())
         sought -= found.keys()
     return found
+
+
+def last_events_since(log: EventLog, start: int, *, ingest_id: int) -> dict[int, int]:
+    """The newest `at` (ms) of each app with events from epoch second `start` on, in the first `ingest_id` ingests."""
+    days = _app_ranges(log)
+    if not days:
+        return {}
+    events = log.scan(start, (max(days) + 1) * DAY_SECONDS, ingest_id=ingest_id)
+    with log.naming_damage():
+        newest = events.group_by("app_id").agg(pl.col("at").max()).collect(engine="streaming")
+    return dict(newest.iter_rows())
 
 
 def _app_ranges(log: EventLog) -> dict[int, list[tuple[int, int]]]:

@@ -6,16 +6,15 @@ metering, so a run of them, however long, costs next to nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
 from billing.events.data_files import DAY_MS
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.database import Connection
-from billing.ledger.opening import AccountDay, account_days
+from billing.ledger.opening import AccountDay, account_days, first_due_day
 from billing.ledger.runs import last_settled_days
-from billing.periods import local_day
 
 
 def unsettled_days(conn: Connection, cutoff: Cutoff, until: Mapping[str, date]) -> list[AccountDay]:
@@ -30,13 +29,9 @@ def unsettled_days(conn: Connection, cutoff: Cutoff, until: Mapping[str, date]) 
     due = []
     for account_id, last in until.items():
         ledger = cutoff.ledger(conn, account_id)
-        if account_id in settled:
-            first = settled[account_id] + timedelta(days=1)
-        elif account_id in oldest:
-            first = local_day(oldest[account_id], ledger.zone)
-        else:
-            continue
-        due += account_days(ledger, first, last)
+        first = first_due_day(ledger, settled=settled.get(account_id), oldest=oldest.get(account_id))
+        if first:
+            due += account_days(ledger, first, last)
     return in_order(due)
 
 

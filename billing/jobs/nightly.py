@@ -26,7 +26,7 @@ from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
-from billing.jobs.silent_feeds import silence_of
+from billing.jobs.silent_feeds import Feeds
 from billing.ledger import corrections, settled_days
 from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
@@ -95,6 +95,7 @@ def run_nightly(
             cutoff=cutoff,
             activity=Activity.of(cutoff.log.activity()),
             metering=metering,
+            feeds=Feeds(cutoff=cutoff),
             despite_silence=scope.despite_silence,
         )
         yield from night.bill(accounts)
@@ -219,6 +220,7 @@ class _Night:
     cutoff: Cutoff
     activity: Activity
     metering: Metering
+    feeds: Feeds
     despite_silence: bool
 
     def bill(self, accounts: Sequence[_Account]) -> Iterator[Outcome]:
@@ -284,7 +286,7 @@ class _Night:
             yield outcome
 
     def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered) -> Outcome:
-        silence = silence_of(self.cutoff, opening.account_day, metered)
+        silence = self.feeds.silence_of(opening.account_day, metered)
         named = str(silence)
         if silence.holds and not self.despite_silence:
             account.is_stopped = True

@@ -8,7 +8,7 @@ import polars as pl
 from billing.catalog.terms import DayTerms
 from billing.ledger.account_ledger import AccountLedger
 from billing.metering.schemas import FINDINGS_SCHEMA
-from billing.periods import day_bounds, days_between
+from billing.periods import day_bounds, days_between, local_day
 
 # A finding about the day itself: no rerating takes it away.
 ZONE_CHANGED = "zone_changed"
@@ -41,6 +41,14 @@ class Opening:
     account_day: AccountDay
     terms: DayTerms
     carried: pl.DataFrame
+
+
+def first_due_day(ledger: AccountLedger, *, settled: date | None, oldest: int | None) -> date | None:
+    """The first day of an account that is not settled: the one after the last settled day, or without any the local day
+    of its oldest event (epoch second). None: it has no events yet."""
+    if settled:
+        return settled + timedelta(days=1)
+    return None if oldest is None else local_day(oldest, ledger.zone)
 
 
 def account_days(ledger: AccountLedger, first: date, last: date) -> list[AccountDay]:

@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime
 from decimal import Decimal, localcontext
 
 import polars as pl
@@ -31,7 +31,7 @@ from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import check_rows, load_catalog, missing_accounts
 from billing.ledger.database import Connection, Engine, reading
-from billing.ledger.opening import account_days
+from billing.ledger.opening import account_days, first_due_day
 from billing.ledger.runs import Run, failed_runs, last_settled_days
 from billing.metering.silence import SilentApp, silent_apps
 from billing.money import EXACT
@@ -121,14 +121,19 @@ def quarantined_by_app(rows: pl.DataFrame) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What is known of all accounts and apps at an epoch second; events in epoch ms."""
+    """What is known of all accounts and apps at an instant; events in epoch ms."""
 
-    second: int
+    now: datetime
     settled: Mapping[str, date]
     failed: Mapping[str, Run]
     first_events: Mapping[int, int]  # of apps whose accounts are not billed yet
     last_events: Mapping[int, int]
     quarantined: Mapping[int, int]
+
+    @property
+    def second(self) -> int:
+        """The instant as an epoch second."""
+        return int(self.now.timestamp())
 
     def last_events_of(self, _apps: Collection[int]) -> Mapping[int, int]:
         """As `silent_apps` asks for them."""
@@ -138,7 +143,7 @@ class _Facts:
 def _facts(conn: Connection, home: Home, catalog: Catalog, quarantined: pl.DataFrame) -> _Facts:
     log, settled = EventLog(directory=home.events), last_settled_days(conn)
     return _Facts(
-        second=int(periods.now().timestamp()),
+        now=periods.now(),
         settled=settled,
         failed=failed_runs(conn),
         first_events=log.first_event_at([app.id for app in catalog.apps.values() if app.account not in settled]),
@@ -190,15 +195,10 @@ def _state(account: AccountStatus, app: int | None, *, is_heard: bool) -> str:
 
 def _due_days(facts: _Facts, ledger: AccountLedger, apps: Collection[int]) -> DueDays | None:
     """The finished days of an account that are not billed."""
-    last = periods.local_day(facts.second, ledger.zone) - timedelta(days=1)
+    last = periods.last_finished_day(facts.now, ledger.zone)
     oldest = min((facts.first_events[app] // 1000 for app in apps if app in facts.first_events), default=None)
-    if ledger.account_id in facts.settled:
-        first = facts.settled[ledger.account_id] + timedelta(days=1)
-    elif oldest is not None:
-        first = periods.local_day(oldest, ledger.zone)
-    else:
-        return None
-    return DueDays(first=first, last=last) if first <= last else None
+    first = first_due_day(ledger, settled=facts.settled.get(ledger.account_id), oldest=oldest)
+    return DueDays(first=first, last=last) if first and first <= last else None
 
 
 def _is_held(
