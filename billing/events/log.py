@@ -15,7 +15,7 @@ cleaned up. The last id is an application transaction of the table, which surviv
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -38,7 +38,16 @@ from billing.events.commits import (
     ingests_in,
     next_identity,
 )
-from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
+from billing.events.data_files import (
+    BOUNDED,
+    DAY_MS,
+    DataFile,
+    DataFileWriter,
+    day_of,
+    keyed,
+    span_of,
+    write_file,
+)
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
 from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
@@ -57,7 +66,7 @@ _DELTA_SCHEMA = Schema(
         Field(_PARTITION, PrimitiveType("date")),
     ]
 )
-_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5}\.parquet")
+_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 # Old log entries hold what each ingest counted: they are kept.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 
@@ -208,6 +217,17 @@ class EventLog:
         """The events of a UTC day that stand."""
         return self.scan(*span_of(day))
 
+    def rows_of(self, day: date, *, after: int, columns: Sequence[str], at_once: int) -> Iterator[pl.DataFrame]:
+        """The rows of a UTC day, retractions too, that the ingests after `after` brought, so many at once."""
+        for path in self._files([(_PARTITION, "=", day), ("ingest_id", ">", after)]):
+            rows = scan_files([path], LOG_SCHEMA)
+            with self.naming_damage():
+                size = rows.select(pl.len()).collect().item()
+            for offset in range(0, size, at_once):
+                piece = rows.slice(offset, at_once).filter(pl.col("ingest_id") > after).select(columns)
+                with self.naming_damage():
+                    yield piece.collect()
+
     def version(self) -> int | None:
         """The version of the Delta table; None before the first commit."""
         table = self._table()
@@ -305,12 +325,19 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
-        retracts = pl.col(RETRACTS) if RETRACTS in rows.columns else pl.lit(None, pl.Int64).alias(RETRACTS)
-        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
-        return write_file(rows.select(*EVENT_SCHEMA, of_ingest, *KEYS_SCHEMA, retracts), self.directory, path, day)
+        return write_file(self.rows(rows, ingest_id=ingest_id), self.directory, _path(day, ingest_id, number), day)
 
-    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
+    def writer(self, day: date, *, ingest_id: int, number: int) -> DataFileWriter:
+        """What writes the `number`-th file of an ingest in pieces, each of which is made by `rows`."""
+        return DataFileWriter(self.directory, _path(day, ingest_id, number), day)
+
+    def rows(self, events: pl.DataFrame, *, ingest_id: int) -> pl.DataFrame:
+        """Events with their keys as rows of the log."""
+        of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
+        retracts = pl.col(RETRACTS) if RETRACTS in events.columns else pl.lit(None, pl.Int64).alias(RETRACTS)
+        return events.select(*EVENT_SCHEMA, of_ingest, *KEYS_SCHEMA, retracts)
+
+    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> Commit:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
 
         They are on the disk before the commit is, and the commit is before this returns: what is billed from it must
@@ -336,6 +363,7 @@ class EventLog:
             ),
         )
         sync(max(self._commits.glob("*.json")), self.directory.parent)
+        return Commit(ingest_id=ingest_id, identity=identity)
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
@@ -383,6 +411,10 @@ class EventLog:
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
+
+
+def _path(day: date, ingest_id: int, number: int) -> str:
+    return f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:

@@ -75,6 +75,10 @@ class EventFile:
                 else:
                     yield TraceLine(self.name, number, line.removesuffix(b"\r"))
 
+    def share_read(self) -> float:
+        """How much of the file was read, more than 0 and at most 1; of Parquet, about."""
+        return max(self.content.tell(), 1) / max(self.stamp[0], 1)
+
     def check_unchanged(self) -> None:
         """A `BillingError` when the file was written to since it was opened."""
         if _stamp(self.content) != self.stamp:
