@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from billing.events.schema import EVENT_SCHEMA
 from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
@@ -20,18 +21,6 @@ INTL = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("
 CN = TierRule(per_stream=True, tiers=(("sd", 307_200), ("hd", 921_600), ("fhd", None)))
 RULES = {1: INTL, 2: CN}
 POLICIES = {app: oracle.Policy(rule.per_stream, list(rule.tiers)) for app, rule in RULES.items()}
-EVENT_TYPES = {
-    "event_id": pl.String,
-    "app_id": pl.Int64,
-    "room_id": pl.String,
-    "user_id": pl.String,
-    "at": pl.Int64,
-    "seq": pl.Int64,
-    "type": pl.String,
-    "stream": pl.String,
-    "width": pl.Int32,
-    "height": pl.Int32,
-}
 
 
 def span(start: int = START, end: int = START + DAY, rules: Mapping[int, TierRule] = RULES) -> Span:
@@ -39,7 +28,7 @@ def span(start: int = START, end: int = START + DAY, rules: Mapping[int, TierRul
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.LazyFrame:
-    return pl.DataFrame(rows, schema=EVENT_TYPES).lazy()
+    return pl.DataFrame(rows, schema=EVENT_SCHEMA).lazy()
 
 
 def nobody() -> pl.DataFrame:
@@ -64,17 +53,44 @@ def users_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
     return users
 
 
-def state_of(metered: Metered) -> dict[tuple[Any, ...], oracle.Stay]:
+def state_of(metered: Metered) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """By app, room and user: last event, end of the wait, streams received, connections, published, excepted."""
     return {
-        (row["app_id"], row["room_id"], row["user_id"]): oracle.Stay(
-            row["last_event"], row["wait_ends"], {s["stream"]: (s["width"], s["height"]) for s in row["streams"]}
+        tuple(row[name] for name in ("app_id", "room_id", "user_id")): (
+            row["last_event"],
+            row["wait_ends"],
+            [_sent(stream) for stream in row["streams"]],
+            {c["connection"]: (c["receives"] == "all", c["until"], c["closed"]) for c in row["connections"]},
+            [_sent(stream) for stream in row["published"]],
+            row["excepted"],
         )
         for row in metered.state.iter_rows(named=True)
     }
 
 
-def plain(state: dict[tuple[int, str, str], oracle.Stay]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    return {who: (stay.last_event, stay.wait_ends, sorted(stay.streams.items())) for who, stay in state.items()}
+def _sent(stream: Row) -> tuple[Any, ...]:
+    return stream["stream"], stream["connection"], (stream["width"], stream["height"])
+
+
+def plain(state: dict[tuple[int, str, str], oracle.User]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The same of the obvious meter."""
+    return {who: _plain_user(user) for who, user in state.items()}
+
+
+def _plain_user(user: oracle.User) -> tuple[Any, ...]:
+    connections: dict[str | None, tuple[bool, int | None, bool]] = {
+        name: (connection.receives_all, connection.wait_ends, False) for name, connection in user.connections.items()
+    }
+    connections |= {name: (False, until, True) for name, until in user.closed.items()}
+    is_usual = connections.keys() == {None} and not connections[None][0]
+    return (
+        user.last_event if user.connections else None,
+        user.wait_ends if user.connections else None,
+        sorted(((s, c, size) for (s, c), size in user.received.items()), key=lambda sent: sent[0]),
+        {} if is_usual else connections,
+        sorted((stream, c, size) for stream, (c, size) in user.published.items()),
+        sorted(user.excepted),
+    )
 
 
 def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:

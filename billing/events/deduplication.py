@@ -2,7 +2,7 @@
 
 Rows with the same key (app, UTC day, event id) are the same event. The first one stands: the one in the log, else the
 one with the lowest row number. Another row with the same billed columns is a duplicate; a row with different ones is a
-conflict.
+conflict. What a source assumed, in one row or the other, is not compared.
 
 Rows go through once, in parts of about 500,000. The keys of a part are looked up in the key index of their day and
 among the parts before it; the new events are sorted by room and written to files of the log that each hold one of 1, 2,
@@ -23,12 +23,16 @@ from billing.events.commits import Commit
 from billing.events.data_files import DAY_MS, DataFile, day_of
 from billing.events.day_files import DayFiles
 from billing.events.key_index import DayKeys, entries
-from billing.events.key_runs import CONFLICT, DUPLICATE, NEW, Run, judged, sorted_places
+from billing.events.key_runs import CONFLICT, DOUBTFUL, DUPLICATE, NEW, Run, judged, sorted_places
 from billing.events.keys import event_keys
 from billing.events.log import EventLog
+from billing.events.schema import ASSUMED_COLUMNS, BILLED_COLUMNS
 
 PART_ROWS = 500_000
 PART_BYTES = 128 << 20
+
+_KEY = ["app_id", "event_id"]
+_COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Deduplication:
         self._files = DayFiles(log=log, ingest_id=self._ingest_id)
         self._duplicates = 0
         self._conflicts: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
+        self._doubtful: list[tuple[date, Path]] = []
         self._pool = ThreadPoolExecutor(1)
         self._part: Future[None] | None = None
 
@@ -72,7 +77,7 @@ class Deduplication:
             self._files.remove()
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Takes rows with the columns `row` (rising) and those of `EVENT_SCHEMA`."""
+        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`."""
         if rows.is_empty():
             return
         self._held.append(rows)
@@ -86,6 +91,8 @@ class Deduplication:
         self._begin_part()
         self._end_part()
         files = self._files.close()
+        for day, part in self._doubtful:
+            self._settle_doubts(day, pl.read_ipc(part), [file.path for file in files])
         for keys in self._keys.values():
             keys.write(self._ingest_id)
         return Deduplicated(
@@ -135,12 +142,26 @@ class Deduplication:
         is_new = verdicts == NEW
         self._duplicates += int((verdicts == DUPLICATE).sum())
         self._conflicts.append(rows["row"].filter(pl.Series(verdicts == CONFLICT)))
+        is_doubtful = pl.Series(verdicts == DOUBTFUL)
+        if is_doubtful.any():
+            part = self._directory / f"{len(self._doubtful):06d}.arrow"
+            rows.filter(is_doubtful).select("row", *_KEY, *_COMPARED, "assumed").write_ipc(part)
+            self._doubtful.append((day, part))
         if is_new.any():
             kept = is_new[order]
             held.fresh.add(Run(hashes=run.hashes[kept], checks=run.checks[kept]))
         places = np.flatnonzero(is_new)
         rooms = keys["room_key"].to_numpy()[places].view(np.uint64) ^ np.uint64(1 << 63)
         return rows.drop("row").hstack(keys)[places[sorted_places(rooms)]]
+
+    def _settle_doubts(self, day: date, rows: pl.DataFrame, files: list[str]) -> None:
+        """Tells duplicates from conflicts by comparing columns with the events that hold the keys."""
+        with self._log.naming_damage():
+            holders = self._log.standing_of(day, rows.select(_KEY), files)
+        pairs = rows.join(holders, on=_KEY, suffix="_first")
+        is_same = pairs.select(pl.all_horizontal(_is_same(name) for name in _COMPARED)).to_series()
+        self._duplicates += int(is_same.sum())
+        self._conflicts.append(pairs["row"].filter(~is_same))
 
     def _keys_of(self, day: date) -> DayKeys:
         if day not in self._keys:
@@ -149,6 +170,16 @@ class Deduplication:
             with self._log.naming_damage():
                 self._keys[day] = DayKeys.of(self._log, day, self._last, spare)
         return self._keys[day]
+
+
+def _is_same(name: str) -> pl.Expr:
+    """Whether a column of a row is that of the first with its key, or was assumed."""
+    same = pl.col(name).eq_missing(pl.col(f"{name}_first"))
+    named = [kind for kind, columns in ASSUMED_COLUMNS.items() if name in columns]
+    assumed = (
+        pl.col(f"assumed{side}").str.contains(kind).fill_null(value=False) for side in ("", "_first") for kind in named
+    )
+    return pl.any_horizontal(same, *assumed)
 
 
 def _by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:

@@ -29,19 +29,27 @@ import polars as pl
 
 from billing.events.commits import Commit
 from billing.events.durable_files import sync
-from billing.events.key_runs import FreshRuns, Numbers, Run, checks_of, folded, merged
-from billing.events.keys import event_keys, text_hashes
+from billing.events.key_runs import ASSUMED, RETRACTION, FreshRuns, Numbers, Run, checks_of, folded, merged
+from billing.events.keys import CODE_BITS, event_keys, text_hashes
 from billing.events.log import EventLog
 from billing.events.retractions import RETRACTS
-from billing.events.schema import BILLED_COLUMNS, KEYS_SCHEMA
+from billing.events.schema import (
+    ASSUMED_COLUMNS,
+    BILLED_COLUMNS,
+    CONNECTION_KEYS_SCHEMA,
+    KEYS_SCHEMA,
+    SIZE_AND_TYPE,
+)
 
 DIRECTORY = "_keys"
 ALIKE = 8  # so many runs of one size class are merged
 ROWS_AT_ONCE = 1_000_000  # read from the log
 _STATE = "state.json"
 _FORMAT = 1
-_COLUMNS = ("event_id", *BILLED_COLUMNS, RETRACTS)
-_CONTENT = ("at", "seq", "width", "height", *KEYS_SCHEMA)
+_COLUMNS = ("event_id", *BILLED_COLUMNS, "assumed", RETRACTS)
+_KEYS = [name for name in (*KEYS_SCHEMA, *CONNECTION_KEYS_SCHEMA) if name != SIZE_AND_TYPE]
+_OTHERS = ("at", "seq", "width", "height", "receives", "assumed")
+_CODES = 2**CODE_BITS - 1
 
 
 class _File(NamedTuple):
@@ -146,10 +154,29 @@ class DayKeys:
 def entries(rows: pl.DataFrame, keys: pl.DataFrame) -> tuple[Numbers, Numbers]:
     """Hash and check of each row: of events, or of rows of the log with `retracts`; `keys` are their event keys."""
     hashes, key_checks = text_hashes(rows["event_id"], rows["app_id"].to_numpy().astype(np.uint64))
-    columns = rows.select("at", "seq", "width", "height").fill_null(-1).hstack(keys)
-    contents = folded((columns[name].cast(pl.Int64).to_numpy().view(np.uint64) for name in _CONTENT), rows.height)
-    retractions = (rows[RETRACTS] > 0).fill_null(value=False).to_numpy() if RETRACTS in rows.columns else None
-    return hashes, checks_of(key_checks, contents, retractions=retractions)
+    code = (keys[SIZE_AND_TYPE] & _CODES).to_frame()
+    content = keys.select(_KEYS).hstack(code).hstack(rows.select(_as_number(name) for name in _OTHERS))
+    columns = (column.cast(pl.Int64).fill_null(-1).to_numpy().view(np.uint64) for column in content)
+    checks = checks_of(key_checks, folded(columns, rows.height))
+    assumed = rows["assumed"]
+    if assumed.null_count() < rows.height:
+        checks |= assumed.is_not_null().to_numpy() * ASSUMED
+    if RETRACTS in rows.columns:
+        checks |= (rows[RETRACTS] > 0).fill_null(value=False).to_numpy() * RETRACTION
+    return hashes, checks
+
+
+def _as_number(name: str) -> pl.Expr:
+    """A column as a number that stands for what is compared: null where it is absent or was assumed."""
+    column = pl.col(name)
+    if name == "assumed":
+        kinds = (column.str.contains(kind).cast(pl.Int64) * 2**place for place, kind in enumerate(ASSUMED_COLUMNS))
+        return pl.sum_horizontal(kinds).alias(name)
+    number = (column == "all").cast(pl.Int64) if name == "receives" else column.cast(pl.Int64)
+    for kind, columns in ASSUMED_COLUMNS.items():
+        if name in columns:
+            number = pl.when(~pl.col("assumed").str.contains(kind).fill_null(value=False)).then(number)
+    return number.alias(name)
 
 
 def _size_class(entries: int) -> int:

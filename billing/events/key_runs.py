@@ -3,12 +3,14 @@
 A row of the log (an event or a retraction) is an *entry* of two 64-bit numbers:
 
     hash    XXH64 of the event id, seeded with the app
-    check   32 more bits of the key; 31 bits of a hash of the billed columns; the last bit is set in a retraction
+    check   32 more bits of the key; 30 bits of a hash of the billed columns; then whether some of these were assumed;
+            the last bit is set in a retraction
 
 A key is identified by 96 bits, so two keys of one hash are told apart by their checks. An event counts 1 and a
 retraction -1, and what a key holds is the sum over all runs. Example: three entries of one key, an event, its
 retraction, and another event, sum up to one event, with the content of the last. A row that comes then is a duplicate
-if its content is the same, else a conflict. A key with the sum 0 is free.
+if its content is the same, else a conflict. A key with the sum 0 is free. Where contents differ and one of them was
+assumed in part, the hashes cannot tell: the row is doubtful, and its columns have to be compared.
 
 Runs are sorted by hash. To look up N sorted keys takes time for N only: hashes are evenly spread, so the place of the
 next one is known to within a few entries.
@@ -28,14 +30,14 @@ from billing.numba_cache import compiled, inlined
 Numbers = NDArray[np.uint64]
 Places = NDArray[np.int32]
 
-NEW, DUPLICATE, CONFLICT = range(3)
-RETRACTION = np.uint64(1)
+NEW, DUPLICATE, CONFLICT, DOUBTFUL = range(4)
+RETRACTION, ASSUMED = np.uint64(1), np.uint64(2)
 SPILLED_ENTRIES = 4_000_000  # runs of more are kept in files: 16 bytes each
 CUTS = 64  # a large run is read and merged in so many pieces, so that little of it is in memory at once
 _DIGIT_BITS, _DIGITS = 11, 6
 _VALUES = 1 << _DIGIT_BITS
 _HIGH = np.uint64(2**64 - 2**32)
-_CONTENT = np.uint64(2**32 - 2)
+_CONTENT = np.uint64(2**32 - 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,18 +108,20 @@ class FreshRuns:
 
 
 def judged(stored: Sequence[Run], rows: Run, order: Places) -> NDArray[np.uint8]:
-    """Whether each row is `NEW`, `DUPLICATE` or `CONFLICT`, beside the entries `stored` and the rows before it.
+    """Whether each row is `NEW`, `DUPLICATE`, `CONFLICT` or `DOUBTFUL`, beside the entries `stored` and the rows before
+    it.
 
     `rows` are their entries, sorted by hash; `order` tells where each stands.
     """
-    held, same = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
+    held, same, assumed = (np.zeros(len(rows), np.int32) for _ in range(3))
     for run in stored:
         for first, after in _cut(rows, run):
             piece = slice(first, after)
-            _look_up(run.hashes, run.checks, rows.hashes[piece], rows.checks[piece], held[piece], same[piece])
+            found = held[piece], same[piece], assumed[piece]
+            _look_up(run.hashes, run.checks, rows.hashes[piece], rows.checks[piece], *found)
             run.forget()
     verdicts = np.empty(len(rows), np.uint8)
-    _judge(rows.hashes, rows.checks, order, held, same, verdicts)
+    _judge(rows.hashes, rows.checks, order, held, same, assumed, verdicts)
     return verdicts
 
 
@@ -163,10 +167,9 @@ def folded(columns: Iterable[Numbers], size: int) -> Numbers:
     return sums
 
 
-def checks_of(key_checks: Numbers, contents: Numbers, *, retractions: NDArray[np.bool_] | None = None) -> Numbers:
+def checks_of(key_checks: Numbers, contents: Numbers) -> Numbers:
     """The checks of entries, from a second hash of their keys and one of their billed columns."""
-    checks: Numbers = (key_checks & _HIGH) | ((contents >> np.uint64(32)) & _CONTENT)
-    return checks if retractions is None else checks | retractions.astype(np.uint64)
+    return (key_checks & _HIGH) | ((contents >> np.uint64(32)) & _CONTENT)
 
 
 def _cut(rows: Run, run: Run) -> Iterator[tuple[int, int]]:
@@ -228,8 +231,9 @@ def _look_up(
     wanted_checks: Numbers,
     held: NDArray[np.int32],
     same: NDArray[np.int32],
+    assumed: NDArray[np.int32],
 ) -> None:
-    """Adds what the entries of a run say of each wanted key, and of those with its content."""
+    """Adds up the entries of a run that have each wanted key; those with its content; those that were assumed."""
     size = len(hashes)
     if size == 0:
         return
@@ -246,6 +250,8 @@ def _look_up(
                 held[row] += sign
                 if (checks[entry] ^ wanted_checks[row]) & _CONTENT == 0:
                     same[row] += sign
+                if checks[entry] & ASSUMED:
+                    assumed[row] += sign
             entry += 1
 
 
@@ -282,21 +288,25 @@ def _judge(
     order: Places,
     held: NDArray[np.int32],
     same: NDArray[np.int32],
+    assumed: NDArray[np.int32],
     verdicts: NDArray[np.uint8],
 ) -> None:
     begin = 0
     for row in range(len(hashes)):
         if hashes[row] != hashes[begin]:
             begin = row
-        verdict = NEW
+        verdict, is_same, is_assumed = NEW, same[row] > 0, assumed[row] > 0
         if held[row] > 0:
-            verdict = DUPLICATE if same[row] > 0 else CONFLICT
+            verdict = DUPLICATE
         else:
             for first in range(begin, row):
-                difference = checks[first] ^ checks[row]
-                if difference >> np.uint64(32) == 0:
-                    verdict = DUPLICATE if difference == 0 else CONFLICT
+                if (checks[first] ^ checks[row]) >> np.uint64(32) == 0:
+                    verdict = DUPLICATE
+                    is_same = (checks[first] ^ checks[row]) & _CONTENT == 0
+                    is_assumed = checks[first] & ASSUMED != 0
                     break
+        if verdict == DUPLICATE and not is_same:
+            verdict = DOUBTFUL if is_assumed or checks[row] & ASSUMED else CONFLICT
         verdicts[order[row]] = verdict
 
 

@@ -50,9 +50,18 @@ from billing.events.data_files import (
 )
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
-from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 
-LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA, RETRACTS: pl.Int64()})
+LOG_SCHEMA = pl.Schema(
+    {
+        **EVENT_SCHEMA,
+        "ingest_id": pl.Int64(),
+        "line": pl.Int64(),  # where the event stood in its file
+        **KEYS_SCHEMA,
+        **CONNECTION_KEYS_SCHEMA,
+        RETRACTS: pl.Int64(),
+    }
+)
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 
@@ -228,6 +237,12 @@ class EventLog:
                 with self.naming_damage():
                     yield piece.collect()
 
+    def standing_of(self, day: date, keys: pl.DataFrame, new_files: Sequence[str]) -> pl.DataFrame:
+        """The events of a UTC day with these keys (`app_id, event_id`) that stand, or are in files not committed."""
+        paths = [self.directory / path for path in new_files if path.startswith(f"{_PARTITION}={day}/")]
+        rows = pl.concat([self.scan_day(day), scan_files(paths, LOG_SCHEMA)])
+        return rows.join(keys.unique().lazy(), on=keys.columns, how="semi").collect(engine="streaming")
+
     def version(self) -> int | None:
         """The version of the Delta table; None before the first commit."""
         table = self._table()
@@ -333,9 +348,9 @@ class EventLog:
 
     def rows(self, events: pl.DataFrame, *, ingest_id: int) -> pl.DataFrame:
         """Events with their keys as rows of the log."""
+        absent = [pl.lit(None, pl.Int64).alias(name) for name in ("line", RETRACTS) if name not in events.columns]
         of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
-        retracts = pl.col(RETRACTS) if RETRACTS in events.columns else pl.lit(None, pl.Int64).alias(RETRACTS)
-        return events.select(*EVENT_SCHEMA, of_ingest, *KEYS_SCHEMA, retracts)
+        return events.with_columns(of_ingest, *absent).select(*LOG_SCHEMA)
 
     def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> Commit:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
