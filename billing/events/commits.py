@@ -8,6 +8,7 @@ the table is opened: one that is missing, empty or cut off is damage.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,16 +43,18 @@ class Ingest:
     quarantined: int | None
 
 
-def check_commits(directory: Path) -> None:
-    """A `BillingError` when a commit file since the last checkpoint is missing or damaged."""
-    names = [path.name for path in directory.glob("*")]
+def check_commits(directory: Path) -> list[Path]:
+    """The commit files since the last checkpoint; a `BillingError` when one is missing or damaged."""
+    names = os.listdir(directory) if directory.exists() else []
     first = 0
     if newest := max(filter(_CHECKPOINT.fullmatch, names), default=None):
         whole_parquet(directory / newest)
         first = int(newest[:20]) + 1
     versions = sorted(int(name[:20]) for name in names if _COMMIT.fullmatch(name))
-    for version in range(first, versions[-1] + 1 if versions else 0):
+    current = range(first, versions[-1] + 1 if versions else 0)
+    for version in current:
         _described(directory, version)
+    return [commit_file(directory, version) for version in current]
 
 
 def commit_in(directory: Path, version: int) -> Commit | None:

@@ -13,6 +13,7 @@ cleaned up. The last id is an application transaction of the table, which surviv
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
@@ -78,6 +80,20 @@ _DELTA_SCHEMA = Schema(
 _DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 # Old log entries hold what each ingest counted: they are kept.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+CLOCK_TICK_NS = 100_000_000
+
+
+class _Opened(NamedTuple):
+    """A table, and the state of its directory of commits when it was opened."""
+
+    table: DeltaTable
+    files: Sequence[Path]
+    stamp: tuple[int, ...]
+
+
+_opened: dict[Path, _Opened] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,8 +305,24 @@ class EventLog:
         version, last = self.version(), self.last_ingest_id()
         if version is None or not 0 < ingest_id <= last:
             return None
-        may_be = (commit_in(self._commits, ingest_id + others) for others in range(version - last + 1))
-        return next((commit for commit in may_be if commit and commit.ingest_id == ingest_id), None)
+        low, high = ingest_id, ingest_id + version - last
+        while low <= high:
+            middle = (low + high) // 2
+            at, commit = self._commit_before(middle, low)
+            if commit and commit.ingest_id == ingest_id:
+                return commit
+            if commit and commit.ingest_id > ingest_id:
+                high = at - 1
+            else:
+                low = middle + 1
+        return None
+
+    def _commit_before(self, version: int, first: int) -> tuple[int, Commit | None]:
+        """The last commit of an ingest in the versions from `first` to `version`, and its version."""
+        for at in range(version, first - 1, -1):
+            if commit := commit_in(self._commits, at):
+                return at, commit
+        return first, None
 
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
@@ -377,19 +409,18 @@ class EventLog:
                 app_transactions=[Transaction(_TRANSACTION, ingest_id)],
             ),
         )
-        sync(max(self._commits.glob("*.json")), self.directory.parent)
+        sync(commit_file(self._commits, table.version()), self.directory.parent)
         return Commit(ingest_id=ingest_id, identity=identity)
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
         following = self.last_ingest_id() + 1
-        written = [path for path in self.directory.glob(f"{_PARTITION}=*/*.parquet") if _DATA_FILE.fullmatch(path.name)]
+        written = [path for path in _data_files(self.directory, following) if _DATA_FILE.fullmatch(path.name)]
         for path in written:
             if int(path.name[:10]) > following:
                 raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
         for path in written:
-            if int(path.name[:10]) == following:
-                path.unlink()
+            path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
 
@@ -398,10 +429,22 @@ class EventLog:
         return self.directory / "_delta_log"
 
     def _table(self) -> DeltaTable | None:
-        check_commits(self._commits)
+        """The table, opened again only if its commits have changed."""
+        place = self._commits.absolute()
+        opened = _opened.get(place)
+        if opened and opened.stamp == _stamp(place, opened.files):
+            return opened.table
+        _opened.pop(place, None)
+        began = time.time_ns()
+        files = check_commits(self._commits)
+        stamp = _stamp(place, files)
         try:
             if DeltaTable.is_deltatable(self._uri()):
-                return DeltaTable(self._uri())
+                table = DeltaTable(self._uri())
+                # Another change at the same tick of the file system's clock would not be seen.
+                if stamp and stamp[0] < began - CLOCK_TICK_NS:
+                    _opened[place] = _Opened(table, files, stamp)
+                return table
         except DeltaError as error:
             raise damaged(self.directory, str(error).splitlines()[0]) from None
         if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
@@ -426,6 +469,22 @@ class EventLog:
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
+
+
+def _stamp(commits: Path, files: Sequence[Path]) -> tuple[int, ...]:
+    """What changes with the directory of the commits, and with each of these files; empty where one is missing."""
+    try:
+        found = [os.stat(path) for path in (commits, *files)]
+    except FileNotFoundError:
+        return ()
+    return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
+
+
+def _data_files(directory: Path, ingest_id: int) -> list[Path]:
+    """The data files of the ingests from `ingest_id` on: to list names is quick, however many there are."""
+    first = f"{ingest_id:010d}"
+    days = [path for path in directory.glob(f"{_PARTITION}=*") if path.is_dir()]
+    return [day / name for day in days for name in os.listdir(day) if first <= name and name.endswith(".parquet")]
 
 
 def _path(day: date, ingest_id: int, number: int) -> str:
