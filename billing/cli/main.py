@@ -15,6 +15,7 @@ from billing import __version__
 from billing.cli.account_commands import charges, packages
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
+from billing.cli.compact_commands import compact
 from billing.cli.estimate_commands import estimate
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
@@ -27,7 +28,7 @@ from billing.cli.status_commands import status
 from billing.cli.usage_commands import findings, usage
 
 _COMMANDS = (
-    *(init, catalog, ingest, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
+    *(init, catalog, ingest, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill, compact),
     *(status, runs, usage, charges, packages, invoice, estimate),
 )
 

@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from billing.events.retractions import RETRACTS
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
+PARTITION = "day"
+LOG_SCHEMA = pl.Schema(
+    {
+        **EVENT_SCHEMA,
+        "ingest_id": pl.Int64(),
+        "line": pl.Int64(),  # where the event stood in its file
+        **KEYS_SCHEMA,
+        **CONNECTION_KEYS_SCHEMA,
+        RETRACTS: pl.Int64(),
+    }
+)
 DAY_MS = DAY_SECONDS * 1000
 ROWS_PER_GROUP = 100_000  # what a reader that wants some rooms only can leave out
 BOUNDED = ["app_id", "at", "ingest_id", "room_key", RETRACTS]  # the columns whose bounds the log knows of every file
 
+_IN_STEPS = ("at", "line")
 _EPOCH = date(1970, 1, 1)
 
 
@@ -75,6 +88,11 @@ class DataFileWriter:
         )
 
 
+def file_path(day: date, name: str, number: int) -> str:
+    """The path of the `number`-th file of an ingest or a compaction."""
+    return f"{PARTITION}={day}/{name}-{number:05d}.parquet"
+
+
 def write_file(rows: pl.DataFrame, directory: Path, path: str, day: date) -> DataFile:
     """Writes rows of a day, in the schema of the log, to a path in its directory."""
     writer = DataFileWriter(directory, path, day)
@@ -83,10 +101,12 @@ def write_file(rows: pl.DataFrame, directory: Path, path: str, day: date) -> Dat
 
 
 def _parquet_options(columns: Sequence[str]) -> dict[str, object]:
-    """Texts and keys come again and again, but for ids and times. Statistics help those who want some rooms."""
+    """Texts and keys come again and again; times and lines come in small steps; ids and checks do neither. Statistics
+    help those who want some rooms."""
     return {
         "compression": "lz4",
-        "use_dictionary": [name for name in columns if name not in ("event_id", "at")],
+        "use_dictionary": [name for name in columns if name not in ("event_id", "checks", *_IN_STEPS)],
+        "column_encoding": dict.fromkeys(_IN_STEPS, "DELTA_BINARY_PACKED"),
         "write_statistics": [name for name in columns if name in BOUNDED],
         "store_schema": False,
     }
@@ -94,10 +114,15 @@ def _parquet_options(columns: Sequence[str]) -> dict[str, object]:
 
 def keyed(events: pl.DataFrame) -> pl.DataFrame:
     """Events with their keys."""
+    return events.hstack(event_keys_of(events))
+
+
+def event_keys_of(events: pl.DataFrame) -> pl.DataFrame:
+    """The keys of events."""
     # Compiled code, which takes a while to load, is needed for writing only.
     from billing.events.keys import event_keys
 
-    return events.hstack(event_keys(events))
+    return event_keys(events)
 
 
 def day_of(at_ms: int) -> date:

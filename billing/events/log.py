@@ -12,88 +12,50 @@ What a run knew is `ingest_id <= N` and the identity of ingest N, not a version 
 cleaned up. The last id is an application transaction of the table, which survives that.
 """
 
-import json
 import os
 import re
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
-from deltalake.exceptions import DeltaError as DeltaError
-from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction
 
 from billing.errors import BillingError
-from billing.events.commits import (
-    Commit,
-    Ingest,
-    check_commits,
-    commit_file,
-    commit_in,
-    damaged,
-    ingests_in,
-    next_identity,
-)
+from billing.events.commits import Commit, Ingest, commit_in, damaged, ingests_in, next_identity
 from billing.events.data_files import (
     BOUNDED,
     DAY_MS,
+    PARTITION,
     DataFile,
-    DataFileWriter,
     day_of,
+    file_path,
     keyed,
     span_of,
     write_file,
 )
-from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
-from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
-from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
-
-LOG_SCHEMA = pl.Schema(
-    {
-        **EVENT_SCHEMA,
-        "ingest_id": pl.Int64(),
-        "line": pl.Int64(),  # where the event stood in its file
-        **KEYS_SCHEMA,
-        **CONNECTION_KEYS_SCHEMA,
-        RETRACTS: pl.Int64(),
-    }
+from billing.events.data_files import LOG_SCHEMA as LOG_SCHEMA
+from billing.events.delta_table import (
+    LAST_INGEST,
+    DeltaTable,
+    archive_of,
+    commit_ingest,
+    commits_of,
+    create_table,
+    open_table,
 )
+from billing.events.delta_table import Archive as Archive
+from billing.events.delta_table import DeltaError as DeltaError
+from billing.events.durable_files import naming_damage, scan_files, whole_parquet
+from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
+
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 
-_PARTITION = "day"
 _NUMBER = "number"  # the column that numbers the rows of a scan for itself
-_TRANSACTION = "billing-ingest"
-_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
-_DELTA_SCHEMA = Schema(
-    [
-        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
-        Field(_PARTITION, PrimitiveType("date")),
-    ]
-)
+_COMPACTED = re.compile(r"compacted-[0-9]{20}-[0-9]{5,}\.parquet")  # the version that it was committed in
 _DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
-# Old log entries hold what each ingest counted: they are kept.
-_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
-
-
-CLOCK_TICK_NS = 100_000_000
-
-
-class _Opened(NamedTuple):
-    """A table, and the state of its directory of commits when it was opened."""
-
-    table: DeltaTable
-    files: Sequence[Path]
-    stamp: tuple[int, ...]
-
-
-_opened: dict[Path, _Opened] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +109,7 @@ class EventLog:
     def ever_retracted(self, day: date, app_id: int) -> pl.LazyFrame:
         """The events of an app and a UTC day that were ever retracted, in `LOG_SCHEMA`, with `LAST_RETRACTION` and
         `IS_RETRACTED`."""
-        return ever_retracted(self._read([(_PARTITION, "=", day)]).filter(pl.col("app_id") == app_id))
+        return ever_retracted(self._read([(PARTITION, "=", day)]).filter(pl.col("app_id") == app_id))
 
     def accepted(self, app_id: int, *, ingest_id: int | None = None, day: date | None = None) -> pl.LazyFrame:
         """All events of an app, or those that one ingest brought, or of one UTC day: the retracted ones too."""
@@ -157,11 +119,13 @@ class EventLog:
             wanted += [("ingest_id", "<=", ingest_id), ("ingest_id", ">=", ingest_id)]
             is_wanted &= pl.col("ingest_id") == ingest_id
         if day is not None:
-            wanted.append((_PARTITION, "=", day))
+            wanted.append((PARTITION, "=", day))
         return self._read(wanted).filter(is_wanted)
 
     def has_accepted(self, app_id: int) -> bool:
-        """Whether an event of an app was ever accepted."""
+        """Whether an event of an app was ever accepted. What is archived may be of any app."""
+        if self.archive():
+            return True
         with self.naming_damage():
             return self.accepted(app_id).limit(1).collect().height > 0
 
@@ -218,7 +182,7 @@ class EventLog:
         if not table:
             return pl.DataFrame(schema=dict.fromkeys(schema, pl.Int64))
         added = pl.DataFrame(table.get_add_actions(flatten=True))
-        day = pl.col(f"partition.{_PARTITION}").cast(pl.Date).dt.epoch("ms")
+        day = pl.col(f"partition.{PARTITION}").cast(pl.Date).dt.epoch("ms")
         unknown = {**{name: pl.lit(value) for name, value in schema.items()}, "min.at": day, "max.at": day + DAY_MS - 1}
         known = [pl.col(name) if name in added.columns else pl.lit(None, pl.Int64) for name in schema]
         return added.select(
@@ -226,11 +190,20 @@ class EventLog:
         )
 
     def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
-        """The Parquet files that may hold what `scan` gives, and other events as well."""
+        """The Parquet files that may hold what `scan` gives, and other events as well.
+
+        A `BillingError` where some of them are archived.
+        """
+        archive = self.archive()
+        if archive and start < span_of(archive.before)[0]:
+            raise BillingError(
+                f"the events before {archive.before} (UTC) are archived: put them back with "
+                f"`billing compact --restore {archive.directory}`"
+            )
         start_ms, end_ms = start * 1000, end * 1000
         wanted: list[tuple[str, str, object]] = [
-            (_PARTITION, ">=", day_of(start_ms)),
-            (_PARTITION, "<=", day_of(end_ms - 1)),
+            (PARTITION, ">=", day_of(start_ms)),
+            (PARTITION, "<=", day_of(end_ms - 1)),
             ("at", ">=", start_ms),
             ("at", "<", end_ms),
         ]
@@ -244,7 +217,7 @@ class EventLog:
 
     def rows_of(self, day: date, *, after: int, columns: Sequence[str], at_once: int) -> Iterator[pl.DataFrame]:
         """The rows of a UTC day, retractions too, that the ingests after `after` brought, so many at once."""
-        for path in self._files([(_PARTITION, "=", day), ("ingest_id", ">", after)]):
+        for path in self._files([(PARTITION, "=", day), ("ingest_id", ">", after)]):
             rows = scan_files([path], LOG_SCHEMA)
             with self.naming_damage():
                 size = rows.select(pl.len()).collect().item()
@@ -255,9 +228,14 @@ class EventLog:
 
     def standing_of(self, day: date, keys: pl.DataFrame, new_files: Sequence[str]) -> pl.DataFrame:
         """The events of a UTC day with these keys (`app_id, event_id`) that stand, or are in files not committed."""
-        paths = [self.directory / path for path in new_files if path.startswith(f"{_PARTITION}={day}/")]
+        paths = [self.directory / path for path in new_files if path.startswith(f"{PARTITION}={day}/")]
         rows = pl.concat([self.scan_day(day), scan_files(paths, LOG_SCHEMA)])
         return rows.join(keys.unique().lazy(), on=keys.columns, how="semi").collect(engine="streaming")
+
+    def archive(self) -> Archive | None:
+        """Where the events of old days are, if they are not here."""
+        table = self._table()
+        return archive_of(table) if table else None
 
     def version(self) -> int | None:
         """The version of the Delta table; None before the first commit."""
@@ -267,7 +245,7 @@ class EventLog:
     def last_ingest_id(self) -> int:
         """The number of the last committed ingest; 0 when there is none."""
         table = self._table()
-        return (table.transaction_version(_TRANSACTION) or 0) if table else 0
+        return (table.transaction_version(LAST_INGEST) or 0) if table else 0
 
     def last_commit(self) -> Commit | None:
         """The commit of the last ingest; None when there is none, or its file was removed by a clean-up."""
@@ -330,11 +308,11 @@ class EventLog:
         table = self._table()
         sought = set(apps)
         found: dict[int, int] = {}
-        days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
+        days = sorted({partition[PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
             if not sought:
                 break
-            may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
+            may_hold = [(PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
             with self.naming_damage():
                 events = self._standing(may_hold, pl.col("app_id").is_in(sorted(sought)))
                 found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
@@ -361,9 +339,7 @@ class EventLog:
 
     def create(self) -> None:
         """Makes the table, if it is not there: before its first data file, because data without a table are damage."""
-        if not self._table():
-            DeltaTable.create(self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION)
-            sync(commit_file(self._commits, 0), self.directory.parent)
+        create_table(self.directory)
 
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
@@ -372,11 +348,9 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        return write_file(self.rows(rows, ingest_id=ingest_id), self.directory, _path(day, ingest_id, number), day)
-
-    def writer(self, day: date, *, ingest_id: int, number: int) -> DataFileWriter:
-        """What writes the `number`-th file of an ingest in pieces, each of which is made by `rows`."""
-        return DataFileWriter(self.directory, _path(day, ingest_id, number), day)
+        return write_file(
+            self.rows(rows, ingest_id=ingest_id), self.directory, file_path(day, f"{ingest_id:010d}", number), day
+        )
 
     def rows(self, events: pl.DataFrame, *, ingest_id: int) -> pl.DataFrame:
         """Events with their keys as rows of the log."""
@@ -391,69 +365,32 @@ class EventLog:
         not be gone after a loss of power.
         """
         files = list(files)
-        for file in files:
-            sync(self.directory / file.path, self.directory)
-        table = self._table()
-        if not table:
-            raise AssertionError("the log must be created before its first data file")
-        _widen(table)
         content = [ingest_id, dict(metadata), [(file.path, file.rows, file.least, file.largest) for file in files]]
         identity = next_identity(self.commit_identity(ingest_id - 1), content)
-        table.create_write_transaction(
-            [_added(file) for file in files],
-            mode="append",
-            schema=_DELTA_SCHEMA,
-            partition_by=[_PARTITION],
-            commit_properties=CommitProperties(
-                custom_metadata={"ingest_id": ingest_id, "identity": identity, **metadata},
-                app_transactions=[Transaction(_TRANSACTION, ingest_id)],
-            ),
-        )
-        sync(commit_file(self._commits, table.version()), self.directory.parent)
+        commit_ingest(self.directory, files, ingest_id, {"ingest_id": ingest_id, "identity": identity, **metadata})
         return Commit(ingest_id=ingest_id, identity=identity)
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
-        following = self.last_ingest_id() + 1
-        written = [path for path in _data_files(self.directory, following) if _DATA_FILE.fullmatch(path.name)]
-        for path in written:
-            if int(path.name[:10]) > following:
-                raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
-        for path in written:
-            path.unlink()
+        following, version = self.last_ingest_id() + 1, self.version() or 0
+        for path in _data_files(self.directory, following):
+            if _COMPACTED.fullmatch(path.name):
+                is_left = int(path.name.split("-")[1]) > version
+            else:
+                is_left = _DATA_FILE.fullmatch(path.name) is not None
+                if is_left and int(path.name[:10]) > following:
+                    raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
+            if is_left:
+                path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
 
     @property
     def _commits(self) -> Path:
-        return self.directory / "_delta_log"
+        return commits_of(self.directory)
 
     def _table(self) -> DeltaTable | None:
-        """The table, opened again only if its commits have changed."""
-        place = self._commits.absolute()
-        opened = _opened.get(place)
-        if opened and opened.stamp == _stamp(place, opened.files):
-            return opened.table
-        _opened.pop(place, None)
-        began = time.time_ns()
-        files = check_commits(self._commits)
-        stamp = _stamp(place, files)
-        try:
-            if DeltaTable.is_deltatable(self._uri()):
-                table = DeltaTable(self._uri())
-                # Another change at the same tick of the file system's clock would not be seen.
-                if stamp and stamp[0] < began - CLOCK_TICK_NS:
-                    _opened[place] = _Opened(table, files, stamp)
-                return table
-        except DeltaError as error:
-            raise damaged(self.directory, str(error).splitlines()[0]) from None
-        if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
-            raise damaged(self.directory, f"{self._commits} is missing or empty")
-        return None
-
-    def _uri(self) -> str:
-        # A plain path with `%` or `#` in it would be taken for an address.
-        return self.directory.absolute().as_uri()
+        return open_table(self.directory)
 
     def _standing(self, wanted: list[tuple[str, str, object]], known: pl.Expr) -> pl.LazyFrame:
         """The events that stand, as far as the `known` rows of the files say that may hold what is wanted."""
@@ -471,24 +408,11 @@ class EventLog:
         return [whole_parquet(path) for path in paths]
 
 
-def _stamp(commits: Path, files: Sequence[Path]) -> tuple[int, ...]:
-    """What changes with the directory of the commits, and with each of these files; empty where one is missing."""
-    try:
-        found = [os.stat(path) for path in (commits, *files)]
-    except FileNotFoundError:
-        return ()
-    return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
-
-
 def _data_files(directory: Path, ingest_id: int) -> list[Path]:
-    """The data files of the ingests from `ingest_id` on: to list names is quick, however many there are."""
+    """The data files of the ingests from `ingest_id` on and of compactions: to list names is quick."""
     first = f"{ingest_id:010d}"
-    days = [path for path in directory.glob(f"{_PARTITION}=*") if path.is_dir()]
+    days = [path for path in directory.glob(f"{PARTITION}=*") if path.is_dir()]
     return [day / name for day in days for name in os.listdir(day) if first <= name and name.endswith(".parquet")]
-
-
-def _path(day: date, ingest_id: int, number: int) -> str:
-    return f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:
@@ -507,23 +431,3 @@ def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, in
     if ingest_id is not None and not all_known:
         rows = rows.filter(pl.col("ingest_id") <= ingest_id)
     return rows
-
-
-def _widen(table: DeltaTable) -> None:
-    """Gives the table of an older version the columns that it lacks."""
-    known = {field.name for field in table.schema().fields}
-    missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
-    if missing:
-        table.alter.add_columns(missing)
-
-
-def _added(file: DataFile) -> AddAction:
-    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
-    return AddAction(
-        path=file.path,
-        size=file.size,
-        partition_values={_PARTITION: file.day.isoformat()},
-        modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
-        stats=json.dumps(statistics),
-    )

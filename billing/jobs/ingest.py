@@ -222,8 +222,9 @@ def cause(error: BaseException) -> str:
 
 def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Deduplication, rejects: Rejects) -> int:
     """Hands each row on as accepted or rejected; the number of rows."""
+    archive = context.log.archive()
     validated = (
-        (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms))
+        (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms, archive=archive))
         for batch in read_ahead(rows.batches())
     )
     read = 0
