@@ -182,16 +182,16 @@ def test_archived_days_stay_billed_and_what_needs_their_events_says_where_they_a
     billing: Commands, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
-    usage = "usage --app 1400000001 --from 2026-03-10 --to 2026-03-10 --by user --format json"
+    usage = "usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by user --format json"
     before, charges = billing(usage).stdout, billing("charges acme --month 2026-03 --format json").stdout
-    assert "archived: 1 days" in billing(f"compact --archive-before 2026-03-11 -o {archive}").stdout
+    assert "archived: 1 days" in billing(f"compact --archive-before 2026-03-11 -o {archive}").output
     assert billing("charges acme --month 2026-03 --format json").stdout == charges
     refused = billing(usage)
     assert refused.exit_code == 1
     assert f"put them back with `billing compact --restore {archive}`" in refused.stderr
     late = written(tmp_path / "late.ndjson", ndjson([event(event_id="late"), event(event_id="0-in")]))
     assert "2 archived" in billing(f"ingest {late}").stderr
-    assert "put back: 1 days" in billing(f"compact --restore {archive}").stdout
+    assert "put back: 1 days" in billing(f"compact --restore {archive}").output
     assert billing(usage).stdout == before
     retried = billing("quarantine retry --format json")
     assert [(row["accepted"], row["duplicates"], row["quarantined"]) for row in json.loads(retried.stdout)] == [
