@@ -15,7 +15,7 @@ from billing.events.key_index import DayKeys
 from billing.events.key_runs import Run, judged, merged, sorted_places
 from billing.events.log import EventLog
 from billing.home import Home
-from tests.event_facts import AT, counted, event, ingest, logged, ndjson, new_home, written
+from tests.event_facts import AT, counted, event, ingest, logged, ndjson, new_home, parquet, written
 
 DAY = date(2026, 3, 10)
 
@@ -130,6 +130,25 @@ def test_a_log_from_a_backup_does_not_trust_an_index_that_is_ahead(home: Home, t
     (report,) = ingest(home, written(tmp_path / "b.ndjson", ndjson([event(event_id="lost"), event(event_id="e-0-0")])))
     assert counted(report) == (2, 1, 0, 1)
     assert "lost" in logged(home)["event_id"]
+
+
+def test_absent_values_are_equal_however_they_were_read(tmp_path: Path) -> None:
+    home = new_home(tmp_path / "home")
+    bare = {"stream": None, "width": None, "height": None}
+    rows = [
+        each
+        for n in range(20)
+        for each in (
+            event(event_id=f"in-{n}", type="enter", connection="a long connection" if n % 2 else None, **bare),
+            event(event_id=f"on-{n}", stream="a very long stream/camera"),
+            event(event_id=f"end-{n}", type="dismiss", user_id=None, **bare),
+        )
+    ]
+    path = written(tmp_path / "a.ndjson", ndjson(rows))
+    ingest(home, path)
+    shutil.rmtree(keys(home))
+    other = written(tmp_path / "a.parquet", parquet(rows))
+    assert [counted(each) for each in ingest(home, path, other)] == [(60, 0, 60, 0)] * 2
 
 
 def test_runs_of_one_size_class_are_merged(tmp_path: Path) -> None:

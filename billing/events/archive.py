@@ -34,7 +34,7 @@ def archive_days(log: EventLog, before: date, directory: Path) -> list[date]:
         raise UsageError(f"the days before {there.before} are archived in {there.directory}: give that directory")
     table = open_table(log.directory)
     files = [file for file in files_of(table) if file.day < before] if table else []
-    if not table or (there and there.before >= before and not files):
+    if not table:
         return []
     for file in files:
         _copy(log.directory / file.path, directory / file.path, directory)
@@ -46,8 +46,9 @@ def archive_days(log: EventLog, before: date, directory: Path) -> list[date]:
     if files:
         metadata = {"archived_before": before.isoformat(), "archive": _name(directory)}
         commit_files(log.directory, [], [file.path for file in files], metadata)
-    for day in days:
-        shutil.rmtree(log.directory / DIRECTORY / day.isoformat(), ignore_errors=True)
+    for keys in (log.directory / DIRECTORY).glob("*-*-*"):
+        if keys.name < before.isoformat():
+            shutil.rmtree(keys)
     return days
 
 

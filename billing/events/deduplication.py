@@ -4,12 +4,12 @@ Rows with the same key (app, UTC day, event id) are the same event. The first on
 one with the lowest row number. Another row with the same billed columns is a duplicate; a row with different ones is a
 conflict. What a source assumed, in one row or the other, is not compared.
 
-Rows go through once, in parts of about 500,000. The keys of a part are looked up in the key index of their day and
+Rows go through once, in parts of about 250,000. The keys of a part are looked up in the key index of their day and
 among the parts before it; the new events are sorted by room and written to files of the log that each hold one of 1, 2,
 4 … 64 equal ranges of room keys. So an ingest costs what arrives, whatever the day holds already.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +28,7 @@ from billing.events.keys import event_keys
 from billing.events.log import EventLog
 from billing.events.schema import ASSUMED_COLUMNS, BILLED_COLUMNS
 
-PART_ROWS = 500_000
+PART_ROWS = 250_000
 PART_BYTES = 128 << 20
 
 _KEY = ["app_id", "event_id"]
@@ -49,14 +49,13 @@ class Deduplicated:
 class Deduplication:
     """Takes the accepted rows of the ingest that follows the last one of the log.
 
-    `directory` must be empty, and the caller removes it after `close`. `share_read` tells how much of the file was
-    read, from 0 to 1: what is still to come decides on the number of files.
+    `directory` must be empty, and the caller removes it after `close`.
     """
 
-    def __init__(self, log: EventLog, directory: Path, *, share_read: Callable[[], float] = lambda: 1.0) -> None:
+    def __init__(self, log: EventLog, directory: Path) -> None:
         self._log = log
         self._directory = directory
-        self._share_read = share_read
+        self._share_read = 1.0
         self._last = log.last_commit()
         self._ingest_id = log.last_ingest_id() + 1
         self._held: list[pl.DataFrame] = []
@@ -76,8 +75,12 @@ class Deduplication:
         if self._log.last_ingest_id() < self._ingest_id:
             self._files.remove()
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`."""
+    def add(self, rows: pl.DataFrame, *, share_read: float = 1.0) -> None:
+        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`.
+
+        `share_read`: how much of the file was read with them, for how many files are worth it.
+        """
+        self._share_read = max(share_read, 1e-9)
         if rows.is_empty():
             return
         self._held.append(rows)
@@ -94,7 +97,7 @@ class Deduplication:
         for day, part in self._doubtful:
             self._settle_doubts(day, pl.read_ipc(part), [file.path for file in files])
         for keys in self._keys.values():
-            keys.write(self._ingest_id)
+            keys.write()
         return Deduplicated(
             ingest_id=self._ingest_id,
             files=files,
@@ -115,7 +118,7 @@ class Deduplication:
         self._end_part()
         if self._held:
             rows, self._held, self._held_rows, self._held_bytes = self._held, [], 0, 0
-            self._part = self._pool.submit(partial(self._take, rows, self._share_read()))
+            self._part = self._pool.submit(partial(self._take, rows, self._share_read))
 
     def _end_part(self) -> None:
         if self._part:
@@ -150,7 +153,7 @@ class Deduplication:
             self._doubtful.append((day, part))
         if is_new.any():
             kept = is_new[order]
-            held.fresh.add(Run(hashes=run.hashes[kept], checks=run.checks[kept]))
+            held.add(Run(hashes=run.hashes[kept], checks=run.checks[kept]))
         places = np.flatnonzero(is_new)
         rooms = keys["room_key"].to_numpy()[places].view(np.uint64) ^ np.uint64(1 << 63)
         in_order = pl.Series(places[sorted_places(rooms)].astype(np.uint32))

@@ -128,14 +128,16 @@ def archive_of(table: DeltaTable) -> Archive | None:
 
 
 def set_archive(directory: Path, archive: Archive | None) -> None:
-    """Says where the events of old days are; None: here, all of them."""
+    """Says where the events of old days are; None: here, all of them. Once is enough."""
     table = _widened(directory)
+    if archive_of(table) == archive:
+        return
     properties = {
         _ARCHIVED_BEFORE: archive.before.isoformat() if archive else "",
         _ARCHIVE: archive.directory if archive else "",
     }
     table.alter.set_table_properties(properties, raise_if_not_exists=False)
-    sync(commit_file(commits_of(directory), table.version()), directory.parent)
+    _sync_last(directory, table)
 
 
 def files_that_left(table: DeltaTable) -> list[str]:
@@ -174,7 +176,15 @@ def _commit(
         partition_by=[PARTITION],
         commit_properties=CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions),
     )
-    sync(commit_file(commits_of(directory), table.version()), directory.parent)
+    _sync_last(directory, table)
+
+
+def _sync_last(directory: Path, table: DeltaTable) -> None:
+    """Waits until the last commit is on the disk; the table may be as it was before."""
+    version, commits = table.version(), commits_of(directory)
+    while commit_file(commits, version + 1).exists():
+        version += 1
+    sync(commit_file(commits, version), directory.parent)
 
 
 def _widened(directory: Path) -> DeltaTable:

@@ -67,6 +67,8 @@ class DayKeys:
     directory: Path
     stored: list[Run]
     fresh: FreshRuns
+    _last: int = 0  # the ingest that all runs cover, but for what was added
+    _has_new: bool = False
     _files: list[_File] = field(default_factory=list)
 
     @classmethod
@@ -77,6 +79,7 @@ class DayKeys:
         covered = keys._read(log)
         if last and covered < last.ingest_id:
             keys._catch_up(log, day, covered)
+        keys._last = last.ingest_id if last else 0
         return keys
 
     @property
@@ -84,10 +87,16 @@ class DayKeys:
         """All runs."""
         return *self.stored, *self.fresh.runs
 
-    def write(self, ingest_id: int) -> None:
+    def add(self, run: Run) -> None:
+        """Adds the keys of new events."""
+        self.fresh.add(run)
+        self._has_new = True
+
+    def write(self) -> None:
         """Writes the fresh runs to the disk; `name` makes them part of the index."""
         if not self.fresh.runs:
             return
+        ingest_id = self._last + self._has_new
         self.directory.mkdir(parents=True, exist_ok=True)
         known = {file.name for file in self._files}
         for path in self.directory.iterdir():
@@ -102,6 +111,7 @@ class DayKeys:
         state = {"format": _FORMAT, "ingest_id": commit.ingest_id, "identity": commit.identity, "files": self._files}
         beside = self.directory / f"{_STATE}.new"
         beside.write_text(json.dumps(state))
+        sync(beside, self.directory)
         os.replace(beside, self.directory / _STATE)
         known = {file.name for file in self._files}
         for path in self.directory.glob("*.keys"):

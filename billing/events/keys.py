@@ -93,6 +93,8 @@ def text_hashes(
     texts: pl.Series, seeds: NDArray[np.uint64], seed: int = 0
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """XXH64 of each text (null: as the empty text) with its own seed, and the check of each."""
+    if texts.null_count():
+        texts = texts.fill_null("")  # below a null may be any text
     _, offsets, content = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     hashes, checks = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     if len(texts):

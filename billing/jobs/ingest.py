@@ -94,7 +94,6 @@ class FileRows:
     file_hash: str
     batches: Callable[[], Iterator[Batch]]
     check_unchanged: Callable[[], None] = lambda: None
-    share_read: Callable[[], float] = lambda: 1.0  # how much of the file was read, from 0 to 1
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
@@ -136,7 +135,7 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
     log = context.log
     rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
-    with closing(Deduplication(log, made(directory / "parts"), share_read=rows.share_read)) as deduplication:
+    with closing(Deduplication(log, made(directory / "parts"))) as deduplication:
         read = len(rows.unread) + _validate_rows(context, rows, deduplication, rejects)
         unique = deduplication.finish()
         _reject_conflicts(rows, unique.conflicts, rejects)
@@ -203,7 +202,6 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
             file_hash=file.digest,
             batches=file.batches,
             check_unchanged=file.check_unchanged,
-            share_read=file.share_read,
         )
         return _ingest_in_workspace(context, rows)
 
@@ -229,7 +227,7 @@ def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Dedupl
     )
     read = 0
     for batch, accepted, rejected in read_ahead(validated):
-        deduplication.add(accepted)
+        deduplication.add(accepted, share_read=batch.share_read)
         if rejected.height:
             _reject(rows, batch, rejected, rejects)
         read += batch.frame.height

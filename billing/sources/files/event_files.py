@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -60,10 +60,10 @@ class EventFile:
         self.content.seek(0)
         if kind == "parquet":
             yield from read_parquet(self.name, self.content)
-        elif kind == "csv":
-            yield from read_csv(self.name, line_blocks(self._chunks(compression)))
-        else:
-            yield from read_ndjson(line_blocks(self._chunks(compression)))
+            return
+        blocks = line_blocks(self._chunks(compression))
+        for batch in read_csv(self.name, blocks) if kind == "csv" else read_ndjson(blocks):
+            yield replace(batch, share_read=max(self.content.tell(), 1) / max(self.stamp[0], 1))
 
     def trace_lines(self, rejected: list[RejectedRow]) -> Iterator[TraceLine]:
         """The lines of a foreign trace; one that is too long goes to `rejected` instead."""
@@ -74,10 +74,6 @@ class EventFile:
                     rejected.append(RejectedRow(self.name, number, *too_long(block.long_bytes), raw))
                 else:
                     yield TraceLine(self.name, number, line.removesuffix(b"\r"))
-
-    def share_read(self) -> float:
-        """How much of the file was read, more than 0 and at most 1; of Parquet, about."""
-        return max(self.content.tell(), 1) / max(self.stamp[0], 1)
 
     def check_unchanged(self) -> None:
         """A `BillingError` when the file was written to since it was opened."""
