@@ -80,7 +80,7 @@ def usage_of_file(
 ) -> pl.DataFrame:
     """The same of an event file as it arrives, Parquet or NDJSON, in which events come more than once."""
     name = "'" + str(file).replace("'", "''") + "'"
-    columns = "{event_id: 'VARCHAR', app_id: 'BIGINT', room_id: 'VARCHAR', user_id: 'VARCHAR', at: 'BIGINT', "
+    columns = "{event_id: 'VARCHAR', app_id: 'BIGINT', room_id: 'VARCHAR', user_id: 'VARCHAR', 'at': 'BIGINT', "
     columns += "seq: 'BIGINT', type: 'VARCHAR', stream: 'VARCHAR', width: 'BIGINT', height: 'BIGINT'}"
     is_parquet = file.suffix == ".parquet"
     read = f"read_parquet({name})" if is_parquet else f"read_ndjson({name}, columns = {columns})"
