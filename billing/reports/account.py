@@ -20,7 +20,7 @@ from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import summed
 from billing.ledger.runs import Run, find_run, latest_runs
-from billing.money import SCALE_DIGITS
+from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
 from billing.rating.charges import PostedCharge
 from billing.reports.provisional import ProvisionalBill, provisional_bills
@@ -113,7 +113,7 @@ def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFr
     for bill in open_days:
         if month <= bill.day <= last:
             rows += _provisional_rows(bill, ledger.account.currency)
-    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row")
+    return _charges_frame(rows)
 
 
 def correction_lines(
@@ -131,9 +131,7 @@ def correction_lines(
         )
         for line in lines
     ]
-    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row").with_columns(
-        run=pl.when(pl.col("settled")).then("run")
-    )
+    return _charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
 
 
 def _deducted_by(
@@ -175,8 +173,8 @@ def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: b
         charge.minutes,
         charge.deducted_minutes,
         charge.payable_minutes,
-        charge.unit_price,
-        charge.amount,
+        plain(charge.unit_price),
+        plain(charge.amount),
         posted.currency,
         posted.kind,
         posted.run_id if settled else None,
@@ -186,6 +184,13 @@ def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: b
         [{"payer_id": payer_id, "minutes": minutes} for payer_id, minutes in sorted(deducted.items())],
         settled,
     )
+
+
+def _charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    """Rows of `_charge_row` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
+    numpy for them.)"""
+    as_text = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in CHARGES_SCHEMA.items()}
+    return pl.DataFrame(rows, schema=as_text, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})
 
 
 def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> pl.DataFrame:
