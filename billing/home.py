@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,20 @@ from billing.errors import BillingError, UsageError
 
 _log = logging.getLogger(__name__)
 
+_WAIT_SECONDS = 0.5
+
 # What the holder of a lock is doing.
 _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """One installation: a directory, and the database that belongs to it."""
+    """One installation: a directory, and the database that belongs to it. `waiting` is called again and again while a
+    lock is waited for; what it raises ends the wait."""
 
     directory: Path
     database_url: str | None = None
+    waiting: Callable[[], None] = lambda: None
 
     @classmethod
     def at(cls, directory: Path, database_url: str | None = None) -> "Home":
@@ -68,7 +72,10 @@ class Home:
             lock.acquire(blocking=False)
         except Timeout:
             _log.warning("waiting: another command in this home is %s", _LOCKS[name])
-            lock.acquire()
+            while not lock.is_locked:
+                self.waiting()
+                with suppress(Timeout):
+                    lock.acquire(timeout=_WAIT_SECONDS)
         except OSError as error:
             raise BillingError(
                 f"{self.directory} cannot be written ({error.strerror}): put that right and run the command again"

@@ -25,9 +25,10 @@ from billing.cli.retract_commands import retract
 from billing.cli.run_commands import runs
 from billing.cli.status_commands import status
 from billing.cli.usage_commands import findings, usage
+from billing.cli.watch_commands import watch
 
 _COMMANDS = (
-    *(init, catalog, ingest, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
+    *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(status, runs, usage, charges, packages, invoice, estimate),
 )
 
