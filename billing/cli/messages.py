@@ -26,11 +26,19 @@ def set_up_log(log_format: str) -> None:
     log.propagate = False
 
 
-def say_times() -> None:
-    """From now on, each message as text begins with the time (UTC): for a command that runs for long."""
-    for handler in logging.getLogger("billing").handlers:
-        if isinstance(handler.formatter, _TextLine):
-            handler.setFormatter(_TimedLine())
+@contextmanager
+def timed_messages() -> Iterator[None]:
+    """Each message as text begins with the time (UTC): for a command that runs for long."""
+    handlers = [
+        handler for handler in logging.getLogger("billing").handlers if isinstance(handler.formatter, _TextLine)
+    ]
+    for handler in handlers:
+        handler.setFormatter(_TimedLine())
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setFormatter(_TextLine())
 
 
 def say(message: str, **fields: object) -> None:

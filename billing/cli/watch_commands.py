@@ -13,7 +13,7 @@ import click
 
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.ingest_commands import _ingested, _Trace, _trace_options
-from billing.cli.messages import say, say_error, say_times
+from billing.cli.messages import say, say_error, timed_messages
 from billing.cli.options import FILE, collected
 from billing.errors import BillingError
 from billing.periods import now
@@ -107,15 +107,15 @@ def watch(home: "Home", directory: Path, trace: _Trace, places: _Places, pace: _
         failed=places.failed or directory / "failed",
         settle_seconds=pace.settle,
     )
-    say_times()
     list(_ingested(home, [], trace, ""))  # what is wrong with the home or the options is said at once
     failed = False
-    with spool.held(home.directory), _stopping() as stop, suppress(StoppedError):
+    with spool.held(home.directory), timed_messages(), stopping() as stop:
         watching = _watch(home, spool, trace, stop, refreshes=pace.refreshes)
         say(f"watching {directory}: files go to {spool.done} when they are ingested, else to {spool.failed}")
-        for told in turns(watching, sleep=lambda: stop.sleep(pace.interval), once=pace.once):
-            failed |= not _say(told)
-    say("stopped" if stop.is_asked else "done")
+        with suppress(StoppedError):
+            for told in turns(watching, sleep=lambda: stop.sleep(pace.interval), once=pace.once):
+                failed |= not _say(told)
+        say("stopped" if stop.is_asked else "done")
     if failed and pace.once:
         raise BillingError("not everything was done: see above")
 
@@ -147,7 +147,7 @@ class _Stop:
 
 
 @contextmanager
-def _stopping() -> Iterator[_Stop]:
+def stopping() -> Iterator[_Stop]:
     """Signals ask to stop, and mean what they did before at the end."""
     stop = _Stop()
     before = {each: signal.signal(each, stop.ask) for each in _SIGNALS}

@@ -232,12 +232,11 @@ class Watch:
         self._ingested[found] = report
         path = moved(found.path, self.spool.failed if report.error else self.spool.done)
         del self._ingested[found]
+        self._moved[path] = (found, self.clock() + LATE_SECONDS)
+        self._is_stale |= report.accepted > 0
         if report.error:
             with suppress(OSError):  # the message says it, too
                 path.with_name(f"{path.name}.reason").write_text(f"{report.error}\n", errors="backslashreplace")
-        else:
-            self._moved[path] = (found, self.clock() + LATE_SECONDS)
-            self._is_stale |= report.accepted > 0
         yield Taken(report=report, path=path)
 
     def _report(self, found: Found) -> FileReport:
