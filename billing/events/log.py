@@ -271,8 +271,8 @@ class EventLog:
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
         are found."""
-        table = self._table()
         sought = set(apps)
+        table = self._table() if sought else None
         found: dict[int, int] = {}
         days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
