@@ -7,8 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from billing.errors import BillingError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -67,6 +65,8 @@ class Home:
         """Waits, and says so, while another process holds the lock `name` of `_LOCKS`; a killed process holds none."""
         if not self.directory.is_dir():
             raise BillingError(f"there is no billing home at {self.directory}: run `billing init` first")
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.directory / f"{name}.lock")
         try:
             lock.acquire(blocking=False)
