@@ -188,6 +188,8 @@ def _render(columns: Sequence[_Column], widths: Sequence[int], gap: int, stream:
 
 def _in_place(text: str, width: int, is_number: bool) -> str:
     missing = width - _cells(text)
+    if missing < 0 and text.isascii():
+        return f"{text[: width - 1]}…"
     if missing < 0:
         from rich.cells import set_cell_size
 
