@@ -2,16 +2,16 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from billing.errors import BillingError, UsageError
 
 _log = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 0.5
 
 # What the holder of a lock is doing.
 _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
@@ -19,10 +19,12 @@ _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """One installation: a directory, and the database that belongs to it."""
+    """One installation: a directory, and the database that belongs to it. `waiting` is called again and again while a
+    lock is waited for; what it raises ends the wait."""
 
     directory: Path
     database_url: str | None = None
+    waiting: Callable[[], None] = lambda: None
 
     @classmethod
     def at(cls, directory: Path, database_url: str | None = None) -> "Home":
@@ -63,12 +65,17 @@ class Home:
         """Waits, and says so, while another process holds the lock `name` of `_LOCKS`; a killed process holds none."""
         if not self.directory.is_dir():
             raise BillingError(f"there is no billing home at {self.directory}: run `billing init` first")
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.directory / f"{name}.lock")
         try:
             lock.acquire(blocking=False)
         except Timeout:
             _log.warning("waiting: another command in this home is %s", _LOCKS[name])
-            lock.acquire()
+            while not lock.is_locked:
+                self.waiting()
+                with suppress(Timeout):
+                    lock.acquire(timeout=_WAIT_SECONDS)
         except OSError as error:
             raise BillingError(
                 f"{self.directory} cannot be written ({error.strerror}): put that right and run the command again"

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openpyxl import load_workbook
 
 from tests.commands import ROOT, Commands
@@ -288,3 +289,34 @@ def test_help_and_version_load_nothing_slow(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+NEVER = {"numba", "numpy", "pandas", "pyarrow", "openpyxl", "alembic", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("runs", {"polars", "deltalake"}),
+        ("catalog show", {"polars", "deltalake"}),
+        ("charges academy --month 2026-03", {"deltalake"}),
+        ("charges --all --month 2026-03", {"deltalake"}),
+        ("packages academy", {"deltalake"}),
+        ("findings academy", {"deltalake"}),
+        ("quarantine list", {"deltalake"}),
+        ("status", set()),
+        ("ingests", set()),
+        (f"usage {APP} --month 2026-03 --by day", set()),
+        (f"usage {APP} --month 2026-03 --by window --unit minutes", set()),
+    ],
+)
+def test_a_command_that_only_reads_loads_no_more_than_it_needs(line: str, more: set[str], billed: Commands) -> None:
+    program = (
+        "import sys, cli\n"
+        f"cli.main({line.split()!r}, standalone_mode=False)\n"
+        f"loaded = {NEVER | more!r} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    environment = {**os.environ, "BILLING_HOME": str(billed.home), "BILLING_NOW": billed.now}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr

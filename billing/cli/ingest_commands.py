@@ -71,8 +71,6 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
       billing ingest 'events/*.ndjson.gz' more.parquet
       billing ingest --source janus --app 1400000001 janus.jsonl.gz
     """
-    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
-        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
     reports = list(_ingested(home, files, trace, stdin_format))
     fields = [*COUNTS, *(["lines"] if trace.source else [])]
     rows = [asdict(report) for report in reports if not report.error]
@@ -82,6 +80,8 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 
 
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
+    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
+        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
     from billing.jobs.ingest import ingest_files, ingest_trace, open_context
     from billing.sources.traces import TraceOptions
 

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -30,6 +31,7 @@ from deltalake.transaction import AddAction
 from billing.errors import BillingError
 from billing.events.commits import (
     Commit,
+    CommitsState,
     Ingest,
     check_commits,
     commit_file,
@@ -273,8 +275,8 @@ class EventLog:
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
         are found."""
-        table = self._table()
         sought = set(apps)
+        table = self._table() if sought else None
         found: dict[int, int] = {}
         days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
@@ -368,10 +370,10 @@ class EventLog:
         return self.directory / "_delta_log"
 
     def _table(self) -> DeltaTable | None:
-        check_commits(self._commits)
+        state = check_commits(self._commits)
         try:
             if DeltaTable.is_deltatable(self._uri()):
-                return DeltaTable(self._uri())
+                return _opened(self._uri(), state)
         except DeltaError as error:
             raise damaged(self.directory, str(error).splitlines()[0]) from None
         if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
@@ -396,6 +398,12 @@ class EventLog:
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
+
+
+@lru_cache(maxsize=1)
+def _opened(uri: str, _state: CommitsState) -> DeltaTable:
+    """The table. A report asks for it several times, and to open it reads every commit since the last checkpoint."""
+    return DeltaTable(uri)
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:

@@ -57,6 +57,7 @@ class FileReport:
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
     error: str | None = None
+    may_pass: bool = False  # the error is not that of the file: a full disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,8 @@ def attempt(name: str, ingest: Callable[[], FileReport]) -> FileReport:
     except BillingError as error:
         return FileReport(file=name, error=str(error))
     except DISK_ERRORS as error:
-        return FileReport(file=name, error=f"{name}: not ingested ({cause(error)}): put that right and try again")
+        text = f"{name}: not ingested ({cause(error)}): put that right and try again"
+        return FileReport(file=name, error=text, may_pass=True)
     # One of the two broad excepts of the program; the other is around one account in nightly. (A panic of polars is no
     # `Exception`.)
     except (Exception, pl.exceptions.PanicException) as error:

@@ -33,9 +33,8 @@ from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
-from billing.metering.schemas import STATE_SCHEMA, Metered, open_stays
+from billing.metering.schemas import STATE_SCHEMA, Metered, open_stays, window_usage
 from billing.metering.spans import Metering, meter_log
-from billing.metering.windows import window_usage
 from billing.rating.span import DayUsage, bill_span
 
 ALREADY_BILLED, HELD = "already_billed", "held"

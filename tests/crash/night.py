@@ -128,15 +128,20 @@ STAGES = [
     Stage(name="retract", line="retract --app 1400000001 --event-id lesson-0-1-3 --reason asked", now=_NEXT),
     Stage(name="nightly after a retraction", line="nightly", now=_NEXT),
     Stage(name="retract undone", line="retract --app 1400000001 --event-id lesson-0-1-3 --undo", now=_NEXT),
+    Stage(name="watch", line="watch OUT/spool --once --settle 0", now=_NEXT),
     Stage(name="invoice export", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
     Stage(name="invoice export again", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
 ]
 NAMES = [stage.name for stage in STAGES]
+SPOOL = "spool"
 
 
-def write_files(directory: Path) -> None:
-    """The files that the stages read."""
+def write_files(directory: Path, spool: Path) -> None:
+    """The files that the stages read, and those that arrive in a spool directory."""
     directory.mkdir()
+    spool.mkdir()
+    _write(spool / "1.ndjson", [*_lesson(APP["utc"], "spool-1", FIRST + 2 * DAY + 3 * 3600, minutes=11)])
+    _write(spool / "2.ndjson", [*_late(APP["utc"])])
     (directory / "catalog.toml").write_text(CATALOG, encoding="utf-8")
     (directory / "grown.toml").write_text(GROWN, encoding="utf-8")
     (directory / "trace.jsonl.gz").write_bytes((SAMPLE_DATA / "janus" / "events.jsonl.gz").read_bytes())
