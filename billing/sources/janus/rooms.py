@@ -117,11 +117,17 @@ class Rooms:
                 self.ending = Ending("exit", "server_stopped" if isinstance(body, Stopped) else "server_restarted")
                 for handle in list(self.handles.values()):
                     self._detach(handle)
-                self.transports.clear()
-                self.transport_of.clear()
-                self.sessions.clear()
+                if isinstance(body, Started):  # its ids begin anew
+                    self._forget_ids()
             case _:
                 pass
+
+    def _forget_ids(self) -> None:
+        for known in (
+            *(self.transports, self.transport_of, self.sessions, self.gone_handles, self.gone_feeds),
+            *(self.owners, self.gone_owners, self.rejections),
+        ):
+            known.clear()
 
     def _apply_left(self, left: Left, record: Record) -> None:
         key = left.room, left.feed
@@ -227,7 +233,7 @@ class Rooms:
 
     def _leave(self, key: FeedKey) -> None:
         self._unpublish(key)
-        self.gone_feeds[key] = self.at
+        self.gone_feeds.setdefault(key, self.at)
         self.rejections.pop(key, None)
         feed = self.feeds.pop(key, None)
         if feed is not None:

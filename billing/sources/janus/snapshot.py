@@ -104,12 +104,16 @@ def _put_handle(rooms: Rooms, row: Json) -> None:
         receiving={(mid, substream): there for mid, substream, there in row["receiving"]},
         person=rooms.people[tuple(row["person"])] if row["person"] else None,
         private_id=row["private_id"],
-        watched={watched[0]: Watched(*watched[:-1], _picture(watched[-1])) for watched in row["watched"]},
+        watched={watched[0]: _watched(*watched) for watched in row["watched"]},
         listed_by=_place(row["listed_by"]),
         offered=dict(row["offered"]),
         answered=dict(row["answered"]),
         offered_at=row["offered_at"],
     )
+
+
+def _watched(line_mid: str, feed: str, mid: str, publisher: str | None, picture: Json) -> Watched:
+    return Watched(line_mid, feed, mid, publisher, _picture(picture))
 
 
 def _of_feed(feed: Feed) -> Json:
