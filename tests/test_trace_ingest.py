@@ -118,7 +118,7 @@ def test_the_order_of_lines_and_repetition_do_not_matter(home: Home, tmp_path: P
     assert standing(home).equals(whole(tmp_path, recorded(trace)))
 
 
-def test_a_line_that_comes_late_changes_what_it_would_have_changed(home: Home, tmp_path: Path) -> None:
+def test_a_line_that_comes_late_changes_what_it_would_have_changed(tmp_path: Path) -> None:
     """Without the `joined` of user_b and the second transport's end of S3."""
     lines = recorded("S3")
     expected = whole(tmp_path, lines)

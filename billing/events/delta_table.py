@@ -29,13 +29,17 @@ _DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer", "Boolea
 Wanted = list[tuple[str, str, object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BatchTable:
-    """The table in `directory`, which is there once something was committed. `name`: what is in it."""
+    """The table in `directory`, which is there once something was written. `name`: what is in it.
+
+    It is opened once: what other processes commit after that is not seen.
+    """
 
     directory: Path
     schema: pl.Schema
     name: str
+    _opened: DeltaTable | None = None
 
     def last_batch(self) -> int:
         """The number of the last batch; 0 when there is none."""
@@ -45,20 +49,19 @@ class BatchTable:
     def batches(self, *, after: int) -> list[dict[str, Any]]:
         """What was said of the batches after one when they were committed, in their order; of some it may be lost."""
         table = self._table()
-        found = table.history() if table and after < self.last_batch() else []
+        new = self.last_batch() - after
+        # Merges are commits as well, one of them at most for each batch.
+        found = table.history(2 * new + 2) if table and new > 0 else []
         return [commit for commit in reversed(found) if int(commit.get("batch", 0)) > after]
 
     def files(self, wanted: Wanted) -> list[Path]:
         """The Parquet files that may hold what is wanted."""
-        table = self._table()
-        addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
-        paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
-        return [whole_parquet(path) for path in paths]
+        return [whole_parquet(path) for path in self._paths(wanted)]
 
     def days(self) -> dict[date, int]:
         """How many files each day has."""
         counts: dict[date, int] = {}
-        for path in self.files([]):
+        for path in self._paths([]):
             day = date.fromisoformat(path.parent.name.removeprefix(f"{PARTITION}="))
             counts[day] = counts.get(day, 0) + 1
         return counts
@@ -86,7 +89,7 @@ class BatchTable:
 
     def merge(self, files: Sequence[DataFile], day: date) -> None:
         """Puts these files, which hold all rows of a day, in the place of those that the day has."""
-        replaced = self.files([(PARTITION, "=", day)])
+        replaced = self._paths([(PARTITION, "=", day)])
         self._write(files, batch=None, metadata={"merged": str(day)}, day=day)
         for path in replaced:
             path.unlink()
@@ -96,7 +99,7 @@ class BatchTable:
         table = self._table()
         if not table:
             return
-        committed = {path.name for path in self.files([])}
+        committed = {path.name for path in self._paths([])}
         for path in self.directory.glob(f"{PARTITION}=*/*.parquet"):
             if path.name not in committed:
                 path.unlink()
@@ -125,13 +128,24 @@ class BatchTable:
             commit_properties=CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions),
         )
         sync(max(self._commits.glob("*.json")), self.directory.parent)
+        table.update_incremental()
 
     @property
     def _delta_schema(self) -> Schema:
         columns = [Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in self.schema.items()]
         return Schema([*columns, Field(PARTITION, PrimitiveType("date"))])
 
+    def _paths(self, wanted: Wanted) -> list[Path]:
+        table = self._table()
+        addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
+        return [self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses]
+
     def _table(self) -> DeltaTable | None:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> DeltaTable | None:
         try:
             check_commits(self._commits)
             if DeltaTable.is_deltatable(self._uri()):

@@ -6,7 +6,7 @@ in it; `text` is that content as JSON, keys in order. `batch` numbers what was s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -43,16 +43,15 @@ ROWS_PER_FILE = 1_000_000
 MOST_FILES = 32  # of a day that is over
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RecordLog:
-    """The records in `directory`, which need not exist."""
+    """The records in `directory`, which need not exist, for the holder of the ingest lock."""
 
     directory: Path
+    table: BatchTable = field(init=False)
 
-    @property
-    def table(self) -> BatchTable:
-        """The Delta table."""
-        return BatchTable(directory=self.directory, schema=RECORD_SCHEMA, name="records")
+    def __post_init__(self) -> None:
+        self.table = BatchTable(directory=self.directory, schema=RECORD_SCHEMA, name="records")
 
     def scan(self, start: int | None = None, end: int | None = None, *, after: int = 0) -> pl.LazyFrame:
         """The records with `start <= at < end` (µs), of the batches after one, in `RECORD_SCHEMA`."""

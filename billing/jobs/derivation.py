@@ -85,12 +85,8 @@ class Derivation:
     """One derivation, by the holder of the ingest lock, with an empty `directory` for unfinished work."""
 
     context: IngestContext
+    records: RecordLog
     directory: Path
-
-    @property
-    def records(self) -> RecordLog:
-        """The stored records."""
-        return RecordLog(directory=self.context.home.records)
 
     @property
     def states(self) -> FeedStates:

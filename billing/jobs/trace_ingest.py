@@ -57,7 +57,8 @@ def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOpt
 
         def derive() -> FileReport:
             nonlocal derived
-            derived = Derivation(context=context, directory=made(directory / "derived")).run()
+            derivation = Derivation(context=context, records=storing.log, directory=made(directory / "derived"))
+            derived = derivation.run()
             return FileReport(file="records")
 
         failed = attempt("records", derive)
