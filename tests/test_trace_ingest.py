@@ -186,7 +186,8 @@ def shifted(lines: Iterable[bytes], seconds: int) -> list[bytes]:
     """The same lines at another time."""
     moved = []
     for line in lines:
-        event = json.loads(line)["e"]
+        event = json.loads(line)
+        event = event.get("e", event)
         moved.append(json.dumps(event | {"timestamp": event["timestamp"] + seconds * 1_000_000}).encode())
     return moved
 

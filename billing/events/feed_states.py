@@ -51,6 +51,11 @@ class FeedStates:
         """Says that all records up to a batch are folded."""
         self._write(self.directory / _THROUGH, json.dumps({"batch": batch}).encode())
 
+    def discard_unfinished(self) -> None:
+        """Removes what a process has left behind that was killed while it wrote."""
+        for path in self.directory.rglob("*.new"):
+            path.unlink()
+
     def feeds(self) -> list[Feed]:
         """All feeds that were ever folded."""
         found = (_json(path) for path in sorted(self.directory.glob(f"*/{_FEED}")))

@@ -141,7 +141,7 @@ class Derivation:
         kept = _kept(feed.newest, hours, start)
         stored = {cut for cut in cuts if cut > start}
         fold, passed = self._fold(span, state), start
-        for cut in fold.run(self._signs(feed, start, hours), sorted(kept | stored)):
+        for cut in fold.run(self._signs(feed, start, hours), sorted((kept | stored) - {start})):
             passed, now = cut, snapshot(fold, cut)
             same = cut in stored and json.dumps(now) == json.dumps(states.snapshot(feed, cut))
             if cut in kept and not same:
@@ -331,7 +331,7 @@ def _kept(newest: int, hours: Iterable[int], start: int) -> set[int]:
     """The instants at which a feed keeps snapshots: after each hour or day that has records, and near the end."""
     ends = {(hour + 1) * HOUR for hour in hours} | {(hour // 24 + 1) * DAY_US for hour in hours}
     lasting = {cut for cut in ends if _is_lasting(cut, newest)}
-    return {cut for cut in (*lasting, newest - LAG) if start < cut <= newest - LAG}
+    return {cut for cut in (*lasting, newest - LAG) if start <= cut <= newest - LAG}
 
 
 def _is_lasting(cut: int, newest: int) -> bool:

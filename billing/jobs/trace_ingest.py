@@ -93,6 +93,7 @@ class _Storing:
     def begin(cls, context: IngestContext, options: TraceOptions, directory: Path) -> "_Storing":
         log, states = RecordLog(directory=context.home.records), FeedStates(directory=context.home.folds)
         log.table.discard_uncommitted()
+        states.discard_unfinished()
         of_app = pl.col("app_id") == options.app_id
         pending = log.collect(log.scan(after=states.through()).filter(of_app).select("emitter", "rooms_in").unique())
         known = {feed.emitter: feed.rooms_in for feed in states.feeds() if feed.app_id == options.app_id}

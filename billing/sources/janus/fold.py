@@ -105,6 +105,9 @@ class Fold:
                 record = record._replace(at=self.heard)
             self.rooms.media = self.media_at is not None and self.media_at <= sign.at + _SOON
             self.rooms.apply(record)
+            if isinstance(record.body, TransportClosed):
+                losses = self.rooms.losses
+                self.rooms.losses = {session: loss for session, loss in losses.items() if loss.at > sign.at}
         self.heard = sign.at
 
     def _decide(self, closing: Record) -> None:
