@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -275,3 +276,15 @@ def test_streams_of_unknown_size_are_quarantined_until_the_file_comes_with_sizes
     assert 0 < again.accepted < 100
     assert Quarantine(directory=home.quarantine).rows().is_empty()
     assert set(standing(home)["width"].drop_nulls()) == {640}
+
+
+def test_events_of_an_older_event_log_are_derived_again(home: Home, tmp_path: Path) -> None:
+    """The log comes from a backup, the records do not."""
+    lines = recorded("S2")
+    call(home, lines[:400])
+    shutil.copytree(home.events, tmp_path / "backup")
+    call(home, lines[400:])
+    shutil.rmtree(home.events)
+    shutil.copytree(tmp_path / "backup", home.events)
+    call(home, [])
+    assert standing(home).equals(whole(tmp_path, lines))

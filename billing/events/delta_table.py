@@ -96,9 +96,6 @@ class BatchTable:
 
     def discard_uncommitted(self) -> None:
         """Removes what a process that was killed had written and not committed, or had merged."""
-        table = self._table()
-        if not table:
-            return
         committed = {path.name for path in self._paths([])}
         for path in self.directory.glob(f"{PARTITION}=*/*.parquet"):
             if path.name not in committed:

@@ -2,7 +2,8 @@
 
 For each feed, an app and a server, there is a directory with `feed.json` and a snapshot of the fold at some instants:
 
-    through.json                                  {"batch": 288}: all records up to this batch are folded
+    through.json                                  the last batch of records that is folded, and the ingest of the
+                                                  event log at that moment
     1400000001-8b1a9953c4611296/feed.json         who it is, and its newest record
     1400000001-8b1a9953c4611296/01791768600000000.json.gz
 
@@ -38,18 +39,27 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Through:
+    """All records up to a batch are folded, and their events are in the log that had this last ingest (0: none)."""
+
+    batch: int
+    ingest_id: int
+    identity: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedStates:
     """The states in `directory`, which need not exist."""
 
     directory: Path
 
-    def through(self) -> int:
-        """The last batch of records of which all are folded."""
-        return int((_json(self.directory / _THROUGH) or {"batch": 0})["batch"])
+    def through(self) -> Through:
+        """How far records are folded."""
+        return Through(**(_json(self.directory / _THROUGH) or {"batch": 0, "ingest_id": 0, "identity": None}))
 
-    def set_through(self, batch: int) -> None:
-        """Says that all records up to a batch are folded."""
-        self._write(self.directory / _THROUGH, json.dumps({"batch": batch}).encode())
+    def set_through(self, through: Through) -> None:
+        """Says how far records are folded."""
+        self._write(self.directory / _THROUGH, json.dumps(asdict(through)).encode())
 
     def discard_unfinished(self) -> None:
         """Removes what a process has left behind that was killed while it wrote."""

@@ -25,7 +25,7 @@ import polars as pl
 from billing.errors import BillingError
 from billing.events.data_files import DAY_MS, DataFile, day_of
 from billing.events.deduplication import Deduplicated, Deduplication
-from billing.events.feed_states import Feed, FeedStates
+from billing.events.feed_states import Feed, FeedStates, Through
 from billing.events.quarantine import Rejects, row_id
 from billing.events.record_log import DAY_US, RecordLog
 from billing.events.retractions import EMITTER, RETRACTS, retractions
@@ -96,7 +96,7 @@ class Derivation:
     def run(self) -> Derived:
         """Derives what is still to be derived."""
         records, states = self.records, self.states
-        through, last = states.through(), records.table.last_batch()
+        through, last = self._through(), records.table.last_batch()
         if through == last:
             return Derived()
         if through > last:
@@ -109,10 +109,21 @@ class Derivation:
         for span in spans:
             states.put_snapshots(span.feed, span.snapshots, span.removed)
             states.put(span.feed)
-        states.set_through(last)
+        log = self.context.log
+        ingest_id = log.last_ingest_id()
+        states.set_through(Through(batch=last, ingest_id=ingest_id, identity=log.commit_identity(ingest_id)))
         newest = max((span.feed.newest for span in spans), default=0)
         records.tidy(newest - DAY_US)
         return derived
+
+    def _through(self) -> int:
+        """The last batch that is folded; 0 if that was into another event log, such as one from a newer backup: then
+        all events are compared."""
+        log, through = self.context.log, self.states.through()
+        identity = log.commit_identity(through.ingest_id) if through.ingest_id else None
+        is_older = through.ingest_id > log.last_ingest_id()
+        is_other = None not in (identity, through.identity) and identity != through.identity
+        return 0 if is_older or is_other else through.batch
 
     def _pending(self, through: int) -> list[_Pending]:
         """The feeds with new records."""

@@ -95,7 +95,9 @@ class _Storing:
         log.table.discard_uncommitted()
         states.discard_unfinished()
         of_app = pl.col("app_id") == options.app_id
-        pending = log.collect(log.scan(after=states.through()).filter(of_app).select("emitter", "rooms_in").unique())
+        pending = log.collect(
+            log.scan(after=states.through().batch).filter(of_app).select("emitter", "rooms_in").unique()
+        )
         known = {feed.emitter: feed.rooms_in for feed in states.feeds() if feed.app_id == options.app_id}
         prefixes = known | dict(pending.iter_rows())
         return cls(context=context, options=options, directory=directory, log=log, prefixes=prefixes)
