@@ -21,9 +21,10 @@ from billing.events.schema import EVENT_SCHEMA
 from billing.home import Home
 from billing.jobs.ingest import FileReport, IngestContext
 from billing.jobs.trace_ingest import TraceIngest, ingest_trace
+from billing.output_files import Output
 from billing.periods import DAY_SECONDS
-from billing.sources.traces import TraceOptions
-from tests.event_facts import new_home
+from billing.sources.traces import TraceOptions, convert
+from tests.event_facts import ingest, new_home
 
 TRACES = Path(__file__).parent / "janus"
 ROOMS = ("S1", "S2", "S3", "S3b", "S5")
@@ -288,3 +289,18 @@ def test_events_of_an_older_event_log_are_derived_again(home: Home, tmp_path: Pa
     shutil.copytree(tmp_path / "backup", home.events)
     call(home, [])
     assert standing(home).equals(whole(tmp_path, lines))
+
+
+def test_events_of_an_older_version_are_known_and_go_on(home: Home, tmp_path: Path) -> None:
+    """A home that has the events of a trace, and not its records; then the next class begins before the first ends."""
+    lines = recorded("S2")
+    output = tmp_path / "events.ndjson"
+    half = tmp_path / "half.jsonl"
+    half.write_bytes(b"\n".join(lines[:400]))
+    convert([str(half)], Output(path=output), TraceOptions(source="janus", app_id=APP))
+    ingest(home, output, now=LATER, apps=[APP])
+    known = standing(home).height
+    assert call(home, of_server(lines[:400], "sfu-9")).derived == 0
+    call(home, of_server(lines[400:], "sfu-9"))
+    assert standing(home).equals(whole(tmp_path, of_server(lines, "sfu-9")))
+    assert standing(home).height > known
