@@ -89,3 +89,16 @@ class Person:
     def is_waited_for(self, at: int) -> bool:
         """Was the connection lost, and may it still come back at this time (µs)?"""
         return self.lost_second is not None and at // SECOND < self.lost_second + WAIT_SECONDS
+
+
+def picture_of(feed: Feed | None, handle: Handle, stream: Watched) -> tuple[str, Size] | None:
+    """Kind and size: as the publisher last said, else as the subscription says, else as was to be assumed of what lists
+    the stream."""
+    said, listed_by = [stream.picture], handle.listed_by
+    if feed is not None and feed.videos is not None:
+        said.insert(0, feed.videos[stream.mid].picture)
+        listed_by = feed.listed_by or listed_by
+    sizes = dict(listed_by.sizes) if listed_by else {}
+    kind = next((picture.kind for picture in said if picture.kind), None) or next(iter(sizes), None)
+    size = next((picture.size for picture in said if picture.size), None) or sizes.get(kind or "")
+    return (kind, size) if kind is not None and size is not None else None

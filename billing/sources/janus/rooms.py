@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from billing.sources.janus.people import LEFT, MS, SECOND, Ending, Feed, FeedKey, Handle, Loss, Person
+from billing.sources.janus.people import LEFT, MS, SECOND, Ending, Feed, FeedKey, Handle, Loss, Person, picture_of
 from billing.sources.janus.records import (
     OF_A_HANDLE,
     Attached,
@@ -420,7 +420,7 @@ class Rooms:
                     continue
                 if feed is not None and not feed.sends(stream.mid, self.media):
                     continue
-                picture = _picture(feed, handle, stream)
+                picture = picture_of(feed, handle, stream)
                 if picture is not None:
                     kind, size = picture
                     yield f"{publisher or ''}:{stream.feed}:{stream.mid}/{kind}", size
@@ -447,16 +447,3 @@ def _remove(sets: dict[Key, dict[str, Handle]], key: Key, handle: str) -> None:
         sets[key].pop(handle, None)
         if not sets[key]:
             del sets[key]
-
-
-def _picture(feed: Feed | None, handle: Handle, stream: Watched) -> tuple[str, Size] | None:
-    """Kind and size: as the publisher last said, else as the subscription says, else as was to be assumed of what lists
-    the stream."""
-    said, listed_by = [stream.picture], handle.listed_by
-    if feed is not None and feed.videos is not None:
-        said.insert(0, feed.videos[stream.mid].picture)
-        listed_by = feed.listed_by or listed_by
-    sizes = dict(listed_by.sizes) if listed_by else {}
-    kind = next((picture.kind for picture in said if picture.kind), None) or next(iter(sizes), None)
-    size = next((picture.size for picture in said if picture.size), None) or sizes.get(kind or "")
-    return (kind, size) if kind is not None and size is not None else None
