@@ -59,7 +59,7 @@ def test_the_fields_of_every_report_are_those_that_are_documented(billed: Comman
         "refresh": "account day through result detail",
         f"ingest {SAMPLE}/events.ndjson": "file read accepted duplicates quarantined",
         f"ingest --source janus --app {APP} {SAMPLE}/janus/events.jsonl.gz": "file read accepted duplicates"
-        " quarantined lines",
+        " quarantined lines ignored",
         "quarantine list": "id file line reason detail raw",
         "nightly": "account day result run detail",
         f"catalog apply {SAMPLE}/catalog.toml": "kind id action detail",
