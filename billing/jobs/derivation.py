@@ -234,12 +234,12 @@ class Derivation:
             for span in spans:
                 changes.add(deduplication, self._compared(span, changes))
             unique = deduplication.finish()
-        files = [*unique.files, *self._retractions(changes.retracted, unique)]
-        self._quarantine(spans, changes)
-        rejected = Counter(file_hash for span in spans for file_hash, _, _ in span.rejected)
-        rejected = Counter({batch["file_hash"]: rejected[batch["file_hash"]] for batch in batches})
-        if files:
-            log.commit(files, ingest_id=unique.ingest_id, metadata=self._metadata(batches, +rejected))
+            files = [*unique.files, *self._retractions(changes.retracted, unique)]
+            self._quarantine(spans, changes)
+            rejected = Counter(file_hash for span in spans for file_hash, _, _ in span.rejected)
+            rejected = Counter({batch["file_hash"]: rejected[batch["file_hash"]] for batch in batches})
+            if files:
+                log.commit(files, ingest_id=unique.ingest_id, metadata=self._metadata(batches, +rejected))
         self._release(spans, batches)
         retracted = sum(frame.height for frame in changes.retracted)
         return Derived(added=unique.accepted, retracted=retracted, rejected=+rejected)
