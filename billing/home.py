@@ -1,4 +1,5 @@
-"""The home directory: `billing.db`, the event log `events/`, quarantined rows in `quarantine/`, the writer's lock."""
+"""The home directory: `billing.db`, the event log `events/`, records of media servers in `records/` and how far they
+were read in `folds/`, quarantined rows in `quarantine/`, the writer's lock."""
 
 import logging
 import os
@@ -54,6 +55,16 @@ class Home:
     def events(self) -> Path:
         """The Delta table of accepted events."""
         return self.directory / "events"
+
+    @property
+    def records(self) -> Path:
+        """The Delta table of the records of media servers."""
+        return self.directory / "records"
+
+    @property
+    def folds(self) -> Path:
+        """How far events were derived from the records of each server."""
+        return self.directory / "folds"
 
     @property
     def quarantine(self) -> Path:

@@ -60,7 +60,7 @@ def test_the_fields_of_every_report_are_those_that_are_documented(billed: Comman
         "refresh": "account day through result detail",
         f"ingest {SAMPLE}/events.ndjson": "file read accepted duplicates quarantined",
         f"ingest --source janus --app {APP} {SAMPLE}/janus/events.jsonl.gz": "file read accepted duplicates"
-        " quarantined lines",
+        " quarantined lines ignored",
         "quarantine list": "id file line reason detail raw",
         "nightly": "account day result run detail",
         f"catalog apply {SAMPLE}/catalog.toml": "kind id action detail",
@@ -229,7 +229,11 @@ def test_convert_needs_no_home_and_ingest_takes_what_it_wrote(billing: Commands,
     assert not nowhere.home.exists()
     later = Commands(home=billing.home, now="2027-01-01T00:00:00Z")
     assert rows(later, f"ingest {tmp_path}/events.ndjson")[0]["accepted"] == 16
-    assert rows(later, f"ingest {trace}")[0]["duplicates"] == 16
+    before = database(billing.home)
+    assert rows(later, f"ingest {trace}")[0]["accepted"] == 797
+    assert later("ingests --format csv").stdout.count("\n") == 2  # no event of it is new
+    assert rows(later, f"ingest {trace}")[0]["duplicates"] == 797
+    assert database(billing.home) == before
 
 
 def start(home: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:

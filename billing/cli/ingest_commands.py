@@ -64,16 +64,17 @@ def _trace_options(*, required: bool) -> Callable[[Any], Any]:
 def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str, output_format: str) -> None:
     """Read event files into the event log. FILE is NDJSON or CSV (.gz and .zst too) or Parquet, a pattern, or - for
     standard input. Rows that cannot be accepted go to quarantine, and rows that are known are counted as duplicates.
-    With --source all files are one trace of a foreign server.
+    With --source they are records of a foreign server: they are kept, and events are derived from all of them, so that
+    a feed may be cut into files and calls anywhere.
 
     \b
     Example:
       billing ingest 'events/*.ndjson.gz' more.parquet
-      billing ingest --source janus --app 1400000001 janus.jsonl.gz
+      billing ingest --source janus --app 1400000001 'closed/janus-*.jsonl'
     """
     reports = list(_ingested(home, files, trace, stdin_format))
-    fields = [*COUNTS, *(["lines"] if trace.source else [])]
-    rows = [asdict(report) for report in reports if not report.error]
+    fields = [*COUNTS, *(["lines", "ignored"] if trace.source else [])]
+    rows = [asdict(report) | {"ignored": sum(report.ignored.values())} for report in reports if not report.error]
     print_report(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
     say_quarantined(reports)
     fail([report.error for report in reports if report.error])
@@ -82,7 +83,8 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
     if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
         raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
-    from billing.jobs.ingest import ingest_files, ingest_trace, open_context
+    from billing.jobs.ingest import ingest_files, open_context
+    from billing.jobs.trace_ingest import ingest_trace
     from billing.sources.traces import TraceOptions
 
     with counting("rows") as progress:
@@ -93,7 +95,9 @@ def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: s
         if trace.app_id is None:
             raise UsageError("--source needs --app: the app that the events belong to")
         open_catalog(home).app(trace.app_id)
-        yield from ingest_trace(context, files, TraceOptions(**asdict(trace)))
+        done = ingest_trace(context, files, TraceOptions(**asdict(trace)))
+    yield from done.reports
+    say(f"{done.derived:,} events were derived" + (f", {done.retracted:,} taken back" if done.retracted else ""))
 
 
 def say_quarantined(reports: Iterable["FileReport"]) -> None:

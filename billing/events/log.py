@@ -42,7 +42,7 @@ from billing.events.commits import (
 )
 from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
-from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
+from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 
 LOG_SCHEMA = pl.Schema(
@@ -53,6 +53,7 @@ LOG_SCHEMA = pl.Schema(
         **KEYS_SCHEMA,
         **CONNECTION_KEYS_SCHEMA,
         RETRACTS: pl.Int64(),
+        EMITTER: pl.String(),
     }
 )
 MOST_RANGES = 64
@@ -136,6 +137,16 @@ class EventLog:
         if day is not None:
             wanted.append((_PARTITION, "=", day))
         return self._read(wanted).filter(is_wanted)
+
+    def derived(self, app_id: int, emitter: str, start_ms: int) -> pl.LazyFrame:
+        """The events from an instant on that were derived from the records of a server and still are, in `LOG_SCHEMA`,
+        whether they were taken back by `billing retract` or not."""
+        rows = scan_files(
+            self._files([("app_id", "<=", app_id), ("app_id", ">=", app_id), ("at", ">=", start_ms)]),
+            LOG_SCHEMA,
+            number=_NUMBER,
+        ).filter(pl.col("app_id") == app_id, pl.col(EMITTER) == emitter, pl.col("at") >= start_ms)
+        return standing(rows, _NUMBER).drop(_NUMBER)
 
     def has_accepted(self, app_id: int) -> bool:
         """Whether an event of an app was ever accepted."""
@@ -320,7 +331,11 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        absent = [pl.lit(None, pl.Int64).alias(name) for name in ("line", RETRACTS) if name not in rows.columns]
+        absent = [
+            pl.lit(None, LOG_SCHEMA[name]).alias(name)
+            for name in ("line", RETRACTS, EMITTER)
+            if name not in rows.columns
+        ]
         rows = rows.with_columns(pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *absent)
         path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
         return write_file(rows.select(*LOG_SCHEMA), self.directory, path, day)

@@ -32,7 +32,6 @@ from billing.ledger.database import Engine, reading
 from billing.ledger.runs import last_read
 from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
-from billing.sources.traces import TraceOptions, read_trace
 
 Progress = Callable[[int], object]
 
@@ -56,6 +55,7 @@ class FileReport:
     quarantined: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     may_pass: bool = False  # the error is not that of the file: a full disk
 
@@ -116,19 +116,6 @@ def ingest_files(
     """
     for path in expand(paths):
         yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input))
-
-
-def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOptions) -> Iterator[FileReport]:
-    """Ingests the events of a trace. If one of its files cannot be read, none is ingested; if one cannot be stored, the
-    others are.
-
-    Of each file, `read` counts the events derived from its lines and the lines that could not be read.
-    """
-    for file in read_trace(paths, options, spool=context.home.directory).files():
-        rows = FileRows(
-            file=file.name, file_hash=file.digest, batches=file.batches, unread=file.rejected, lines=file.lines
-        )
-        yield attempt(file.name, partial(_ingest_in_workspace, context, rows))
 
 
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
