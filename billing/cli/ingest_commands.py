@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.catalog.feeds import Size, parse_size
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, say
-from billing.cli.options import APP, OutputFile, Size, collected, format_option, parse_size
+from billing.cli.options import APP, OutputFile, collected, format_option
 from billing.cli.progress import counting
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
