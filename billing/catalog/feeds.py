@@ -2,7 +2,7 @@
 
 A feed is a source and the name by which its records know the app, `livekit:APIexample1` (the API key) or
 `trtc:1400000042` (the SdkAppId). Assumptions fill in what a source cannot know: with `camera = "1280x720"` a camera
-whose record has no size is billed as one of 1280 × 720 pixels. They are applied when a record is read, so a change
+whose record has no size is billed as one of 1280 by 720 pixels. They are applied when a record is read, so a change
 holds for records that are read after it.
 """
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.homes import open_catalog, pass_home
 from billing.catalog.feeds import Size, parse_size
+from billing.cli.homes import open_catalog, pass_home
 from billing.cli.options import collected, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
