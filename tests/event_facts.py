@@ -68,7 +68,7 @@ def judged(content: bytes, ending: str = ".ndjson") -> tuple[list[dict[str, obje
     rejected: list[tuple[int, str, str]] = []
     for batch in event_file(content, ending).batches():
         good, bad = validate(batch.frame, apps=APPS, now_ms=NOW_MS)
-        accepted += good.drop("row").rows(named=True)
+        accepted += good.drop("row", "line").rows(named=True)
         lines = batch.frame["line"].gather(bad["position"])
         rejected += zip(lines, bad["reason"], bad["detail"], strict=True)
     return accepted, rejected
@@ -98,8 +98,8 @@ def written(path: Path, content: bytes) -> Path:
 
 
 def logged(home: Home) -> pl.DataFrame:
-    """All events of the log, in a fixed order, without the ingest that brought them."""
-    events = EventLog(directory=home.events).scan(0, 4_102_444_800).drop("ingest_id").collect()
+    """All events of the log, in a fixed order, without the ingest and the line that brought them."""
+    events = EventLog(directory=home.events).scan(0, 4_102_444_800).drop("ingest_id", "line").collect()
     return events.sort("app_id", "at", "event_id")
 
 

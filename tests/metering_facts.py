@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from billing.events.schema import EVENT_SCHEMA
 from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA, Metered
 from billing.metering.tiers import TierRule
@@ -20,18 +21,6 @@ INTL = TierRule(per_stream=False, tiers=(("hd", 921_600), ("fhd", 2_073_600), ("
 CN = TierRule(per_stream=True, tiers=(("sd", 307_200), ("hd", 921_600), ("fhd", None)))
 RULES = {1: INTL, 2: CN}
 POLICIES = {app: oracle.Policy(rule.per_stream, list(rule.tiers)) for app, rule in RULES.items()}
-EVENT_TYPES = {
-    "event_id": pl.String,
-    "app_id": pl.Int64,
-    "room_id": pl.String,
-    "user_id": pl.String,
-    "at": pl.Int64,
-    "seq": pl.Int64,
-    "type": pl.String,
-    "stream": pl.String,
-    "width": pl.Int32,
-    "height": pl.Int32,
-}
 
 
 def span(start: int = START, end: int = START + DAY, rules: Mapping[int, TierRule] = RULES) -> Span:
@@ -39,7 +28,7 @@ def span(start: int = START, end: int = START + DAY, rules: Mapping[int, TierRul
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.LazyFrame:
-    return pl.DataFrame(rows, schema=EVENT_TYPES).lazy()
+    return pl.DataFrame(rows, schema=EVENT_SCHEMA).lazy()
 
 
 def nobody() -> pl.DataFrame:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing import numba_cache
 from billing.events.keys import CHECK, PERSON, SCREEN_BIT, event_keys, name_keys, text_hashes
-from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 from tests.event_facts import event
 
 
@@ -51,10 +51,13 @@ def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
     rows = [
         event(app_id=7, room_id="r", user_id="u", type="video_on", stream="a/screen", width=640, height=360, seq=0),
         event(app_id=7, room_id="r", user_id="u", type="enter", stream=None, width=None, height=None, seq=0),
+        event(app_id=7, type="publish", stream="u/camera", seq=0, connection="c1"),
+        event(app_id=7, type="reconnect", receives="all", seq=0, connection=""),
+        event(app_id=7, type="unpublish", receives="all", seq=0, connection="c1"),
     ]
     keys = event_keys(pl.DataFrame(rows, schema=EVENT_SCHEMA))
-    assert keys.schema == KEYS_SCHEMA
-    assert name_keys(pl.DataFrame(rows, schema=EVENT_SCHEMA)).equals(keys.drop("what"))
+    assert keys.schema == {**KEYS_SCHEMA, **CONNECTION_KEYS_SCHEMA}
+    assert name_keys(pl.DataFrame(rows, schema=EVENT_SCHEMA)).equals(keys.drop("what", *CONNECTION_KEYS_SCHEMA))
     room = xxhash.xxh64_intdigest(b"r", 7)
     unsigned = {
         "room_key": room,
@@ -66,7 +69,19 @@ def test_the_keys_of_an_event_are_those_that_are_written_down() -> None:
     user_check = xxhash.xxh64_intdigest(b"u", 7 ^ PERSON ^ CHECK) ^ xxhash.xxh64_intdigest(b"r", 7 ^ CHECK)
     stream_check = xxhash.xxh64_intdigest(b"a/screen", CHECK)
     assert keys["checks"][0] % 2**64 == (user_check >> 32 << 32) + (stream_check >> 32)
-    assert keys["what"].to_list() == [(640 * 360 + SCREEN_BIT) * 16 + 6, 3]
+    assert keys["what"].to_list() == [(640 * 360 + SCREEN_BIT) * 16 + 6, 3, 640 * 360 * 16 + 8, 16 + 4, 7]
+    connections = [
+        (xxhash.xxh64_intdigest(name, 0), xxhash.xxh64_intdigest(name, CHECK) >> 32) for name in (b"c1", b"")
+    ]
+    found = [keys["connection_key"].to_list(), keys["connection_check"].to_list()]
+    assert [key if key is None else key % 2**64 for key in found[0]] == [
+        *(None, None),
+        *(connections[place][0] for place in (0, 1, 0)),
+    ]
+    assert [check if check is None else check % 2**32 for check in found[1]] == [
+        *(None, None),
+        *(connections[place][1] for place in (0, 1, 0)),
+    ]
 
 
 @pytest.mark.parametrize("seed", [1, 2**63])

@@ -17,7 +17,7 @@ from billing.events.keys import event_keys
 from billing.events.schema import KEYS_SCHEMA
 from billing.metering.engine import keyed_rows as rows_module
 from billing.metering.engine import parts
-from billing.metering.engine.keyed_rows import Hashing
+from billing.metering.engine.keyed_rows import CARRIED, Hashing
 from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import meter, meter_by_user, meter_rooms
 from billing.metering.schemas import FINDINGS_SCHEMA, STAY_SCHEMA
@@ -144,12 +144,12 @@ def test_the_order_of_rows_is_that_of_time_then_seq_then_type() -> None:
     at, seq, size_and_type = (
         np.array([START * 1000 + 1, START * 1000, START * 1000 - 1]),
         np.array([5, 5, 4]),
-        np.array([6, 16, 7]),
+        np.array([6, 16, CARRIED]),
     )
     sort_key = np.empty(3, np.int64)
     layout = parts.SortKeyLayout(start_ms=START * 1000, first_seq=4, seq_bits=1)
     parts.fill_sort_keys(at, seq, size_and_type, layout, sort_key)
-    assert sort_key.tolist() == [8 * (2 * 1 + 1) + 6, 8 * (2 * 0 + 1) + 0, 8 * (2 * -1 + 0) + 7]
+    assert sort_key.tolist() == [16 * (2 * 1 + 1) + 8, 16 * (2 * 0 + 1) + 0, 16 * (2 * -1 + 0) + 0]
 
 
 @pytest.mark.parametrize(("ranges", "rows_per_pass", "passes"), [(4, 8, 4), (1, 8, 1), (1, 7, 2), (1, 3, 3), (2, 2, 4)])

@@ -25,11 +25,14 @@ def rejected(**changes: object) -> tuple[str, str]:
 
 def test_a_valid_event_keeps_every_column() -> None:
     optional = {"seq": -3, "role": "anchor", "reason": "left", "source": "hook"}
+    optional |= {"connection": "c1", "receives": "all", "assumed": "size,receives"}
     assert accepted(**optional) == event(**optional)
 
 
 def test_absent_seq_is_zero_and_other_absent_columns_are_null() -> None:
-    assert accepted() == event(seq=0, role=None, reason=None, source=None)
+    absent = dict.fromkeys(["role", "reason", "source", "connection", "receives", "assumed"])
+    assert accepted() == event(seq=0, **absent)
+    assert accepted(**dict.fromkeys(absent, "")) == accepted()
 
 
 def test_null_counts_as_absent_and_unknown_keys_are_ignored() -> None:
@@ -41,10 +44,13 @@ def test_null_counts_as_absent_and_unknown_keys_are_ignored() -> None:
     [
         ("event_id", ["x", "x" * 128, "é" * 128]),
         ("app_id", [1400000001, 1400000002]),
-        ("room_id", ["1", "r" * 128, "é" * 64, " "]),
-        ("user_id", ["a", "u" * 32, "é" * 16, "=cmd", "a/b", "\u2028"]),
+        ("room_id", ["1", "r" * 255, "é" * 127, " "]),
+        ("user_id", ["a", "u" * 255, "é" * 127, "=cmd", "a/b", "\u2028"]),
         ("seq", [0, -1, 2**63 - 1, -(2**63)]),
-        ("stream", ["/camera", "a/camera", "a/b/screen", "x" * 121 + "/screen"]),
+        ("stream", ["/camera", "a/camera", "a/b/screen", "x" * 248 + "/screen"]),
+        ("connection", ["c", "x" * 128, "é" * 64]),
+        ("receives", ["all"]),
+        ("assumed", ["size", "receives", "size,receives"]),
         ("width", [1, 16384]),
         ("height", [1, 16384]),
         ("role", ["x", "x" * 1000]),
@@ -59,11 +65,14 @@ def test_values_within_their_bounds_are_accepted(column: str, values: list[objec
     [
         ("event_id", ["", "x" * 129, "a\0"]),
         ("app_id", [0, -1, 2**53 + 1, 2**63, -(2**63) - 1]),
-        ("room_id", ["", "r" * 129, "é" * 65, "a\0b", 2**64]),
-        ("user_id", ["", "u" * 33, "é" * 17, "\0", "\ud800"]),
+        ("room_id", ["", "r" * 256, "é" * 128, "a\0b", 2**64]),
+        ("user_id", ["", "u" * 256, "é" * 128, "\0", "\ud800"]),
         ("seq", [2**63, -(2**63) - 1]),
         ("type", ["", "Enter", "join", "enter\0"]),
-        ("stream", ["", "camera", "a/Camera", "a/camera ", "a/video", "x" * 122 + "/camera"]),
+        ("stream", ["", "camera", "a/Camera", "a/camera ", "a/video", "x" * 249 + "/camera"]),
+        ("connection", ["x" * 129, "é" * 65, "a\0"]),
+        ("receives", ["none", "All"]),
+        ("assumed", ["width", "size,", "all"]),
         ("width", [0, -1, 16385]),
         ("height", [0, 16385, 2**64]),
         ("at", [AT // 1000, -1, 1_420_070_399_999, 2**63, "", "yesterday", "2026-03-10"]),
@@ -188,7 +197,7 @@ def test_an_app_must_be_known() -> None:
 
 def test_a_row_has_the_first_reason_in_a_fixed_order() -> None:
     """Each change is repaired after the reason that it caused was given."""
-    broken = {"width": 1.0, "stream": ABSENT, "user_id": "u" * 33, "at": NOW_MS * 2, "app_id": 5}
+    broken = {"width": 1.0, "stream": ABSENT, "user_id": "u" * 256, "at": NOW_MS * 2, "app_id": 5}
     found = []
     for column in broken:
         found.append(rejected(**broken)[0])

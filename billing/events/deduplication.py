@@ -3,7 +3,8 @@
 Until the whole file is read, its rows are kept on disk in parts of at most about 500,000 rows, each split by UTC day
 and sorted by room. Then the rows of each day are compared with each other and with the log. Rows with the same key
 (app, UTC day, event id) are the same event. The first one stands: the one in the log, else the one with the lowest row
-number. Another row with the same billed columns is a duplicate; a row with different ones is a conflict.
+number. Another row with the same billed columns is a duplicate; a row with different ones is a conflict. What a source
+assumed, in one row or the other, is not compared.
 
 The new events of a day are written to files of the log that each hold one of 1, 2, 4 … 64 equal ranges of room keys.
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from billing.events.data_files import DAY_MS, DataFile, day_of, keyed
 from billing.events.log import MOST_RANGES, ROWS_PER_RANGE, EventLog
-from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
+from billing.events.schema import ASSUMED_COLUMNS, BILLED_COLUMNS, EVENT_SCHEMA
 
 PART_ROWS = 500_000
 PART_BYTES = 128 << 20
@@ -87,7 +88,7 @@ class Deduplication:
         self._part_writer.close()
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Takes rows with the columns `row` (rising) and those of `EVENT_SCHEMA`."""
+        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`."""
         if rows.is_empty():
             return
         self._held.append(rows)
@@ -153,7 +154,7 @@ class Deduplication:
     def _known(self, day: date) -> pl.LazyFrame:
         """The log's events of a day in the same columns, with row number 0: they stand before all new rows."""
         events = self._log.scan_day(day)
-        return events.select(*EVENT_SCHEMA, row=pl.lit(0, pl.Int64)).with_columns(key=_key_hash())
+        return events.select(*EVENT_SCHEMA, "line", row=pl.lit(0, pl.Int64)).with_columns(key=_key_hash())
 
     def _repeats(self, day: date) -> pl.DataFrame:
         """Rows that are not the first with their key: `row`, `conflict`."""
@@ -250,7 +251,7 @@ def _slices(suspects: pl.Series, length: int) -> Iterator[pl.Series]:
 
 def _compared(new: pl.LazyFrame, known: pl.LazyFrame, suspects: pl.Series) -> pl.DataFrame:
     """Of the rows with these hashes, those that are not the first with their key: `row`, `conflict`."""
-    columns = ["row", *_KEY, *_COMPARED]
+    columns = ["row", *_KEY, *_COMPARED, "assumed"]
     rows = pl.concat(
         [
             side.filter(pl.col("key").is_in(suspects.implode())).select(columns).collect(engine="streaming")
@@ -259,5 +260,15 @@ def _compared(new: pl.LazyFrame, known: pl.LazyFrame, suspects: pl.Series) -> pl
     ).sort("row")
     first = rows.unique(_KEY, keep="first", maintain_order=True)
     pairs = rows.join(first, on=_KEY, suffix="_first").filter(pl.col("row") != pl.col("row_first"))
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_first")) for name in _COMPARED)
+    same = pl.all_horizontal(_is_same(name) for name in _COMPARED)
     return pairs.select("row", conflict=~same)
+
+
+def _is_same(name: str) -> pl.Expr:
+    """Whether a column of a row is that of the first with its key, or was assumed."""
+    same = pl.col(name).eq_missing(pl.col(f"{name}_first"))
+    named = [kind for kind, columns in ASSUMED_COLUMNS.items() if name in columns]
+    assumed = (
+        pl.col(f"assumed{side}").str.contains(kind).fill_null(value=False) for side in ("", "_first") for kind in named
+    )
+    return pl.any_horizontal(same, *assumed)

@@ -8,6 +8,7 @@ room. So they are a named hash with a fixed meaning, XXH64, not the hash of a da
     person_key = XXH64(user_id, seed = app_id ^ PERSON)     a user in any room; not stored
     user_key   = person_key ^ room_key                      a user in a room
     stream_key = XXH64(stream, seed = 0)
+    connection_key = XXH64(connection, seed = 0)            null without a connection
 
 A hash is only safe if a collision is noticed: each key has a check, the high half of the same hash with the seed
 changed by `CHECK` (a user's check combines those of the person and of the room). Equal keys with different checks are a
@@ -18,11 +19,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.schema import EVENT_TYPES, SIZE_AND_TYPE
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_TYPES, SIZE_AND_TYPE
 from billing.numba_cache import compiled, inlined
 
-# Types as codes; their order is the order of events of one millisecond.
-EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON = range(len(EVENT_TYPES))
+EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON, UNPUBLISH, PUBLISH = range(len(EVENT_TYPES))
 SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
 CODE_BITS = 4
 
@@ -37,14 +37,29 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 
 
 def event_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
-    """The keys of events (`app_id, room_id, user_id, type, stream, width, height`), in `KEYS_SCHEMA`.
+    """The keys of events (`app_id, room_id, user_id, type, stream, width, height, receives, connection`), in
+    `KEYS_SCHEMA` and `CONNECTION_KEYS_SCHEMA`.
 
     They are signed, as tables and files have them; the bits are those of the unsigned hashes.
 
     `mask` exists so that a test can make collisions likely.
     """
     code = pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical()
-    return name_keys(events, seed=seed, mask=mask).with_columns(events.select(size_and_type(code)).to_series())
+    keys = name_keys(events, seed=seed, mask=mask).with_columns(events.select(size_and_type(code)).to_series())
+    return keys.hstack(connection_keys(events["connection"], seed=seed, mask=mask))
+
+
+def connection_keys(connections: pl.Series, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+    """The keys of connections, in `CONNECTION_KEYS_SCHEMA`."""
+    if connections.null_count() == len(connections):
+        return pl.DataFrame(schema=CONNECTION_KEYS_SCHEMA).clear(len(connections))
+    key, check = text_hashes(connections, np.zeros(len(connections), np.uint64), seed)
+    columns = {
+        "connection_key": (key & np.uint64(mask)).view(np.int64),
+        "connection_check": (check >> np.uint64(32)).astype(np.uint32).view(np.int32),
+    }
+    there = connections.is_not_null()
+    return pl.DataFrame(columns).select(pl.when(there).then(pl.col(name)).alias(name) for name in columns)
 
 
 def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
@@ -68,7 +83,8 @@ def size_and_type(code: pl.Expr) -> pl.Expr:
     """Size and type code of an event in one number."""
     screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
     area = pl.col("width").cast(pl.Int64) * pl.col("height") + screen
-    size = pl.when(code == VIDEO_ON).then(area).otherwise(0)
+    receives = (pl.col("receives") == "all").fill_null(value=False) & code.is_in([ENTER, RECONNECT])
+    size = pl.when(code.is_in([VIDEO_ON, PUBLISH])).then(area).otherwise(receives.cast(pl.Int64))
     number: pl.Expr = size * 2**CODE_BITS + code.cast(pl.Int64)
     return number.alias(SIZE_AND_TYPE)
 

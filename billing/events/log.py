@@ -41,9 +41,18 @@ from billing.events.commits import (
 from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
-from billing.events.schema import EVENT_SCHEMA, KEYS_SCHEMA
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 
-LOG_SCHEMA = pl.Schema({**EVENT_SCHEMA, "ingest_id": pl.Int64(), **KEYS_SCHEMA, RETRACTS: pl.Int64()})
+LOG_SCHEMA = pl.Schema(
+    {
+        **EVENT_SCHEMA,
+        "ingest_id": pl.Int64(),
+        "line": pl.Int64(),  # where the event stood in its file
+        **KEYS_SCHEMA,
+        **CONNECTION_KEYS_SCHEMA,
+        RETRACTS: pl.Int64(),
+    }
+)
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 
@@ -305,10 +314,10 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
-        retracts = pl.col(RETRACTS) if RETRACTS in rows.columns else pl.lit(None, pl.Int64).alias(RETRACTS)
+        absent = [pl.lit(None, pl.Int64).alias(name) for name in ("line", RETRACTS) if name not in rows.columns]
+        rows = rows.with_columns(pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *absent)
         path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
-        return write_file(rows.select(*EVENT_SCHEMA, of_ingest, *KEYS_SCHEMA, retracts), self.directory, path, day)
+        return write_file(rows.select(*LOG_SCHEMA), self.directory, path, day)
 
     def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.

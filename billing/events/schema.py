@@ -1,7 +1,9 @@
 """An event: one fact from a media server, in the columns that every part of the program agrees on.
 
-`at` is in milliseconds UTC; `seq` orders events of one millisecond. `stream`, `width` and `height` belong to video
-events; `user_id` may be absent in a `dismiss` only. An absent value is null.
+`at` is in milliseconds UTC; `seq` orders events of one millisecond. `stream`, `width` and `height` belong to events
+about video; `user_id` may be absent in a `dismiss` only. `receives` is `all` in the `enter` of a connection that is
+subscribed to everything that others publish. `assumed` names what the source was not told but assumed: `size`,
+`receives`. An absent value is null.
 """
 
 import polars as pl
@@ -21,11 +23,15 @@ EVENT_SCHEMA = pl.Schema(
         "role": pl.String,
         "reason": pl.String,
         "source": pl.String,
+        "connection": pl.String,
+        "receives": pl.String,
+        "assumed": pl.String,
     }
 )
 
-# The size of a `video_on` (its area, more for a share; else 0), then the code of the type. The code calls this number
-# `size_and_type`; its column keeps the name that it has in the logs already written.
+# The size of a `video_on` or `publish` (its area, more for a share), 1 for an event with `receives`, else 0; then the
+# code of the type. The code calls this number `size_and_type`; its column keeps the name that it has in the logs
+# already written.
 SIZE_AND_TYPE = "what"
 
 # The keys by which metering identifies rooms, users and streams, in the event log: see `billing.events.keys`.
@@ -40,8 +46,26 @@ KEYS_SCHEMA = pl.Schema(
     }
 )
 
+# The key of an event's connection, in the event log; null for an event without one.
+CONNECTION_KEYS_SCHEMA = pl.Schema({"connection_key": pl.Int64, "connection_check": pl.Int32})
+
+# The place of a type is its code in the event log.
+EVENT_TYPES = (
+    *("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on"),
+    *("unpublish", "publish"),
+)
 # In their order at one instant of a room.
-EVENT_TYPES = ("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on")
+ORDERED_TYPES = (
+    *("exit", "disconnect", "dismiss", "enter", "reconnect"),
+    *("unpublish", "publish", "video_off", "video_on"),
+)
+VIDEO_TYPES = ("video_on", "video_off", "publish", "unpublish")
+SIZED_TYPES = ("video_on", "publish")
 
 # Two events with one key are the same event when these agree: the columns that can change a bill.
-BILLED_COLUMNS = ("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height")
+BILLED_COLUMNS = (
+    *("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height"),
+    *("connection", "receives"),
+)
+# By what `assumed` may name: the columns that are not compared then.
+ASSUMED_COLUMNS = {"size": ("width", "height"), "receives": ("receives",)}

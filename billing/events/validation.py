@@ -4,8 +4,8 @@ A rejected row gets one reason, the first that applies in this order:
 
 1. what the reader could not read: `bad_json`, `too_long`, `bad_type`, or `bad_value` for what no column can hold (a
    number beyond 64 bits, a broken escape, a CSV row with too many cells)
-2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss`; stream for video events; width and height
-   for `video_on`
+2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss`; stream for events about video; width and
+   height for `video_on` and `publish`
 3. `bad_value`: a value out of its bounds, also where the type of event has no use for it
 4. `no_offset`: a time of day without an offset from UTC
 5. `future`: more than 5 minutes ahead of the clock
@@ -13,10 +13,10 @@ A rejected row gets one reason, the first that applies in this order:
 
 (`conflict` is found last, by comparison with what is already there.)
 
-Bounds: event_id 1 to 128 characters; room_id and stream 1 to 128 bytes of UTF-8, user_id 1 to 32; app_id 1 to 2^53;
-seq any 64-bit integer, absent = 0; width and height 1 to 16384; no text holds a NUL; an empty role, reason or source is
-absent. A time is RFC 3339 with any number of decimals, of which three count (`12:00:00.9999Z` is .999); there is no
-second 60; before 2015 it is `bad_value`.
+Bounds: event_id 1 to 128 characters; room_id, user_id and stream 1 to 255 bytes of UTF-8, connection to 128; app_id 1
+to 2^53; seq any 64-bit integer, absent = 0; width and height 1 to 16384; `receives` is `all`; no text holds a NUL; an
+empty role, reason, source, connection, receives or assumed is absent. A time is RFC 3339 with any number of decimals,
+of which three count (`12:00:00.9999Z` is .999); there is no second 60; before 2015 it is `bad_value`.
 """
 
 from collections.abc import Collection
@@ -25,18 +25,25 @@ import polars as pl
 from xxhash import xxh3_128_hexdigest
 
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
-from billing.events.schema import EVENT_SCHEMA, EVENT_TYPES
+from billing.events.schema import ASSUMED_COLUMNS, EVENT_SCHEMA, EVENT_TYPES, SIZED_TYPES, VIDEO_TYPES
 from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
 from billing.periods import LOCAL_TIME
 
 OLDEST_AT_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
 FUTURE_MS = 5 * 60 * 1000
 EVENT_ID_CHARACTERS = 128
-ROOM_ID_BYTES = STREAM_BYTES = 128
-USER_ID_BYTES = 32
-MAY_BE_EMPTY = ("role", "reason", "source")
+NAME_BYTES = 255  # of a room, user or stream
+CONNECTION_BYTES = 128
+MAY_BE_EMPTY = ("role", "reason", "source", "connection", "receives", "assumed")
 
-ACCEPTED_SCHEMA = pl.Schema({"row": pl.Int64(), **EVENT_SCHEMA})
+# The columns that were there when the encoding was defined.
+_FIRST_ENCODED = (
+    *("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height"),
+    *("role", "reason", "source"),
+)
+_ALSO_ENCODED = [name for name in EVENT_SCHEMA if name not in ("event_id", *_FIRST_ENCODED)]
+
+ACCEPTED_SCHEMA = pl.Schema({"row": pl.Int64(), "line": pl.Int64(), **EVENT_SCHEMA})
 REJECTED_SCHEMA = pl.Schema({"position": pl.UInt32(), "reason": pl.String(), "detail": pl.String()})
 
 
@@ -53,7 +60,7 @@ def validate(rows: pl.DataFrame, *, apps: Collection[int], now_ms: int) -> tuple
         reason, detail = first_problem(checks)
         rejected = rows.with_row_index("position").filter(broken).select("position", reason=reason, detail=detail)
         rows = rows.filter(~broken)
-    accepted = rows.select("row", *(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
+    accepted = rows.select("row", "line", *(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
     accepted = accepted.with_columns(pl.col("seq").fill_null(0), pl.col(MAY_BE_EMPTY).replace("", None))
     return _named(accepted), rejected
 
@@ -64,12 +71,14 @@ def event_id_of(encoded: str) -> str:
 
 
 def encoding() -> pl.Expr:
-    """All columns but event_id, in schema order, joined by NUL, which no text holds: integers in decimal, absent empty.
+    """The columns but event_id, joined by NUL, which no text holds: the first twelve in schema order, integers in
+    decimal, absent empty; then of each later column that is present `name=value`.
 
     It never changes: an event that is sent again must get its old id.
     """
-    columns = [name for name in EVENT_SCHEMA if name != "event_id"]
-    return pl.concat_str(pl.col(columns).cast(pl.String).fill_null(""), separator="\0")
+    first = pl.concat_str(pl.col(_FIRST_ENCODED).cast(pl.String).fill_null(""), separator="\0")
+    later = (pl.format(f"\0{name}={{}}", name).fill_null("") for name in _ALSO_ENCODED)
+    return pl.concat_str(first, *later)
 
 
 def _named(accepted: pl.DataFrame) -> pl.DataFrame:
@@ -113,26 +122,30 @@ def _missing() -> list[Problem]:
     absent = {name: pl.col(name).is_null() for name in REQUIRED_COLUMNS}
     absent["at"] = pl.col("at").is_null() & pl.col("at_text").is_null()
     absent["user_id"] = pl.col("user_id").is_null() & (kind != "dismiss")
-    absent["stream"] = pl.col("stream").is_null() & kind.is_in(["video_on", "video_off"])
-    absent["width"] = pl.col("width").is_null() & (kind == "video_on")
-    absent["height"] = pl.col("height").is_null() & (kind == "video_on")
+    absent["stream"] = pl.col("stream").is_null() & kind.is_in(VIDEO_TYPES)
+    absent["width"] = pl.col("width").is_null() & kind.is_in(SIZED_TYPES)
+    absent["height"] = pl.col("height").is_null() & kind.is_in(SIZED_TYPES)
     return [Problem.of(broken, "missing_field", f"{name} is missing") for name, broken in absent.items()]
 
 
 def _out_of_bounds() -> list[Problem]:
     event_id, stream = pl.col("event_id").str, pl.col("stream").str
+    names = {name: ~_between(pl.col(name).str.len_bytes(), NAME_BYTES) for name in ("room_id", "user_id", "stream")}
+    assumed = pl.col("assumed").str.split(",").list.eval(pl.element().is_in(list(ASSUMED_COLUMNS))).list.all()
     rules = {
         f"event_id must have 1 to {EVENT_ID_CHARACTERS} characters": ~_between(
             event_id.len_chars(), EVENT_ID_CHARACTERS
         ),
         f"app_id must be 1 to {LARGEST_APP_ID}": ~_between(pl.col("app_id"), LARGEST_APP_ID),
-        f"room_id must have 1 to {ROOM_ID_BYTES} bytes": ~_between(pl.col("room_id").str.len_bytes(), ROOM_ID_BYTES),
-        f"user_id must have 1 to {USER_ID_BYTES} bytes": ~_between(pl.col("user_id").str.len_bytes(), USER_ID_BYTES),
+        **{f"{name} must have 1 to {NAME_BYTES} bytes": broken for name, broken in names.items()},
         f"type must be one of {', '.join(EVENT_TYPES)}": ~pl.col("type").is_in(EVENT_TYPES),
-        f"stream must have 1 to {STREAM_BYTES} bytes": ~_between(stream.len_bytes(), STREAM_BYTES),
         "stream must end in /camera or /screen": ~(stream.ends_with("/camera") | stream.ends_with("/screen")),
         f"width must be 1 to {LONGEST_SIDE}": ~_between(pl.col("width"), LONGEST_SIDE),
         f"height must be 1 to {LONGEST_SIDE}": ~_between(pl.col("height"), LONGEST_SIDE),
+        f"connection must have at most {CONNECTION_BYTES} bytes": pl.col("connection").str.len_bytes()
+        > CONNECTION_BYTES,
+        'receives must be "all" or absent': ~pl.col("receives").is_in(["all", ""]),
+        f"assumed must name {' or '.join(ASSUMED_COLUMNS)}": ~assumed & (pl.col("assumed") != ""),
     }
     return [Problem.of(broken, "bad_value", detail) for detail, broken in rules.items()]
 

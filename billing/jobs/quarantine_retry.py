@@ -74,5 +74,6 @@ def _batches(entries: pl.DataFrame) -> Iterator[Batch]:
     for (kind, header), group in entries.group_by("format", "header", maintain_order=True):
         texts = group["raw"].to_list()
         for batch in read_csv_rows(str(header), texts) if kind == "csv" else read_ndjson_rows(texts):
-            yield replace(batch, frame=batch.frame.with_columns(pl.col("row") + before))
+            line = group["line"].gather(batch.frame["row"] - 1)
+            yield replace(batch, frame=batch.frame.with_columns(pl.col("row") + before, line))
         before += len(texts)

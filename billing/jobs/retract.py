@@ -175,7 +175,7 @@ def _written(log: EventLog, pieces: Sequence[_Piece], *, undo: bool) -> Iterator
     for piece in pieces:
         events = piece.retracted() if undo else piece.standing()
         if events.height:
-            rows = retractions(events, undo=undo).select(*EVENT_SCHEMA, RETRACTS)
+            rows = retractions(events, undo=undo).select(*EVENT_SCHEMA, "line", RETRACTS)
             yield log.write(rows, piece.day, ingest_id=ingest_id, number=next(numbers))
 
 

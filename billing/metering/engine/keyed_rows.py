@@ -3,8 +3,8 @@
 Events from the log come with keys (`billing.events.keys`); for other events they are computed here. Two neighbours with
 equal keys and different checks are a hash collision: the span is then metered again with another seed.
 
-Order: by `at`, then `seq`, then type (exit, disconnect, dismiss, enter, reconnect, video_off, video_on), then
-`event_id`. The event id matters only between two sizes of one stream in one millisecond, so it is read only there.
+Order: by `at`, then `seq`, then type (`ORDERED_TYPES`), then `event_id`. The event id matters only between two sizes
+of one stream in one millisecond, so it is read only there.
 
 A stay that is carried into the span becomes rows dated a few milliseconds before the span: its user enters again,
 receives the streams again and, if the stay was waiting, disconnects with the rest of the wait. Example: a stay that
@@ -19,17 +19,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.keys import DISCONNECT, VIDEO_ON, event_keys, name_keys, size_and_type
-from billing.events.schema import EVENT_TYPES, KEYS_SCHEMA
+from billing.events.keys import CODE_BITS, DISCONNECT, VIDEO_ON, event_keys, name_keys, size_and_type
+from billing.events.schema import KEYS_SCHEMA
 
-CARRIED = len(EVENT_TYPES)  # the type code of the row that restores a carried stay
+CARRIED = 2**CODE_BITS - 1  # the type code of the row that restores a carried stay
 ROW_NUMBER = "row_number"  # the column that numbers the events, if they come with one
 
 # A span with more rows is metered in passes over ranges of rooms, which bounds the memory.
 ROWS_PER_PASS = 12_000_000
 
 SORT_KEY_BITS = 62
-TYPE_BITS = 3
+TYPE_BITS = 4
 USER_COLUMNS = ("app_id", "room_id", "user_id")
 _KEYED = (ROW_NUMBER, "app_id", "at", "seq", *KEYS_SCHEMA)
 
@@ -152,10 +152,10 @@ def _with_keys(events: pl.LazyFrame, rows: SpanRows) -> pl.DataFrame:
         # Files of an older log have none.
         if not any(loaded[name].null_count() for name in KEYS_SCHEMA):
             return loaded
-    columns = (ROW_NUMBER, *USER_COLUMNS, "stream", "at", "seq", "type", "width", "height")
+    columns = (ROW_NUMBER, *USER_COLUMNS, "stream", "at", "seq", "type", "width", "height", "receives", "connection")
     loaded = events.select(columns).collect()
     keys = event_keys(loaded, seed=rows.hashing.seed, mask=rows.hashing.mask)
-    return pl.concat([loaded, keys], how="horizontal").select(_KEYED)
+    return loaded.hstack(keys).select(_KEYED)
 
 
 def _keyed(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> KeyedRows:
@@ -188,6 +188,7 @@ def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.Dat
     )
     waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, start, -1))
     rows = pl.concat([entered, received, waiting], how="diagonal")
+    rows = rows.with_columns(receives=pl.lit(None, pl.String))
     rows = rows.with_columns(seq=pl.lit(0, pl.Int64), event_id=pl.lit(None, pl.String))
     keys = name_keys(rows, seed=hashing.seed, mask=hashing.mask)
     return pl.concat([rows.with_columns(size_and_type(pl.col("code"))), keys], how="horizontal").sort(
