@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -32,6 +33,8 @@ from billing.ledger.database import Engine, reading
 from billing.ledger.runs import last_read
 from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
+from billing.sources.record_apps import RecordOptions
+from billing.sources.record_files import RecordFile
 from billing.sources.traces import TraceOptions, read_trace
 
 Progress = Callable[[int], object]
@@ -47,7 +50,9 @@ _CONFLICT = "an event with this event_id came before on that day, with other con
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """The counts of a file. `lines` is set for a file of a trace. If there is an `error`, nothing was applied."""
+    """The counts of a file. `lines` is set for a file of foreign records, and `ignored` (by kind) counts those that say
+    nothing billable; `dropped` is how many records its server says were lost. If there is an `error`, nothing was
+    applied."""
 
     file: str
     read: int = 0
@@ -56,6 +61,8 @@ class FileReport:
     quarantined: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
     error: str | None = None
 
 
@@ -97,6 +104,7 @@ class FileRows:
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
+    records: RecordFile | None = None  # whose tally is complete once all batches are read
 
 
 def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
@@ -130,6 +138,15 @@ def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOpt
         yield attempt(file.name, partial(_ingest_in_workspace, context, rows))
 
 
+def ingest_records(context: IngestContext, paths: Sequence[str], options: RecordOptions) -> Iterator[FileReport]:
+    """Ingests files of self-contained records, each by itself. A file that fails does not stop the others.
+
+    Of each file, `read` counts the events derived from its lines and the lines that could not be read.
+    """
+    for path in dict.fromkeys(expand(paths)):
+        yield attempt(display_name(path), partial(_ingest_record_file, context, path, options))
+
+
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
     """Validates, deduplicates and stores the rows of a file, in an empty `directory` of the workspace."""
     log = context.log
@@ -147,7 +164,7 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
         duplicates=unique.duplicates,
         quarantined=rejects.count,
         reasons=rejects.reasons(),
-        lines=rows.lines,
+        **_of_lines(rows),
     )
     if read != report.accepted + report.duplicates + report.quarantined:
         raise AssertionError(f"rows were lost or made up: {report}")
@@ -201,6 +218,27 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
             file=file.name, file_hash=file.digest, batches=file.batches, check_unchanged=file.check_unchanged
         )
         return _ingest_in_workspace(context, rows)
+
+
+def _ingest_record_file(context: IngestContext, path: str, options: RecordOptions) -> FileReport:
+    with open_event_file(path, spool=context.home.directory) as file:
+        records = RecordFile(file=file, options=options)
+        rows = FileRows(
+            file=file.name,
+            file_hash=file.digest,
+            batches=records.batches,
+            check_unchanged=file.check_unchanged,
+            records=records,
+        )
+        return _ingest_in_workspace(context, rows)
+
+
+def _of_lines(rows: FileRows) -> dict[str, Any]:
+    """What a report says of the lines of a file."""
+    if rows.records is None:
+        return {"lines": rows.lines}
+    tally = rows.records.tally
+    return {"lines": tally.lines, "ignored": dict(tally.ignored), "dropped": tally.dropped}
 
 
 def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
@@ -262,7 +300,8 @@ def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Ded
     if unique.files:
         metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
-        context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
+        dropped = {"feed_dropped": report.dropped} if report.dropped else {}
+        context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts | dropped)
     released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
         quarantine.release(rows.file_hash, released["id"], context.now_ms)
