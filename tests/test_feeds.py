@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from billing.catalog.catalog import check_catalog
-from billing.catalog.feeds import Assumptions
+from billing.catalog.feeds import Assumptions, assumptions_in_words
 from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError
 from tests.commands import Commands
@@ -90,3 +91,29 @@ def test_what_is_stored_comes_out_again(tmp_path: Path) -> None:
         "assume: camera 1280x720, subscribe none, kinds SIP none, My kind all → "
         "camera 640x360, subscribe none, kinds SIP none, My kind all"
     )
+
+
+@pytest.mark.parametrize(
+    ("feeds", "assume", "words"),
+    [
+        ((), {}, None),
+        (("mediasoup:a",), {}, None),
+        (("mediasoup:a",), {"screen": "1920x1080"}, "screens of unknown size are billed as 1920x1080"),
+        (("livekit:a",), {}, "users are billed as subscribed to everything published"),
+        ((), {"subscribe": "all"}, "users are billed as subscribed to everything published"),
+        (("trtc:1",), {"subscribe": "none"}, None),
+        (
+            ("livekit:a",),
+            {"kinds": {"SIP": "none", "EGRESS": "none", "AGENT": "all"}, "camera": "640x360"},
+            "users are billed as subscribed to everything published, but for EGRESS, SIP; "
+            "cameras of unknown size are billed as 640x360",
+        ),
+        (
+            ("livekit:a",),
+            {"subscribe": "none", "kinds": {"EGRESS": "all"}},
+            "EGRESS are billed as subscribed to everything published, other users to nothing",
+        ),
+    ],
+)
+def test_what_is_assumed_is_said_in_words(feeds: tuple[str, ...], assume: dict[str, Any], words: str | None) -> None:
+    assert assumptions_in_words(feeds, Assumptions(**assume)) == words

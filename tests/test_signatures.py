@@ -22,6 +22,7 @@ from billing.sources.signatures import (
 from tests.record_facts import sample
 
 KEY, SECRET = "APIexample1", "a secret of at least thirty-two characters"
+OTHER = SECRET[::-1]
 BODY = '{"event":"room_started","id":"EV_1"}'
 
 
@@ -54,7 +55,7 @@ def test_livekits_own_receiver_takes_what_we_take() -> None:
 @pytest.mark.parametrize(
     "authorization",
     [
-        token(secret="another secret of thirty-two characters"),
+        token(secret=OTHER),
         token(BODY + " "),
         token(iss="another"),
         token(iss=None),
@@ -119,7 +120,7 @@ def test_trtc_signs_the_raw_body_with_the_key_of_the_application() -> None:
 
 def test_agora_signs_the_raw_body_with_the_secret_of_the_project() -> None:
     body = b'{"eventType":103}'
-    signature = hmac.new(b"secret", body, hashlib.sha256).hexdigest()
-    assert is_signed_by_agora(body, signature, secret="secret")
-    assert not is_signed_by_agora(body + b" ", signature, secret="secret")
-    assert not is_signed_by_agora(body, signature[:-1], secret="secret")
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    assert is_signed_by_agora(body, signature, secret=SECRET)
+    assert not is_signed_by_agora(body + b" ", signature, secret=SECRET)
+    assert not is_signed_by_agora(body, signature[:-1], secret=SECRET)

@@ -7,7 +7,7 @@ holds for records that are read after it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from billing.errors import UsageError, unknown
@@ -38,6 +38,30 @@ class Assumptions:
         """The size of a `camera` or a `screen`."""
         text = self.camera if kind == "camera" else self.screen
         return None if text is None else parse_size(text)
+
+
+def assumptions_in_words(feeds: Iterable[str], assume: Assumptions) -> str | None:
+    """What is assumed for an app with these feeds, as the end of a sentence about it; None: nothing.
+
+    With the feed of a LiveKit server and `camera = "640x360"`: `users are billed as subscribed to everything published;
+    cameras of unknown size are billed as 640x360`.
+    """
+    parts = list(_subscription(feeds, assume))
+    for kind, size in (("cameras", assume.camera), ("screens", assume.screen)):
+        if size is not None:
+            parts.append(f"{kind} of unknown size are billed as {size}")
+    return "; ".join(parts) or None
+
+
+def _subscription(feeds: Iterable[str], assume: Assumptions) -> Iterator[str]:
+    is_automatic = any(feed.partition(":")[0] in AUTOMATIC_SOURCES for feed in feeds)
+    chosen = assume.subscribe or ("all" if is_automatic else "")
+    others = sorted(kind for kind, what in assume.kinds.items() if what != chosen)
+    if chosen == "all":
+        but = f", but for {', '.join(others)}" if others else ""
+        yield f"users are billed as subscribed to everything published{but}"
+    elif others and any(what == "all" for what in assume.kinds.values()):
+        yield f"{', '.join(others)} are billed as subscribed to everything published, other users to nothing"
 
 
 def parse_size(text: str) -> Size:
