@@ -99,7 +99,9 @@ def test_what_is_stored_comes_out_again(tmp_path: Path) -> None:
         ((), {}, None),
         (("mediasoup:a",), {}, None),
         (("mediasoup:a",), {"screen": "1920x1080"}, "screens of unknown size are billed as 1920x1080"),
-        (("livekit:a",), {}, "users are billed as subscribed to everything published"),
+        (("trtc:1",), {}, "users are billed as subscribed to everything published"),
+        (("livekit:a",), {}, "users are billed as subscribed to everything published, but for SIP"),
+        (("livekit:a",), {"kinds": {"SIP": "all"}}, "users are billed as subscribed to everything published"),
         ((), {"subscribe": "all"}, "users are billed as subscribed to everything published"),
         (("trtc:1",), {"subscribe": "none"}, None),
         (

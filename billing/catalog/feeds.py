@@ -19,6 +19,8 @@ Size = tuple[int, int]  # width, height in pixels
 RECORD_SOURCES = ("livekit", "trtc", "mediasoup", "agora", "bigbluebutton")
 # Those that tell who publishes, not who receives: users are billed as subscribed to everything published.
 AUTOMATIC_SOURCES = ("livekit", "trtc", "agora", "bigbluebutton")
+# What is assumed of some kinds of participants if nothing else is: a telephone shows no video.
+KINDS = {"livekit": {"SIP": "none"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ class Assumptions:
 def assumptions_in_words(feeds: Iterable[str], assume: Assumptions) -> str | None:
     """What is assumed for an app with these feeds, as the end of a sentence about it; None: nothing.
 
-    With the feed of a LiveKit server and `camera = "640x360"`: `users are billed as subscribed to everything published;
-    cameras of unknown size are billed as 640x360`.
+    With the feed of a LiveKit server and `camera = "640x360"`: `users are billed as subscribed to everything published,
+    but for SIP; cameras of unknown size are billed as 640x360`.
     """
     parts = list(_subscription(feeds, assume))
     for kind, size in (("cameras", assume.camera), ("screens", assume.screen)):
@@ -54,14 +56,15 @@ def assumptions_in_words(feeds: Iterable[str], assume: Assumptions) -> str | Non
 
 
 def _subscription(feeds: Iterable[str], assume: Assumptions) -> Iterator[str]:
-    is_automatic = any(feed.partition(":")[0] in AUTOMATIC_SOURCES for feed in feeds)
-    chosen = assume.subscribe or ("all" if is_automatic else "")
-    others = sorted(kind for kind, what in assume.kinds.items() if what != chosen)
+    sources = {feed.partition(":")[0] for feed in feeds}
+    chosen = assume.subscribe or ("all" if sources.intersection(AUTOMATIC_SOURCES) else "")
+    kinds = {kind: what for source in sources for kind, what in KINDS.get(source, {}).items()} | dict(assume.kinds)
+    others = sorted(kind for kind, what in kinds.items() if what != chosen)
     if chosen == "all":
         but = f", but for {', '.join(others)}" if others else ""
         yield f"users are billed as subscribed to everything published{but}"
-    elif others and any(what == "all" for what in assume.kinds.values()):
-        yield f"{', '.join(others)} are billed as subscribed to everything published, other users to nothing"
+    elif alone := [kind for kind in others if kinds[kind] == "all"]:
+        yield f"{', '.join(alone)} are billed as subscribed to everything published, other users to nothing"
 
 
 def parse_size(text: str) -> Size:

@@ -20,6 +20,7 @@ Webhooks are protobuf's JSON: defaults are left out, enums are names or numbers,
 from collections.abc import Iterator
 from functools import lru_cache
 
+from billing.catalog.feeds import KINDS
 from billing.sources.record_apps import Terms
 from billing.sources.record_fields import (
     Event,
@@ -40,8 +41,6 @@ from billing.sources.signatures import livekit_issuer
 _KINDS = {0: "STANDARD", 1: "INGRESS", 2: "EGRESS", 3: "SIP", 4: "AGENT", 7: "CONNECTOR", 8: "BRIDGE"}
 _TRACK_TYPES = {0: "AUDIO", 1: "VIDEO", 2: "DATA"}
 _TRACK_SOURCES = {0: "UNKNOWN", 1: "CAMERA", 2: "MICROPHONE", 3: "SCREEN_SHARE", 4: "SCREEN_SHARE_AUDIO"}
-# A telephone shows no video.
-_RECEIVES = {"SIP": "none"}
 _TRACK = "track"
 _POLLED = "listParticipants"
 
@@ -125,7 +124,7 @@ def _receives(body: Fields, terms: Terms) -> Event:
     permission = participant.get("permission")
     if permission is not None and not _get(table(permission, "permission"), "canSubscribe"):
         return {}
-    return terms.receives(_kind(participant), defaults=_RECEIVES)
+    return terms.receives(_kind(participant), defaults=KINDS["livekit"])
 
 
 def _video(body: Fields, kind: str) -> Event:
