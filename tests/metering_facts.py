@@ -53,17 +53,44 @@ def users_of(slow: oracle.Metered) -> Counter[tuple[Any, ...]]:
     return users
 
 
-def state_of(metered: Metered) -> dict[tuple[Any, ...], oracle.Stay]:
+def state_of(metered: Metered) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """By app, room and user: last event, end of the wait, streams received, connections, published, excepted."""
     return {
-        (row["app_id"], row["room_id"], row["user_id"]): oracle.Stay(
-            row["last_event"], row["wait_ends"], {s["stream"]: (s["width"], s["height"]) for s in row["streams"]}
+        tuple(row[name] for name in ("app_id", "room_id", "user_id")): (
+            row["last_event"],
+            row["wait_ends"],
+            [_sent(stream) for stream in row["streams"]],
+            {c["connection"]: (c["receives"] == "all", c["until"], c["closed"]) for c in row["connections"]},
+            [_sent(stream) for stream in row["published"]],
+            row["excepted"],
         )
         for row in metered.state.iter_rows(named=True)
     }
 
 
-def plain(state: dict[tuple[int, str, str], oracle.Stay]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    return {who: (stay.last_event, stay.wait_ends, sorted(stay.streams.items())) for who, stay in state.items()}
+def _sent(stream: Row) -> tuple[Any, ...]:
+    return stream["stream"], stream["connection"], (stream["width"], stream["height"])
+
+
+def plain(state: dict[tuple[int, str, str], oracle.User]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The same of the obvious meter."""
+    return {who: _plain_user(user) for who, user in state.items()}
+
+
+def _plain_user(user: oracle.User) -> tuple[Any, ...]:
+    connections: dict[str | None, tuple[bool, int | None, bool]] = {
+        name: (connection.receives_all, connection.wait_ends, False) for name, connection in user.connections.items()
+    }
+    connections |= {name: (False, until, True) for name, until in user.closed.items()}
+    is_usual = connections.keys() == {None} and not connections[None][0]
+    return (
+        user.last_event if user.connections else None,
+        user.wait_ends if user.connections else None,
+        sorted(((s, c, size) for (s, c), size in user.received.items()), key=lambda sent: sent[0]),
+        {} if is_usual else connections,
+        sorted((stream, c, size) for stream, (c, size) in user.published.items()),
+        sorted(user.excepted),
+    )
 
 
 def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:

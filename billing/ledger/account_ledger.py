@@ -37,7 +37,7 @@ from billing.ledger import tables
 from billing.ledger.bulk import read_frame, schema_of, unpacked
 from billing.ledger.catalog_store import check_rows, load_catalog, terms_history, terms_on
 from billing.ledger.runs import CORRECTED, Run, last_run_at, run_of
-from billing.metering.schemas import STATE_SCHEMA
+from billing.metering.schemas import STATE_SCHEMA, as_state
 from billing.money import from_scaled
 from billing.periods import local_day, month_days, time_zone
 from billing.rating.balances import Balances, PackageBalance
@@ -128,7 +128,7 @@ class AccountLedger:
         state = tables.carried_state
         known = select(state.c.frame).where(self._of_days(state, day, day)).order_by(state.c.run_id.desc())
         frame = self.conn.execute(known.limit(1)).scalar()
-        return pl.DataFrame(schema=STATE_SCHEMA) if frame is None else unpacked(frame)
+        return pl.DataFrame(schema=STATE_SCHEMA) if frame is None else as_state(unpacked(frame))
 
     def state_before(self, day: date) -> pl.DataFrame:
         """The stays that are carried into `day`, in `STATE_SCHEMA`."""

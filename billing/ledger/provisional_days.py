@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from billing.ledger import tables
 from billing.ledger.bulk import packed, unpacked
+from billing.metering.schemas import as_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def provisional_days(conn: Connection, account_id: str) -> list[ProvisionalDay]:
             ingest_id=row.ingest_id,
             basis=row.basis,
             usage=unpacked(row.usage),
-            state=unpacked(row.state),
+            state=as_state(unpacked(row.state)),
             refreshed_at_ms=row.refreshed_at_ms,
         )
         for row in rows

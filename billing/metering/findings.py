@@ -5,6 +5,8 @@
 | `outside_stay` | ignored: an event of a user not in the room, or a video event or second disconnect in the wait |
 | `reentered` | an enter of a user already in the room; the stay continued, received streams were cleared |
 | `stale_stay` | no event of the user for 86,400 s; the stay ended there |
+| `closed_connection` | ignored: an event over a connection that an exit had closed |
+| `implied_enter` | a publish over a connection that was never seen opened it |
 | `concurrent_rooms` | a stay began while the user was in another room of the app; both are billed |
 
 Example: a user enters a at 10:00:00 and b at 10:00:20 without leaving a: `concurrent_rooms` at 10:00:20 in b, "also in
@@ -18,16 +20,25 @@ import polars as pl
 
 from billing.metering.engine.keyed_rows import USER_COLUMNS, Names
 from billing.metering.engine.other_rooms import RoomStays, other_rooms
-from billing.metering.engine.stays import OUTSIDE_STAY, REENTERED, STALE_STAY
+from billing.metering.engine.room_tables import (
+    CLOSED_CONNECTION,
+    IMPLIED_ENTER,
+    OUTSIDE_STAY,
+    REENTERED,
+    STALE_STAY,
+)
 from billing.metering.schemas import FINDINGS_SCHEMA, STAY_SCHEMA
 
 STAYS_PER_GROUP = 100_000
 
 _NAMES = {OUTSIDE_STAY: "outside_stay", REENTERED: "reentered", STALE_STAY: "stale_stay"}
+_NAMES |= {CLOSED_CONNECTION: "closed_connection", IMPLIED_ENTER: "implied_enter"}
 _DETAILS = {
     OUTSIDE_STAY: "ignored: the user was not in the room, or in the wait after a disconnect",
     REENTERED: "already in the room: the stay went on, what was received was cleared",
     STALE_STAY: "no event for 24 hours: the stay ended here",
+    CLOSED_CONNECTION: "ignored: this connection was closed by an exit",
+    IMPLIED_ENTER: "a publish over a connection that was never seen: it opened the connection",
 }
 
 

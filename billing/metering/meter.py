@@ -29,8 +29,9 @@ from billing.metering.engine.keyed_rows import (
     passes,
     span_rows,
 )
-from billing.metering.engine.parts import WorkerResult, events_by_room, meter_parts
+from billing.metering.engine.parts import events_by_room, meter_parts
 from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, SpanArrays
+from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
 from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
 from billing.metering.state import carried_state
@@ -42,6 +43,9 @@ from billing.read_ahead import read_ahead
 _AUDIO_REASONS = {GRACE: "disconnect_grace", ALONE: "alone_in_room", NO_VIDEO: "no_video_received"}
 _VIDEO_REASONS = ("camera", "screen_share")
 _ANY_AREA = 2**62
+# The frames of a `WorkerResult` that say what is carried on, and those of them that name its users.
+_CARRIED = ("open_stays", "open_streams", "connections", "published", "excepted")
+_WITH_USERS = ("open_stays", "connections")
 
 _Result = TypeVar("_Result")
 
@@ -116,20 +120,18 @@ class _MeteredRooms:
 
     def names(self, *row_numbers: pl.Series) -> Names:
         """The names in the rows of the findings and of the open stays, and in those of `row_numbers`."""
-        findings, open_stays = self.all("findings")["row_number"], self.all("open_stays")["stay"]
-        return self.rows.read(USER_COLUMNS, findings, open_stays, *row_numbers)
+        findings, carried = self.all("findings")["row_number"], (self.all(name)["stay"] for name in _WITH_USERS)
+        return self.rows.read(USER_COLUMNS, findings, *carried, *row_numbers)
 
     def metered(self, names: Names, *more_findings: pl.DataFrame) -> Metered:
         """The results with names instead of row numbers."""
         sums = window_seconds([result.sums for result in self.results], self.span.start)
         seconds = _named(_checked(sums, self.results, self.span.rules), self.span.rules)
-        streams = self.all("open_streams")
-        sizes = self.rows.read(("stream", "width", "height"), streams["row_number"])
-        received = pl.concat([streams, sizes.of(streams["row_number"], *sizes.frame.columns)], how="horizontal")
+        carried = {name: self.all(name) for name in _CARRIED}
         found = [findings(self.all("findings"), names), *more_findings]
         return Metered(
             usage=seconds.select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
-            state=carried_state(self.all("open_stays"), received, names, self.span.start),
+            state=carried_state(carried, self.rows, names, self.span.start),
             findings=pl.concat(found).sort(list(FINDINGS_SCHEMA)),
         )
 

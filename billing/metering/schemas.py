@@ -29,15 +29,26 @@ USER_USAGE_SCHEMA = pl.Schema(
     }
 )
 
-# The stays that are open at the end of a span, as the next span takes them.
+# A stream that is sent or received: over no connection, or over the one named.
+_STREAM = pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32, "connection": pl.String})
+
+# The stays that are open at the end of a span, as the next span takes them, and the connections that are closed for
+# good, also of users without a stay. Epoch seconds.
 STATE_SCHEMA = pl.Schema(
     {
         "app_id": pl.Int64(),
         "room_id": pl.String(),
         "user_id": pl.String(),
-        "last_event": pl.Int64(),  # epoch second of the user's last event in the room
-        "wait_ends": pl.Int64(),  # epoch second at which the wait after a disconnect ends; null: connected
-        "streams": pl.List(pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32})),
+        "last_event": pl.Int64(),  # the user's last event in the room; null: there is no stay
+        "wait_ends": pl.Int64(),  # when the wait after a disconnect ends; null: connected
+        "streams": pl.List(_STREAM),  # of `video_on`, of one name the last received last
+        # `until`: when the wait or, if closed, the memory of it ends; null: connected. No connections: the one without
+        # a name, which is connected, or waits until `wait_ends`.
+        "connections": pl.List(
+            pl.Struct({"connection": pl.String, "receives": pl.String, "until": pl.Int64, "closed": pl.Boolean})
+        ),
+        "published": pl.List(_STREAM),
+        "excepted": pl.List(pl.String),  # streams that are published and that the user does not receive
     }
 )
 
@@ -63,6 +74,21 @@ STAY_SCHEMA = pl.Schema(
         "begins": pl.Boolean(),
     }
 )
+
+
+def as_state(frame: pl.DataFrame) -> pl.DataFrame:
+    """State as it was stored, also by an older version, in `STATE_SCHEMA`."""
+    lists = {name: dtype for name, dtype in STATE_SCHEMA.items() if isinstance(dtype, pl.List)}
+    columns = (
+        pl.col(name).cast(dtype) if name in frame.columns else pl.lit([], dtype).alias(name)
+        for name, dtype in lists.items()
+    )
+    return frame.with_columns(*columns).select(*STATE_SCHEMA)
+
+
+def open_stays(state: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a state (`STATE_SCHEMA`) that are open stays."""
+    return state.filter(pl.col("last_event").is_not_null())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ def clean_bill(
         name: (balance.app is None, balance.last_day, package.purchased_at, name)
         for name, (package, balance) in bought.items()
     }
-    stays: dict[tuple[int, str, str], oracle.Stay] = {}
+    stays: dict[tuple[int, str, str], oracle.User] = {}
     policies = dict.fromkeys(account.apps, _TIERS[account.policy])
     # Whoever dismisses a room needs no name, and who counts no events gives them no number.
     whole = [{"user_id": None, "seq": 0, **event} for event in events]

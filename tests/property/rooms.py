@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from billing.events.schema import SIZED_TYPES, VIDEO_TYPES
 from tests.oracle import ORDER
 
 SIZES = [
@@ -20,7 +21,9 @@ SIZES = [
 ]
 GAPS = [0, 0, 0, 0, 0, 1, 1, 2, 7, 60, 89, 90, 91, 299, 300, 301, 3600, 40_000, 86_399, 86_400, 86_401]
 MILLISECONDS = [0, 0, 0, 1, 500, 999]
-KINDS = [*ORDER, "enter", "enter", "video_on", "video_on", "video_on"]
+PLAIN = [kind for kind in ORDER if "publish" not in kind]
+KINDS = [*PLAIN, "enter", "enter", "video_on", "video_on", "video_on"]
+SUBSCRIBED_KINDS = [*ORDER, "enter", "enter", "enter", "reconnect", "publish", "publish", "video_on", "video_off"]
 STREAMS = ["a/camera", "b/camera", "a/screen"]
 ROOMS_PER_EXAMPLE = 10
 
@@ -34,6 +37,30 @@ _step = st.tuples(
     st.sampled_from(SIZES),
     st.integers(0, 9),  # beginning of the event id
 )
+_subscribed_step = st.tuples(
+    st.sampled_from([*GAPS, 0, 0, 0, 0, 0, 1, 5, 30, 30, 60, 80]),
+    st.sampled_from(MILLISECONDS),
+    st.sampled_from(SUBSCRIBED_KINDS),
+    st.integers(1, 3),
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from(STREAMS),
+    st.sampled_from(SIZES[:6]),
+    st.integers(0, 9),
+    st.sampled_from([None, "c1", "c1", "c2"]),
+    st.sampled_from([None, "all", "all"]),
+)
+
+
+def subscribed_rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """The same, with connections, publications and automatic subscription, and plain rooms among them."""
+    steps = st.lists(_subscribed_step, min_size=1, max_size=20) | st.lists(_step, min_size=1, max_size=10)
+    return st.lists(steps, min_size=1, max_size=ROOMS_PER_EXAMPLE).map(
+        lambda drawn: [
+            event
+            for number, room in enumerate(drawn)
+            for event in events_of(room, start, apps[number % len(apps)], f"r{number}")
+        ]
+    )
 
 
 def rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -52,7 +79,8 @@ def events_of(steps: list[Any], start: int, app: int, room: str) -> list[dict[st
     """The events of one room, a step for each: gap (s), milliseconds, type, user, seq, stream, size, letter."""
     rows: list[dict[str, Any]] = []
     at = start * 1000
-    for number, (gap, milliseconds, kind, user, seq, stream, size, letter) in enumerate(steps):
+    for number, (gap, milliseconds, kind, user, seq, stream, size, letter, *over) in enumerate(steps):
+        connection, receives = over or (None, None)
         at += gap * 1000 + milliseconds
         rows.append(
             {
@@ -63,9 +91,11 @@ def events_of(steps: list[Any], start: int, app: int, room: str) -> list[dict[st
                 "at": at,
                 "seq": seq,
                 "type": kind,
-                "stream": stream if kind.startswith("video") else None,
-                "width": size[0] if kind == "video_on" else None,
-                "height": size[1] if kind == "video_on" else None,
+                "stream": stream if kind in VIDEO_TYPES else None,
+                "width": size[0] if kind in SIZED_TYPES else None,
+                "height": size[1] if kind in SIZED_TYPES else None,
+                "connection": connection if kind != "dismiss" else None,
+                "receives": receives if kind in ("enter", "reconnect") else None,
             }
         )
     return rows

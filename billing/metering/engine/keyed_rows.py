@@ -6,9 +6,10 @@ equal keys and different checks are a hash collision: the span is then metered a
 Order: by `at`, then `seq`, then type (`ORDERED_TYPES`), then `event_id`. The event id matters only between two sizes
 of one stream in one millisecond, so it is read only there.
 
-A stay that is carried into the span becomes rows dated a few milliseconds before the span: its user enters again,
-receives the streams again and, if the stay was waiting, disconnects with the rest of the wait. Example: a stay that
-waits until second 40 of the span and receives nothing becomes an `enter` 3 ms and a `disconnect` 1 ms before the start.
+A stay that is carried into the span becomes rows dated a few milliseconds before the span: its user enters again, has
+its connections, publications, streams and exceptions again and, if the stay was waiting, disconnects with the rest of
+the wait. Example: a stay that waits until second 40 of the span and receives nothing becomes an `enter` 6 ms and a
+`disconnect` 1 ms before the start.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,24 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.keys import CODE_BITS, DISCONNECT, VIDEO_ON, event_keys, name_keys, size_and_type
-from billing.events.schema import KEYS_SCHEMA
+from billing.events.keys import (
+    CODE_BITS,
+    DISCONNECT,
+    PUBLISH,
+    VIDEO_ON,
+    connection_keys,
+    event_keys,
+    name_keys,
+    size_and_type,
+)
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, KEYS_SCHEMA
 
-CARRIED = 2**CODE_BITS - 1  # the type code of the row that restores a carried stay
+# The type codes of the rows that restore a carried stay, its connections and its exceptions, and what these say in place
+# of a size.
+CARRIED_EXCEPTION, CARRIED_CONNECTION, CARRIED = range(2**CODE_BITS - 3, 2**CODE_BITS)
+WITH_CONNECTIONS, WITHOUT_STAY = 1, 2
+IS_SUBSCRIBED, WAITS, IS_CLOSED = 1, 2, 4
+
 ROW_NUMBER = "row_number"  # the column that numbers the events, if they come with one
 
 # A span with more rows is metered in passes over ranges of rooms, which bounds the memory.
@@ -102,7 +117,8 @@ class SpanRows:
 class KeyedRows:
     """The rows of a pass.
 
-    `frame`: `ROW_NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`; carried rows come last. `first_seq` and
+    `frame`: `ROW_NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`, with those of `CONNECTION_KEYS_SCHEMA` if
+    any row may have a connection; carried rows come last. `first_seq` and
     `seq_bits` say how `seq` is packed into one number with `at` and the type.
     """
 
@@ -125,7 +141,7 @@ def span_rows(events: pl.LazyFrame, carried: pl.DataFrame, start: int, hashing: 
 def passes(rows: SpanRows, start: int, end: int, ranges: int) -> Iterator[KeyedRows]:
     """The rows of the span `[start, end)` (epoch seconds), in passes of whole rooms: equal ranges of room keys."""
     numbers = pl.Series(ROW_NUMBER, (np.arange(rows.carried.height) + rows.first_carried).astype(np.uint32))
-    carried = rows.carried.with_columns(numbers).select(_KEYED)
+    carried = rows.carried.with_columns(numbers).select(*_KEYED, *CONNECTION_KEYS_SCHEMA)
     timely = pl.col("at").is_between(start * 1000, end * 1000 - 1)
     count = _pass_count(rows, timely, ranges)
     limits = [-(2**63) + part * (2**64 // count) for part in range(count)] + [2**63]
@@ -148,14 +164,15 @@ def _pass_count(rows: SpanRows, timely: pl.Expr, ranges: int) -> int:
 def _with_keys(events: pl.LazyFrame, rows: SpanRows) -> pl.DataFrame:
     """Number, `app_id, at, seq` and the keys of the events: those of the log, or new ones."""
     if rows.has_keys:
-        loaded = events.select(_KEYED).collect()
+        connections = [name for name in CONNECTION_KEYS_SCHEMA if name in events.collect_schema()]
+        loaded = events.select(*_KEYED, *connections).collect()
         # Files of an older log have none.
         if not any(loaded[name].null_count() for name in KEYS_SCHEMA):
             return loaded
     columns = (ROW_NUMBER, *USER_COLUMNS, "stream", "at", "seq", "type", "width", "height", "receives", "connection")
     loaded = events.select(columns).collect()
     keys = event_keys(loaded, seed=rows.hashing.seed, mask=rows.hashing.mask)
-    return loaded.hstack(keys).select(_KEYED)
+    return loaded.hstack(keys).select(*_KEYED, *CONNECTION_KEYS_SCHEMA)
 
 
 def _keyed(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> KeyedRows:
@@ -165,7 +182,7 @@ def _keyed(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) ->
         events = events.with_columns(pl.col("seq").rank("dense").cast(pl.Int64))
         low, high = 1, events["seq"].max() or 1
     if carried.height:
-        events = pl.concat([events, carried.with_columns(seq=pl.lit(low, pl.Int64))])
+        events = pl.concat([events, carried.with_columns(seq=pl.lit(low, pl.Int64))], how="diagonal")
     return KeyedRows(frame=events, first_seq=low, seq_bits=(high - low).bit_length())
 
 
@@ -175,26 +192,50 @@ def _moment_bits(start: int, end: int) -> int:
 
 def _carried_rows(carried: pl.DataFrame, start: int, hashing: Hashing) -> pl.DataFrame:
     """Rows that restore the carried stays; those of a room follow each other."""
-    stays = carried.select(
-        *USER_COLUMNS,
-        "streams",
-        last_event=(pl.col("last_event") - start).cast(pl.Int32),
-        wait_ends=(pl.col("wait_ends") - start).cast(pl.Int32),
-    )
+    stays = carried.with_columns(pl.col("last_event", "wait_ends") - start)
+    names = pl.col("connections").list.len() > 0
+    is_absent = pl.col("last_event").is_null()
+    says = pl.when(is_absent).then(WITHOUT_STAY).when(names).then(WITH_CONNECTIONS).otherwise(0).cast(pl.Int64)
     # In the order in which they would end by themselves.
-    entered = stays.drop("streams").sort("last_event").with_columns(_coded(CARRIED, start, -3))
-    received = (
-        stays.explode("streams").drop_nulls("streams").unnest("streams").with_columns(_coded(VIDEO_ON, start, -2))
+    entered = stays.select(*USER_COLUMNS, "last_event", "wait_ends", says=says).sort("last_event")
+    waiting = entered.drop_nulls("wait_ends").sort("wait_ends").drop("says")
+    connections = _exploded(stays, "connections").with_columns(
+        wait_ends=pl.col("until") - start, says=_connection_says()
     )
-    waiting = entered.drop_nulls("wait_ends").sort("wait_ends").with_columns(_coded(DISCONNECT, start, -1))
-    rows = pl.concat([entered, received, waiting], how="diagonal")
-    rows = rows.with_columns(receives=pl.lit(None, pl.String))
-    rows = rows.with_columns(seq=pl.lit(0, pl.Int64), event_id=pl.lit(None, pl.String))
-    keys = name_keys(rows, seed=hashing.seed, mask=hashing.mask)
-    return pl.concat([rows.with_columns(size_and_type(pl.col("code"))), keys], how="horizontal").sort(
-        "room_key", maintain_order=True
+    rows = [
+        _coded(entered, CARRIED, start, -6),
+        _coded(connections.drop("until", "closed", "receives"), CARRIED_CONNECTION, start, -5),
+        _coded(_exploded(stays, "published"), PUBLISH, start, -4),
+        _coded(_exploded(stays, "streams"), VIDEO_ON, start, -3),
+        _coded(
+            stays.select(*USER_COLUMNS, stream="excepted").explode("stream").drop_nulls(), CARRIED_EXCEPTION, start, -2
+        ),
+        _coded(waiting, DISCONNECT, start, -1),
+    ]
+    frame = pl.concat(rows, how="diagonal").with_columns(
+        pl.col("last_event", "wait_ends").cast(pl.Int32),
+        seq=pl.lit(0, pl.Int64),
+        event_id=pl.lit(None, pl.String),
+        receives=pl.lit(None, pl.String),
     )
+    frame = frame.with_columns(size_and_type(pl.col("code")) + pl.col("says").fill_null(0) * 2**CODE_BITS)
+    keys = name_keys(frame, seed=hashing.seed, mask=hashing.mask)
+    connection = connection_keys(frame["connection"], seed=hashing.seed, mask=hashing.mask)
+    return frame.hstack(keys).hstack(connection).sort("room_key", maintain_order=True)
 
 
-def _coded(code: int, start: int, milliseconds: int) -> list[pl.Expr]:
-    return [pl.lit(code, pl.UInt8).alias("code"), pl.lit(start * 1000 + milliseconds, pl.Int64).alias("at")]
+def _exploded(stays: pl.DataFrame, column: str) -> pl.DataFrame:
+    """A row for each struct in the lists of a column, with its user."""
+    return stays.select(*USER_COLUMNS, column).explode(column).drop_nulls(column).unnest(column)
+
+
+def _connection_says() -> pl.Expr:
+    """What the row of a carried connection says."""
+    waits = pl.col("until").is_not_null() & ~pl.col("closed")
+    bits = {IS_SUBSCRIBED: pl.col("receives").is_not_null(), WAITS: waits, IS_CLOSED: pl.col("closed")}
+    return pl.sum_horizontal(said.cast(pl.Int64) * bit for bit, said in bits.items())
+
+
+def _coded(rows: pl.DataFrame, code: int, start: int, milliseconds: int) -> pl.DataFrame:
+    """Rows with a type code, dated so many milliseconds after the start of the span."""
+    return rows.with_columns(code=pl.lit(code, pl.UInt8), at=pl.lit(start * 1000 + milliseconds, pl.Int64))

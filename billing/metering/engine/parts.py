@@ -7,7 +7,6 @@ streams are looked up once for every event. Example: a million rows are cut into
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,25 +15,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from billing.events.keys import CODE_BITS, PUBLISH, VIDEO_ON
-from billing.events.schema import EVENT_TYPES, ORDERED_TYPES, SIZE_AND_TYPE
+from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, PUBLISH, VIDEO_ON
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_TYPES, ORDERED_TYPES, SIZE_AND_TYPE
 from billing.metering.engine.keyed_rows import ROW_NUMBER, TYPE_BITS, HashCollisionError, KeyedRows, SpanRows
 from billing.metering.engine.room_tables import (
-    FINDINGS,
-    STAYS,
-    STREAMS,
-    USERS,
+    COLLISION,
+    UNKNOWN_APP,
     Carried,
     Events,
-    Records,
     RoomTables,
     SpanArrays,
-    Sums,
     code_of,
     empty_sums,
     empty_tables,
 )
-from billing.metering.engine.stays import ABSENT, COLLISION, CONNECTED, UNKNOWN_APP, WAITING, run
+from billing.metering.engine.rooms import run, run_with_connections
+from billing.metering.engine.worker_results import WorkerResult, columns_of, worker_result
 from billing.numba_cache import compiled, inlined
 
 ROWS_PER_PART = 40_000
@@ -45,24 +41,6 @@ FEW_ROOMS = 1_000
 RANKS = np.array([ORDERED_TYPES.index(kind) for kind in EVENT_TYPES] + [0] * (2**CODE_BITS - len(EVENT_TYPES)))
 
 _Tied = tuple[Events, NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerResult:
-    """The results of one worker for its parts; seconds count from the start of the span.
-
-    `findings`: `kind, row_number, at` (epoch ms). `stays`: `row_number` (of the first event), `person_key, second,
-    stay_end, begins` (in this span). `open_stays`: `stay` (its row number), `last_event, wait_ends`. `open_streams`:
-    `stay, row_number` (of the last event). `users`: `row_number` (of the user's first event), `class, seconds`, if
-    asked for.
-    """
-
-    sums: Sums
-    findings: pl.DataFrame
-    stays: pl.DataFrame
-    open_stays: pl.DataFrame
-    open_streams: pl.DataFrame
-    users: pl.DataFrame
 
 
 class SortKeyLayout(NamedTuple):
@@ -89,7 +67,8 @@ def meter_parts(
 
 def events_by_room(rows: KeyedRows, start: int) -> Events:
     """The events of a pass, room by room."""
-    columns = {column.name: _read_only(column) for column in rows.frame.rechunk().iter_columns()}
+    frame, has_connection = _with_connections(rows.frame)
+    columns = {column.name: _read_only(column) for column in frame.rechunk().iter_columns()}
     room_key = columns["room_key"]
     is_sorted = not np.count_nonzero(room_key[1:] < room_key[:-1])
     order = np.arange(len(room_key)) if is_sorted else np.argsort(room_key, kind="stable")
@@ -99,7 +78,8 @@ def events_by_room(rows: KeyedRows, start: int) -> Events:
 
     def unsigned(name: str) -> NDArray[Any]:
         """The same bits as an unsigned number, as hashes are."""
-        return columns[name].view(np.dtype(f"u{columns[name].itemsize}"))
+        column = columns[name] if name in columns else _read_only(pl.Series([], dtype=CONNECTION_KEYS_SCHEMA[name]))
+        return column.view(np.dtype(f"u{column.itemsize}"))
 
     return Events(
         order=order,
@@ -109,11 +89,26 @@ def events_by_room(rows: KeyedRows, start: int) -> Events:
         user_key=unsigned("user_key"),
         stream_key=unsigned("stream_key"),
         checks=unsigned("checks"),
+        connection_key=unsigned("connection_key"),
+        connection_check=unsigned("connection_check"),
+        has_connection=has_connection,
         size_and_type=columns[SIZE_AND_TYPE],
         at=columns["at"],
         sort_key=sort_key,
         row_number=columns[ROW_NUMBER],
     )
+
+
+def _with_connections(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
+    """The rows with numbers in place of absent connections, and which have one; empty arrays if none has."""
+    key, check = CONNECTION_KEYS_SCHEMA
+    if key not in frame.columns or frame[key].null_count() == frame.height:
+        frame = frame.drop(CONNECTION_KEYS_SCHEMA, strict=False)
+        has = pl.Series([], dtype=pl.Boolean)
+    else:
+        has = frame[key].is_not_null()
+        frame = frame.with_columns(pl.col(key, check).fill_null(0))
+    return frame, _read_only(has)
 
 
 def _carried(rows: SpanRows) -> Carried:
@@ -159,25 +154,17 @@ def _read_only(column: pl.Series) -> NDArray[Any]:
 def _work(parts: Iterable[Events], carried: Carried, span: SpanArrays, *, by_user: bool) -> WorkerResult | None:
     """Meters some parts, one after the other; None: there are none."""
     sums = empty_sums(span)
-    found = [_columns_of(_run(part, carried, empty_tables(part, span, sums, by_user=by_user))) for part in parts]
-    if not found:
-        return None
-    frames = {
-        name: pl.DataFrame({column: np.concatenate([of_part[name][column] for of_part in found]) for column in columns})
-        for name, columns in found[0].items()
-    }
-    waits = frames["open_stays"]["waits"]
-    open_stays = frames["open_stays"].with_columns(pl.when(waits).then("wait_ends")).drop("waits")
-    return WorkerResult(sums=sums, **{**frames, "open_stays": open_stays})
+    found = [columns_of(_run(part, carried, empty_tables(part, span, sums, by_user=by_user))) for part in parts]
+    return worker_result(sums, found) if found else None
 
 
 def _run(events: Events, carried: Carried, tables: RoomTables) -> RoomTables:
     """The tables of a part, filled up to the end of the span."""
-    outcome = run(events, carried, tables)
+    outcome = (run_with_connections if len(tables.subscriptions.members) else run)(events, carried, tables)
     if outcome == UNKNOWN_APP:
         raise KeyError("an app of the events has no tier rule")
     if outcome == COLLISION:
-        raise HashCollisionError("two users, rooms or streams have one key")
+        raise HashCollisionError("two users, rooms, streams or connections have one key")
     return tables
 
 
@@ -206,36 +193,6 @@ def _without_ties(parts: Sequence[_Tied], span_rows: SpanRows) -> Iterator[Event
         named = names.of(numbers, "event_id").with_columns(group=pl.Series(group), row=pl.Series(tied))
         events.order[ties] = named.sort("group", "event_id")["row"].to_numpy()
         yield events
-
-
-def _columns_of(tables: RoomTables) -> dict[str, dict[str, NDArray[Any]]]:
-    """The columns of the frames of a `WorkerResult`, of one part."""
-    users, streams = tables.users[: tables.used[USERS]], tables.streams[: tables.used[STREAMS]]
-    present = users[users["state"] != ABSENT]
-    streams = streams[streams["size"] > 0]
-    receivers = users[streams["user"]]
-    received = (streams["epoch"] == receivers["epoch"]) & (receivers["state"] == CONNECTED)
-    number, seconds_class = np.nonzero(tables.user_seconds)
-    return {
-        "findings": _fields(tables.findings[: tables.used[FINDINGS]]),
-        "stays": _fields(tables.stays[: tables.used[STAYS]]),
-        "open_stays": {
-            "stay": present["row_number"],
-            "last_event": present["last_event"],
-            "wait_ends": present["wait_ends"],
-            "waits": present["state"] == WAITING,
-        },
-        "open_streams": {"stay": receivers["row_number"][received], "row_number": streams["row_number"][received]},
-        "users": {
-            "row_number": users["first_row_number"][number],
-            "class": seconds_class.astype(np.uint8),
-            "seconds": tables.user_seconds[number, seconds_class],
-        },
-    }
-
-
-def _fields(records: Records) -> dict[str, NDArray[Any]]:
-    return {name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()}
 
 
 @compiled
@@ -297,8 +254,7 @@ def sort_room(
 
 @compiled
 def mark_ties(events: Events, tied: NDArray[np.bool_]) -> None:
-    """Marks the events that share their sort key with another of the same stream and another size: there the event id
-    decides.
+    """Marks the events of one sort key whose order changes something: there the event id decides.
 
     Comparing costs the square of the events of one sort key; from `MOST_COMPARED` on, all of them count as tied.
     """
@@ -308,24 +264,35 @@ def mark_ties(events: Events, tied: NDArray[np.bool_]) -> None:
         end = first + 1
         while end < len(order) and sort_key[order[end]] == sort_key[order[first]]:
             end += 1
-        if (
-            end - first > 1
-            and code_of(events.size_and_type[order[first]]) in (VIDEO_ON, PUBLISH)
-            and sort_key[order[first]] >= 0
-        ):
+        code = code_of(events.size_and_type[order[first]])
+        by_connection = len(events.has_connection) > 0 and code in (EXIT, DISCONNECT, ENTER)
+        if end - first > 1 and (code in (VIDEO_ON, PUBLISH) or by_connection) and sort_key[order[first]] >= 0:
             ambiguous = end - first > MOST_COMPARED
             for one in range(first, end):
                 for other in range(one + 1, min(end, one + MOST_COMPARED)):
-                    ambiguous = ambiguous or same_stream(events, order[one], order[other])
+                    ambiguous = ambiguous or order_matters(events, code, order[one], order[other])
             tied[first:end] = ambiguous
         first = end
 
 
 @inlined
-def same_stream(events: Events, one: int, other: int) -> bool:
-    """Are two events about one stream of one user, with different sizes?"""
-    return bool(
-        events.user_key[one] == events.user_key[other]
-        and events.stream_key[one] == events.stream_key[other]
-        and events.size_and_type[one] != events.size_and_type[other]
+def order_matters(events: Events, code: int, one: int, other: int) -> bool:
+    """Does the order of two events of one type matter, which are at one instant of a room?
+
+    That of two sizes of one stream does, and that of two who publish it; that of the ends of two connections of a user,
+    for the findings; and that of two beginnings of one connection, with the subscription to everything and without.
+    """
+    same_user = events.user_key[one] == events.user_key[other]
+    same_size = events.size_and_type[one] == events.size_and_type[other]
+    same_connection = len(events.has_connection) == 0 or (
+        events.has_connection[one] == events.has_connection[other]
+        and events.connection_key[one] == events.connection_key[other]
     )
+    if code == ENTER:
+        return same_user and same_connection and not same_size
+    if code in (EXIT, DISCONNECT):
+        return same_user and not same_connection
+    same_stream = events.stream_key[one] == events.stream_key[other]
+    if code == VIDEO_ON:
+        return same_user and same_stream and not (same_size and same_connection)
+    return same_stream and not (same_user and same_size and same_connection)

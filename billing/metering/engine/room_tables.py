@@ -10,14 +10,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from billing.events.keys import CODE_BITS, ENTER, RECONNECT, VIDEO_ON
-from billing.metering.engine.keyed_rows import CARRIED
+from billing.events.keys import CODE_BITS, ENTER, EXIT, PUBLISH, RECONNECT, UNPUBLISH, VIDEO_OFF, VIDEO_ON
+from billing.metering.engine.keyed_rows import CARRIED, CARRIED_CONNECTION, CARRIED_EXCEPTION
+from billing.metering.engine.subscription_tables import (
+    SubscriptionTables,
+    TableSizes,
+    empty_subscriptions,
+    hash_places,
+)
 from billing.numba_cache import inlined
 from billing.periods import WINDOW_SECONDS
 
-# Classes of seconds. ANY_VIDEO counts a second with video under a per-stream policy once and is not billed itself. From
+ABSENT, CONNECTED, WAITING = range(3)
+OUTSIDE_STAY, REENTERED, STALE_STAY, CLOSED_CONNECTION, IMPLIED_ENTER = range(5)
+# Outcomes: applied; two users, rooms, streams or connections have one key; an app has no rule.
+DONE, COLLISION, UNKNOWN_APP = 0, -2, -3
+NOBODY = -1  # in place of a user's number
+
+# Classes of seconds. Those of the crowd of a room are counted together. ANY_VIDEO counts a second with video under a per-stream policy once and is not billed itself. From
 # FIRST_VIDEO on: camera and screen share of each tier.
-NO_CLASS = -1
+NO_CLASS, CROWD = -1, -2
 GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
 
 USER = np.dtype(
@@ -51,6 +63,7 @@ ROOM = np.dtype(
     [
         ("key", np.uint64),
         ("check", np.uint32),
+        ("app", np.int32),
         ("present", np.int32),  # how many users
         ("first", np.int32),  # of the users present
         ("first_waiting", np.int32),
@@ -98,6 +111,9 @@ class Events(NamedTuple):
     user_key: NDArray[np.uint64]
     stream_key: NDArray[np.uint64]
     checks: NDArray[np.uint64]  # of the user in the high half, of the stream in the low
+    connection_key: NDArray[np.uint64]  # these three: empty if no event names a connection
+    connection_check: NDArray[np.uint32]
+    has_connection: NDArray[np.bool_]
     size_and_type: NDArray[np.int64]
     at: NDArray[np.int64]
     sort_key: NDArray[np.int64]
@@ -133,7 +149,7 @@ class Sums(NamedTuple):
 
 
 class RoomTables(NamedTuple):
-    """All records of the rooms of a part. `used` says how many are in use: users, rooms, streams, findings, stays.
+    """All records of the rooms of a part; `subscriptions`: what rooms with automatic subscription need. `used` says how many are in use: users, rooms, streams, findings, stays.
     `…_places` are hash tables of numbers with open addressing. `counts`: streams received by user and class, for apps
     billed per stream. `user_seconds`: by user and class, or of size 0."""
 
@@ -148,6 +164,7 @@ class RoomTables(NamedTuple):
     stream_places: NDArray[np.int32]
     counts: NDArray[np.int32]
     user_seconds: NDArray[np.int64]
+    subscriptions: SubscriptionTables
     span: SpanArrays
     sums: Sums
 
@@ -166,29 +183,51 @@ def empty_sums(span: SpanArrays) -> Sums:
 
 def empty_tables(events: Events, span: SpanArrays, sums: Sums, *, by_user: bool) -> RoomTables:
     """Tables with space for all records that these events can make."""
-    codes = np.bincount(events.size_and_type[events.order] & (2**CODE_BITS - 1), minlength=CARRIED + 1)
-    most_users = int(codes[ENTER] + codes[RECONNECT] + codes[CARRIED])
-    most_streams = int(codes[VIDEO_ON])
+    places = events.size_and_type[events.order] & (2**CODE_BITS - 1)
+    codes = np.bincount(places, minlength=CARRIED + 1)
+    begins = int(codes[[ENTER, RECONNECT, CARRIED]].sum())
+    sizes = _subscription_sizes(events, codes)
+    stays, users, streams = begins, begins, int(codes[VIDEO_ON])
+    if sizes.users:
+        stays, users, streams = begins + int(codes[PUBLISH]), sizes.users, sizes.views
     classes = sums.edges.shape[1]
     return RoomTables(
-        users=np.zeros(most_users, USER),
-        rooms=np.zeros(most_users, ROOM),
-        streams=np.zeros(most_streams, STREAM),
-        findings=np.zeros(len(events.order), FINDING),
-        stays=np.zeros(most_users, STAY),
+        users=np.zeros(users, USER),
+        rooms=np.zeros(users, ROOM),
+        streams=np.zeros(streams, STREAM),
+        findings=np.zeros(len(events.order) + int(codes[PUBLISH]), FINDING),
+        stays=np.zeros(stays, STAY),
         used=np.zeros(5, np.int64),
-        user_places=_places(most_users),
-        room_places=_places(most_users),
-        stream_places=_places(most_streams),
-        counts=np.zeros((most_users if span.per_stream.any() else 0, classes), np.int32),
-        user_seconds=np.zeros((most_users if by_user else 0, classes), np.int64),
+        user_places=hash_places(users),
+        room_places=hash_places(users),
+        stream_places=hash_places(streams),
+        counts=np.zeros((users if span.per_stream.any() else 0, classes), np.int32),
+        user_seconds=np.zeros((users if by_user else 0, classes), np.int64),
+        subscriptions=empty_subscriptions(sizes, classes, by_user=by_user),
         span=span,
         sums=sums,
     )
 
 
-def _places(most: int) -> NDArray[np.int32]:
-    return np.full(1 << (2 * most + 1).bit_length(), -1, np.int32)
+def _subscription_sizes(events: Events, codes: NDArray[np.int64]) -> TableSizes:
+    """The records that these events can make in the tables of subscriptions; none if they need no such tables."""
+    needed = codes[[UNPUBLISH, PUBLISH, CARRIED_CONNECTION, CARRIED_EXCEPTION]].any()
+    if not needed and len(events.has_connection):
+        needed = events.has_connection[events.order].any()
+    if not needed:
+        # Entered with `receives = all`.
+        sizes = events.size_and_type[events.order]
+        needed = ((sizes == (1 << CODE_BITS) + ENTER) | (sizes == (1 << CODE_BITS) + RECONNECT)).any()
+    if not needed:
+        return TableSizes()
+    users = int(codes[[ENTER, RECONNECT, CARRIED, EXIT, PUBLISH]].sum())
+    return TableSizes(
+        users=users,
+        connections=users + int(codes[CARRIED_CONNECTION]),
+        publications=int(codes[PUBLISH]),
+        views=int(codes[[VIDEO_ON, VIDEO_OFF, CARRIED_EXCEPTION]].sum()),
+        receipts=int(codes[VIDEO_ON]),
+    )
 
 
 @inlined
@@ -239,7 +278,7 @@ def place_of_stream(tables: RoomTables, user_number: int, key: np.uint64) -> int
 
 
 @inlined
-def add_room(tables: RoomTables, key: np.uint64, check: np.uint32) -> int:
+def add_room(tables: RoomTables, key: np.uint64, check: np.uint32, app: int) -> int:
     """The number of the room with that key, added if there is none; -1: another room has the key."""
     place = place_of_room(tables, key)
     number = tables.room_places[place]
@@ -249,7 +288,7 @@ def add_room(tables: RoomTables, key: np.uint64, check: np.uint32) -> int:
     tables.used[ROOMS] += 1
     tables.room_places[place] = number
     room = tables.rooms[number]
-    room.key, room.check = key, check
+    room.key, room.check, room.app = key, check, app
     room.first = room.first_waiting = room.last_waiting = room.first_silent = room.last_silent = -1
     return int(number)
 

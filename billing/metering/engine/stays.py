@@ -12,15 +12,8 @@ A user in a room is absent, connected or waiting:
 
 A wait ends its stay 90 s after the disconnect; a stay without any event of its user for 86,400 s ends there (`stale`).
 
-Class of a second, first match wins: waiting, audio `disconnect_grace`; only one user has a stay in the room, audio
-`alone_in_room`; nothing received, audio `no_video_received`; else video. Aggregate: one second in the tier of the
-summed area, `screen_share` if any stream received is a share, else `camera`. Per stream: one second for each stream.
-
-Nothing is written for a second, and nothing for a window that a stay spans. A change at second *t* is an edge: -1 of
-the class that ends, +1 of the class that begins. An edge adds to its window the seconds left of it after *t*, and 300
-to every later window; so two sums per window and one running sum over the windows give the seconds of every window.
-Example: a class begins at second 100 and ends at 700. The edges add 200 to the first window and -200 to the third; with
-the running sum the windows have 200, 300 and 300 - 200 = 100 seconds.
+Rooms with automatic subscription, where a user may have several connections: see `connections`. The classes of seconds:
+see `classes`.
 
 The functions are compiled. They apply the events of whole rooms in order to the records of `room_tables`. Users and
 rooms are passed by number: a record is looked up where it is needed.
@@ -28,25 +21,28 @@ rooms are passed by number: a record is looked up where it is needed.
 
 import numpy as np
 
-from billing.events.keys import CODE_BITS, DISCONNECT, DISMISS, ENTER, EXIT, RECONNECT, SCREEN_BIT
+from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, RECONNECT
+from billing.metering.engine.classes import change_size, classify, classify_crowd, clear_streams
 from billing.metering.engine.keyed_rows import CARRIED
+from billing.metering.engine.publications import end_member
 from billing.metering.engine.room_tables import (
-    ALONE,
-    ANY_VIDEO,
-    FIRST_VIDEO,
-    GRACE,
-    NO_CLASS,
-    NO_VIDEO,
-    ROOMS,
+    ABSENT,
+    COLLISION,
+    CONNECTED,
+    DONE,
+    NOBODY,
+    OUTSIDE_STAY,
+    REENTERED,
+    STALE_STAY,
     STREAMS,
-    USERS,
+    UNKNOWN_APP,
+    WAITING,
     Carried,
     Events,
     RoomTables,
     add_room,
     add_user,
     code_of,
-    find_room,
     find_user,
     note_finding,
     note_stay,
@@ -54,39 +50,18 @@ from billing.metering.engine.room_tables import (
     stream_check,
     user_check,
 )
-from billing.numba_cache import compiled, inlined
-from billing.periods import STALE_SECONDS, WAIT_SECONDS, WINDOW_SECONDS
+from billing.metering.engine.timers import start_timer, stop_timer
+from billing.numba_cache import inlined
+from billing.periods import STALE_SECONDS, WAIT_SECONDS
 
 NEVER = 2**30  # a second after the end of any span
-
-ABSENT, CONNECTED, WAITING = range(3)
-OUTSIDE_STAY, REENTERED, STALE_STAY = range(3)
-# Outcomes: applied; two users, rooms or streams have one key; an app has no rule.
-DONE, COLLISION, UNKNOWN_APP = 0, -2, -3
-NOBODY = -1  # in place of a user's number
-
-
-@compiled
-def run(events: Events, carried: Carried, tables: RoomTables) -> int:
-    """Applies all events in order, then lets the time pass to the end of the span. `DONE`, or why not."""
-    for row in events.order:
-        # Carried rows are dated before the span.
-        second = max(0, (events.at[row] - tables.span.start_ms) // 1000)
-        if code_of(events.size_and_type[row]) == DISMISS:
-            outcome = dismiss(events, tables, row, second)
-        else:
-            outcome = apply_event(events, carried, tables, row, second)
-        if outcome != DONE:
-            return outcome
-    finish(tables)
-    return DONE
 
 
 @inlined
 def apply_event(events: Events, carried: Carried, tables: RoomTables, row: int, second: int) -> int:
     """Applies an event of a user: `DONE`, `COLLISION` or `UNKNOWN_APP`."""
     code, row_number = code_of(events.size_and_type[row]), events.row_number[row]
-    user_number = user_of(events, tables, row)
+    user_number = user_of(events, tables, row, code in (ENTER, RECONNECT, CARRIED))
     if user_number < NOBODY:
         return user_number
     if user_number != NOBODY:
@@ -116,31 +91,21 @@ def apply_event(events: Events, carried: Carried, tables: RoomTables, row: int, 
 
 
 @inlined
-def user_of(events: Events, tables: RoomTables, row: int) -> int:
-    """The number of the user of an event, added with the first that enters; `NOBODY`, `COLLISION` or `UNKNOWN_APP`."""
+def user_of(events: Events, tables: RoomTables, row: int, adds: bool) -> int:
+    """The number of the user of an event, who is added if the event `adds` one; `NOBODY`, `COLLISION` or
+    `UNKNOWN_APP`."""
     user_number = find_user(tables, events.user_key[row])
     if user_number >= 0:
         return user_number if tables.users[user_number].check == user_check(events.checks[row]) else COLLISION
-    if code_of(events.size_and_type[row]) not in (ENTER, RECONNECT, CARRIED):
+    if not adds:
         return NOBODY
     app = np.searchsorted(tables.span.app_id, events.app_id[row])
     if app == len(tables.span.app_id) or tables.span.app_id[app] != events.app_id[row]:
         return UNKNOWN_APP
-    room_number = add_room(tables, events.room_key[row], events.room_check[row])
+    room_number = add_room(tables, events.room_key[row], events.room_check[row], app)
     if room_number < 0:
         return COLLISION
     return add_user(tables, events, row, room_number, app)
-
-
-@inlined
-def finish(tables: RoomTables) -> None:
-    """Lets the time pass to the end of the span, where the stays that are still open are noted."""
-    for room_number in range(tables.used[ROOMS]):
-        pass_time(tables, room_number, tables.span.end)
-    for user_number in range(tables.used[USERS]):
-        if tables.users[user_number].state != ABSENT:
-            note_stay(tables, user_number, tables.span.end)
-            change_class(tables, user_number, NO_CLASS, tables.span.end)
 
 
 @inlined
@@ -153,12 +118,20 @@ def enter(events: Events, tables: RoomTables, row: int, user_number: int, second
     elif user.state == WAITING:
         stop_timer(tables, user_number)
     else:
-        user.begun, user.row_number = second, events.row_number[row]
-        user.carried = code_of(events.size_and_type[row]) == CARRIED
-        tables.sums.stay_seconds[user.app] += tables.span.end - second
-        join_room(tables, user_number, second)
+        begin_stay(events, tables, row, user_number, second)
     user.state = CONNECTED
     classify(tables, user_number, second)
+
+
+@inlined
+def begin_stay(events: Events, tables: RoomTables, row: int, user_number: int, second: int) -> None:
+    """A stay begins with an event; the caller classifies."""
+    user = tables.users[user_number]
+    user.begun, user.row_number = second, events.row_number[row]
+    user.carried = code_of(events.size_and_type[row]) == CARRIED
+    user.state = CONNECTED
+    tables.sums.stay_seconds[user.app] += tables.span.end - second
+    join_room(tables, user_number, second)
 
 
 @inlined
@@ -174,12 +147,16 @@ def join_room(tables: RoomTables, user_number: int, second: int) -> None:
     room.present += 1
     if room.present == 2:
         classify(tables, other, second)
+    if room.present <= 2 and len(tables.subscriptions.members) > 0:
+        classify_crowd(tables, user.room, second)
 
 
 @inlined
 def leave(tables: RoomTables, user_number: int, second: int) -> None:
     """The stay ends."""
     user = tables.users[user_number]
+    if len(tables.subscriptions.members) > 0:
+        end_member(tables, user_number, second)
     clear_streams(tables, user_number, second)
     stop_timer(tables, user_number)
     user.state = ABSENT
@@ -196,6 +173,8 @@ def leave(tables: RoomTables, user_number: int, second: int) -> None:
     room.present -= 1
     if room.present == 1:
         classify(tables, room.first, second)
+    if room.present == 1 and len(tables.subscriptions.members) > 0:
+        classify_crowd(tables, user.room, second)
 
 
 @inlined
@@ -207,20 +186,6 @@ def disconnect(tables: RoomTables, user_number: int, second: int, wait_ends: int
     tables.users[user_number].wait_ends = wait_ends
     classify(tables, user_number, second)
     start_timer(tables, user_number)
-
-
-@inlined
-def dismiss(events: Events, tables: RoomTables, row: int, second: int) -> int:
-    """Ends every stay in the room of a `dismiss`: `DONE` or `COLLISION`."""
-    room_number = find_room(tables, events.room_key[row])
-    if room_number < 0:
-        return DONE
-    if tables.rooms[room_number].check != events.room_check[row]:
-        return COLLISION
-    pass_time(tables, room_number, second)
-    while tables.rooms[room_number].first >= 0:
-        leave(tables, tables.rooms[room_number].first, second)
-    return DONE
 
 
 @inlined
@@ -268,115 +233,6 @@ def add_stream(events: Events, tables: RoomTables, row: int, user_number: int, p
 
 
 @inlined
-def change_size(tables: RoomTables, user_number: int, size_before: int, size: int, second: int) -> None:
-    """A stream of the user changes its size; 0: it is not received."""
-    user = tables.users[user_number]
-    if user.per_stream:
-        count_stream(tables, user_number, size_before, second, -1)
-        count_stream(tables, user_number, size, second, 1)
-    user.streams += int(size > 0) - int(size_before > 0)
-    user.area += size % SCREEN_BIT - size_before % SCREEN_BIT
-    user.screens += size // SCREEN_BIT - size_before // SCREEN_BIT
-    classify(tables, user_number, second)
-
-
-@inlined
-def count_stream(tables: RoomTables, user_number: int, size: int, second: int, change: int) -> None:
-    """One stream more or less in its class, for an app billed per stream."""
-    if size == 0:
-        return
-    user = tables.users[user_number]
-    stream_class = video_class(tables, user.app, size % SCREEN_BIT, size // SCREEN_BIT)
-    tables.counts[user_number, stream_class] += change
-    if user.seconds_class == ANY_VIDEO:
-        add_edge(tables, user_number, stream_class, second, change)
-
-
-@inlined
-def count_streams(tables: RoomTables, user_number: int, second: int, sign: int) -> None:
-    """The streams of a user billed per stream begin to count (`sign` 1) or cease to (-1)."""
-    for stream_class in range(FIRST_VIDEO, tables.counts.shape[1]):
-        if tables.counts[user_number, stream_class] != 0:
-            add_edge(tables, user_number, stream_class, second, sign * tables.counts[user_number, stream_class])
-
-
-@inlined
-def clear_streams(tables: RoomTables, user_number: int, second: int) -> None:
-    """Nothing is received any more; the caller classifies."""
-    user = tables.users[user_number]
-    if user.streams == 0:
-        return
-    if user.per_stream:
-        if user.seconds_class == ANY_VIDEO:
-            count_streams(tables, user_number, second, -1)
-        tables.counts[user_number, :] = 0
-    user.streams = user.screens = user.area = 0
-    user.epoch += 1
-
-
-@inlined
-def classify(tables: RoomTables, user_number: int, second: int) -> None:
-    """Gives the user's seconds from `second` on the class that follows from the state of the user and of the room."""
-    now = class_of(tables, user_number)
-    if now != tables.users[user_number].seconds_class:
-        change_class(tables, user_number, now, second)
-
-
-@inlined
-def class_of(tables: RoomTables, user_number: int) -> int:
-    """The class of a user's seconds in the present state."""
-    user = tables.users[user_number]
-    if user.state == ABSENT:
-        return NO_CLASS
-    if user.state == WAITING:
-        return GRACE
-    if tables.rooms[user.room].present == 1:
-        return ALONE
-    if user.streams == 0:
-        return NO_VIDEO
-    if user.per_stream:
-        return ANY_VIDEO
-    return video_class(tables, user.app, user.area, user.screens)
-
-
-@inlined
-def video_class(tables: RoomTables, app: int, area: int, screens: int) -> int:
-    """The class of a summed area, or of one stream."""
-    tier = 0
-    while area > tables.span.tops[app, tier]:
-        tier += 1
-    return FIRST_VIDEO + 2 * tier + (screens > 0)
-
-
-@inlined
-def change_class(tables: RoomTables, user_number: int, now: int, second: int) -> None:
-    """One class ends at `second`, another begins."""
-    user = tables.users[user_number]
-    before = user.seconds_class
-    if before != NO_CLASS:
-        add_edge(tables, user_number, before, second, -1)
-        if before == ANY_VIDEO:
-            count_streams(tables, user_number, second, -1)
-    user.seconds_class = now
-    if now != NO_CLASS:
-        add_edge(tables, user_number, now, second, 1)
-        if now == ANY_VIDEO:
-            count_streams(tables, user_number, second, 1)
-
-
-@inlined
-def add_edge(tables: RoomTables, user_number: int, seconds_class: int, second: int, change: int) -> None:
-    """From `second` on there are `change` users or streams more in a class."""
-    window = (second + tables.span.into_window) // WINDOW_SECONDS
-    left = (window + 1) * WINDOW_SECONDS - (second + tables.span.into_window)
-    app = tables.users[user_number].app
-    tables.sums.edges[app, seconds_class, window, 0] += change
-    tables.sums.edges[app, seconds_class, window, 1] += change * left
-    if tables.user_seconds.shape[0] > 0:
-        tables.user_seconds[user_number, seconds_class] += change * (tables.span.end - second)
-
-
-@inlined
 def pass_time(tables: RoomTables, room_number: int, until: int) -> None:
     """Ends the stays of a room whose timers end up to second `until`, the earliest first."""
     while True:
@@ -390,46 +246,3 @@ def pass_time(tables: RoomTables, room_number: int, until: int) -> None:
             leaving, second = silent, stale_end
             note_finding(tables, STALE_STAY, tables.users[silent].row_number, tables.span.start_ms + stale_end * 1000)
         leave(tables, leaving, second)
-
-
-@inlined
-def start_timer(tables: RoomTables, user_number: int) -> None:
-    """Adds a user as the last of those who wait, or of those whose stay may become stale."""
-    user = tables.users[user_number]
-    room = tables.rooms[user.room]
-    waits = user.state == WAITING
-    last = room.last_waiting if waits else room.last_silent
-    user.sooner, user.later, user.has_timer = last, -1, True
-    if last >= 0:
-        tables.users[last].later = user_number
-    elif waits:
-        room.first_waiting = user_number
-    else:
-        room.first_silent = user_number
-    if waits:
-        room.last_waiting = user_number
-    else:
-        room.last_silent = user_number
-
-
-@inlined
-def stop_timer(tables: RoomTables, user_number: int) -> None:
-    """Removes a user from that list, before its state changes."""
-    user = tables.users[user_number]
-    if not user.has_timer:
-        return
-    user.has_timer = False
-    room = tables.rooms[user.room]
-    waits = user.state == WAITING
-    if user.sooner >= 0:
-        tables.users[user.sooner].later = user.later
-    elif waits:
-        room.first_waiting = user.later
-    else:
-        room.first_silent = user.later
-    if user.later >= 0:
-        tables.users[user.later].sooner = user.sooner
-    elif waits:
-        room.last_waiting = user.sooner
-    else:
-        room.last_silent = user.sooner
