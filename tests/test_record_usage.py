@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 
 from tests.commands import Commands
 from tests.record_facts import SAMPLES, sample
@@ -26,6 +27,7 @@ policy = "trtc-intl"
 id = 1400000042
 account = "acme"
 name = "Classroom"
+feed = "livekit:APIexample1"
 
 [app.assume]
 camera = "1280x720"
@@ -35,7 +37,7 @@ APP = 1400000042
 
 # LiveKit: the teacher is in from 1 to 80, alone until 10, and receives nothing. student-a 10 to 70: HD, with the screen
 # from 30 to 60 2K. student-b 20 to 110, on two connections from 40 to 42: HD to 80, 2K from 30 to 60. A telephone 46 to
-# 110 receives nothing; an agent from 47 and a recorder from 48 receive everything, all to 110, when the room is finished.
+# 110 receives nothing; an agent from 47 and a recorder from 48 receive everything to 110, when the room is finished.
 LIVEKIT = {
     ("audio", "alone_in_room"): 9,
     ("audio", "no_video_received"): 70 + 30 + 64 + 30 + 30,
@@ -130,3 +132,14 @@ def test_with_records_missing_nobody_is_billed_more_than_a_day(source: str, miss
     lines = [line for line in sample(SAMPLES[source]) if chance.random() > missing]
     seconds = used(tmp_path / "lossy", source, lines)
     assert 0 <= seconds.total() <= 6 * 15 * 3600
+
+
+def test_the_invoice_says_what_is_assumed(tmp_path: Path) -> None:
+    used(tmp_path / "class", "livekit", sample(SAMPLES["livekit"]))
+    commands = Commands(home=tmp_path / "class" / "home")
+    assert commands(f"invoice export acme --month 2026-03 -o {tmp_path / 'acme.xlsx'}").exit_code == 0
+    cells = {cell.value for row in load_workbook(tmp_path / "acme.xlsx")["Reasons"].rows for cell in row}
+    assert (
+        "App Classroom (1400000042): users are billed as subscribed to everything published, but for SIP; "
+        "cameras of unknown size are billed as 1280x720; screens of unknown size are billed as 1920x1080." in cells
+    )
