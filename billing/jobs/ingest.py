@@ -12,11 +12,10 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -104,7 +103,7 @@ class FileRows:
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
-    records: RecordFile | None = None  # whose tally is complete once all batches are read
+    also: Callable[[], Mapping[str, object]] = dict  # what its commit says of it, beside the counts, once it is read
 
 
 def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
@@ -164,7 +163,7 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
         duplicates=unique.duplicates,
         quarantined=rejects.count,
         reasons=rejects.reasons(),
-        **_of_lines(rows),
+        lines=rows.lines,
     )
     if read != report.accepted + report.duplicates + report.quarantined:
         raise AssertionError(f"rows were lost or made up: {report}")
@@ -228,17 +227,10 @@ def _ingest_record_file(context: IngestContext, path: str, options: RecordOption
             file_hash=file.digest,
             batches=records.batches,
             check_unchanged=file.check_unchanged,
-            records=records,
+            also=lambda: {"feed_dropped": records.tally.dropped} if records.tally.dropped else {},
         )
-        return _ingest_in_workspace(context, rows)
-
-
-def _of_lines(rows: FileRows) -> dict[str, Any]:
-    """What a report says of the lines of a file."""
-    if rows.records is None:
-        return {"lines": rows.lines}
-    tally = rows.records.tally
-    return {"lines": tally.lines, "ignored": dict(tally.ignored), "dropped": tally.dropped}
+        report, tally = _ingest_in_workspace(context, rows), records.tally
+    return replace(report, lines=tally.lines, ignored=dict(tally.ignored), dropped=tally.dropped)
 
 
 def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
@@ -298,10 +290,9 @@ def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Ded
     if rejects.count:
         quarantine.put(rows.file_hash, rejects.rows())
     if unique.files:
-        metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms}
+        metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms, **rows.also()}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
-        dropped = {"feed_dropped": report.dropped} if report.dropped else {}
-        context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts | dropped)
+        context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
     released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
         quarantine.release(rows.file_hash, released["id"], context.now_ms)

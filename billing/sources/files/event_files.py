@@ -65,6 +65,14 @@ class EventFile:
         else:
             yield from read_ndjson(line_blocks(self._chunks(compression)))
 
+    def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:
+        """The lines that are not blank: number, text without its end, and 0 or the length of a line that is too long,
+        of which only the beginning is given. (A file of foreign records may have any ending.)"""
+        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
+            for number, line in enumerate(block.lines, block.first):
+                if line and not line.isspace():
+                    yield number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0
+
     def trace_lines(self, rejected: list[RejectedRow]) -> Iterator[TraceLine]:
         """The lines of a foreign trace; one that is too long goes to `rejected` instead."""
         for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
@@ -74,14 +82,6 @@ class EventFile:
                     rejected.append(RejectedRow(self.name, number, *too_long(block.long_bytes), raw))
                 else:
                     yield TraceLine(self.name, number, line.removesuffix(b"\r"))
-
-    def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:
-        """The lines that are not blank: number, text without its end, and 0 or the length of a line that is too long,
-        of which only the beginning is given. (A file of foreign records may have any ending.)"""
-        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
-            for number, line in enumerate(block.lines, block.first):
-                if line and not line.isspace():
-                    yield number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0
 
     def check_unchanged(self) -> None:
         """A `BillingError` when the file was written to since it was opened."""
