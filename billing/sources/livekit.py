@@ -42,7 +42,6 @@ _KINDS = {0: "STANDARD", 1: "INGRESS", 2: "EGRESS", 3: "SIP", 4: "AGENT", 7: "CO
 _TRACK_TYPES = {0: "AUDIO", 1: "VIDEO", 2: "DATA"}
 _TRACK_SOURCES = {0: "UNKNOWN", 1: "CAMERA", 2: "MICROPHONE", 3: "SCREEN_SHARE", 4: "SCREEN_SHARE_AUDIO"}
 _TRACK = "track"
-_POLLED = "listParticipants"
 
 
 def _app_name(record: Record) -> str | None:
@@ -58,7 +57,7 @@ def _items(record: Record) -> Iterator[Fields]:
     for participant in array(record.body["participants"], "participants"):
         one = table(participant, "participants")
         for track in array(one.get("tracks"), "tracks"):
-            yield {**record.body, "event": _POLLED, "participant": one, _TRACK: track}
+            yield {**record.body, "event": "listParticipants", "participant": one, _TRACK: track}
 
 
 def _events(body: Fields, terms: Terms) -> list[Event]:
