@@ -14,9 +14,11 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from numba import config, njit
+from numba.core.types import Type
+from numba.extending import overload
 
 # The files whose functions and constants may become part of compiled functions: those that have any, and whatever these
 # import.
@@ -38,6 +40,22 @@ def compiled(function: _Function) -> _Function:
 def inlined(function: _Function) -> _Function:
     """The function, compiled into every compiled function that calls it."""
     return _compiled(function, inline=True)
+
+
+def only_where(condition: Callable[[Type], bool], function: _Function) -> _Function:
+    """The function, for first arguments of a numba type for which the condition holds; for others it is compiled to
+    nothing, and gives 0."""
+
+    def chosen(*arguments: object) -> object:
+        return function(*arguments)
+
+    @overload(chosen, jit_options={"nogil": True, "_nrt": False})  # type: ignore[typeddict-unknown-key]
+    def choose(*arguments):  # type: ignore[no-untyped-def]  # numba compares the arguments
+        if condition(arguments[0]):
+            return lambda *arguments: function(*arguments)
+        return lambda *arguments: 0  # noqa: ARG005 - numba compares the arguments
+
+    return cast("_Function", chosen)
 
 
 def _compiled(function: _Function, *, inline: bool) -> _Function:

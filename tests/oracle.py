@@ -160,11 +160,12 @@ class Room:
             clock = step
 
     def end_what_ends(self, clock: int) -> None:
-        for name, user in self.users.items():
-            if user.connections and user.ends() <= clock:
+        for name, user in self.stays.items():
+            if user.ends() <= clock:
                 if user.wait_ends is None:
                     self.find(name, user.ends() * 1000, "stale_stay")
                 self.end_stay(name, user.ends())
+        for user in self.users.values():
             for connection, wait in list(user.connections.items()):
                 if wait.wait_ends is not None and wait.wait_ends <= clock:
                     del user.connections[connection]
@@ -214,7 +215,7 @@ class Room:
             self.exit(event, name, user, connection)
         elif kind == "publish" and connection is not None and connection not in user.connections:
             self.find(name, event["at"], "implied_enter")
-            self.open(name, user, connection, second)
+            self.open(user, connection, second)
             self.publish(event, name, connection)
         elif not user.connected or (connection is not None and connection not in user.connected):
             self.find(name, event["at"], "outside_stay")
@@ -241,7 +242,7 @@ class Room:
         receives_all = event.get("receives") == "all"
         known = user.connections.get(connection)
         if known is None:
-            self.open(name, user, connection, event["at"] // 1000)
+            self.open(user, connection, event["at"] // 1000)
             known = user.connections[connection]
         elif known.wait_ends is None:
             self.find(name, event["at"], "reentered")
@@ -250,7 +251,7 @@ class Room:
             receives_all = receives_all or known.receives_all
         user.connections[connection] = Connection(receives_all)
 
-    def open(self, name: str, user: User, connection: str | None, second: int) -> None:
+    def open(self, user: User, connection: str | None, second: int) -> None:
         if not user.connections:
             user.begun = second
         user.connections[connection] = Connection()

@@ -27,7 +27,8 @@ from billing.metering.engine.room_tables import (
     WAITING,
     RoomTables,
 )
-from billing.numba_cache import compiled, inlined
+from billing.metering.engine.subscription_tables import are_subscribed
+from billing.numba_cache import compiled, inlined, only_where
 from billing.periods import WINDOW_SECONDS
 
 
@@ -47,7 +48,7 @@ def class_of(tables: RoomTables, user_number: int) -> int:
         return NO_CLASS
     if user.state == WAITING:
         return GRACE
-    if len(tables.subscriptions.members) > 0 and tables.subscriptions.members[user_number].in_crowd:
+    if is_in_crowd(tables, user_number):
         return CROWD
     if tables.rooms[user.room].present == 1:
         return ALONE
@@ -77,14 +78,14 @@ def change_class(tables: RoomTables, user_number: int, now: int, second: int) ->
         if before == ANY_VIDEO:
             count_streams(tables, user_number, second, -1)
     elif before == CROWD:
-        count_in_crowd(tables, user_number, second, -1)
+        change_crowd(tables, user_number, second, -1)
     user.seconds_class = now
     if now >= 0:
         add_edge(tables, user_number, now, second, 1)
         if now == ANY_VIDEO:
             count_streams(tables, user_number, second, 1)
     elif now == CROWD:
-        count_in_crowd(tables, user_number, second, 1)
+        change_crowd(tables, user_number, second, 1)
 
 
 @inlined
@@ -158,6 +159,12 @@ def clear_streams(tables: RoomTables, user_number: int, second: int) -> None:
     user.epoch += 1
 
 
+@inlined
+def is_counted_in_crowd(tables: RoomTables, user_number: int) -> bool:
+    """Whether a user is counted in the crowd of its room."""
+    return bool(tables.subscriptions.members[user_number].in_crowd)
+
+
 @compiled
 def count_in_crowd(tables: RoomTables, user_number: int, second: int, sign: int) -> None:
     """A user joins the crowd of its room (`sign` 1) or leaves it (-1)."""
@@ -194,3 +201,9 @@ def classify_crowd(tables: RoomTables, room_number: int, second: int) -> None:
             if tables.user_seconds.shape[0] > 0:
                 left = tables.span.end - second
                 tables.subscriptions.crowd_seconds[room_number, seconds_class] += change * left
+
+
+# Where there are no subscriptions, there is no crowd.
+is_in_crowd = only_where(are_subscribed, is_counted_in_crowd)
+change_crowd = only_where(are_subscribed, count_in_crowd)
+reclassify_crowd = only_where(are_subscribed, classify_crowd)

@@ -1,16 +1,18 @@
 """Connections: events of rooms with automatic subscription, where a user may have several connections.
 
-| event | over a connection that is closed | connected | waiting | none of these |
-|---|---|---|---|---|
-| `enter`, `reconnect` | `closed_connection` | goes on; what was received over it is cleared (`reentered`) | connected | opens |
-| `exit` | `closed_connection` | closes | closes | closes, `outside_stay` |
-| `disconnect` | `closed_connection` | waits 90 s | `outside_stay` | `outside_stay` |
-| `publish` | `closed_connection` | sends | `outside_stay` | opens (`implied_enter`), sends |
-| `unpublish`, `video_on`, `video_off` | `closed_connection` | changes what is sent or received | `outside_stay` | `outside_stay` |
+| event | over one that is connected | waiting | neither |
+|---|---|---|---|
+| `enter`, `reconnect` | what was received over it is cleared (`reentered`) | connected | opens |
+| `exit` | closes | closes | closes (`outside_stay`) |
+| `disconnect` | waits 90 s | `outside_stay` | `outside_stay` |
+| `publish` | sends | `outside_stay` | opens (`implied_enter`) and sends |
+| `unpublish`, `video_on`, `video_off` | changes what is sent or received | `outside_stay` | `outside_stay` |
+
+Any event over a connection that is closed changes nothing (`closed_connection`).
 
 No name is a connection like others, but `exit` does not close it for good; `exit` and `disconnect` without a name are
 about all connections; other events without a name need any connected one (`enter` and `reconnect` open the one without
-a name). A stay lasts while a connection is connected or waits, and the user waits while none is connected and one waits.
+a name). A stay lasts while a connection is connected or waits; the user waits while none is connected and one waits.
 
 What is sent or received over a connection ends with it, and when its wait begins; over none, with the last connected.
 A closed connection is remembered for 86,400 s. One whose wait ran out may open again.
@@ -74,13 +76,13 @@ def apply_over_connection(events: Events, carried: Carried, tables: RoomTables, 
     if user_number == NOBODY:
         note_finding(tables, OUTSIDE_STAY, events.row_number[row], events.at[row])
         return DONE
-    pass_time(tables, tables.users[user_number].room, second)
+    let_time_pass(tables, user_number, second)
     connection = find_connection(events, tables, row, user_number, is_named)
     if connection < -1:
         return COLLISION
     outcome = DONE
     if is_carried and code in (CARRIED, CARRIED_CONNECTION, CARRIED_EXCEPTION, DISCONNECT):
-        outcome = restore(events, carried, tables, row, user_number, is_named)
+        outcome = restore(events, carried, tables, row, user_number, second)
     elif is_named and state_of(tables, connection, second) == CLOSED:
         note_finding(tables, CLOSED_CONNECTION, events.row_number[row], events.at[row])
     elif code in (ENTER, RECONNECT):
@@ -96,7 +98,13 @@ def apply_over_connection(events: Events, carried: Carried, tables: RoomTables, 
     return outcome
 
 
-@inlined
+@compiled
+def let_time_pass(tables: RoomTables, user_number: int, second: int) -> None:
+    """Ends the stays of the user's room whose timers end up to `second`."""
+    pass_time(tables, tables.users[user_number].room, second)
+
+
+@compiled
 def change_over(events: Events, tables: RoomTables, place: int, user_number: int, connection: int, second: int) -> int:
     """A `disconnect` or an event about video: `DONE` or `COLLISION`."""
     row = events.order[place]
@@ -104,9 +112,10 @@ def change_over(events: Events, tables: RoomTables, place: int, user_number: int
     is_named = len(events.has_connection) > 0 and events.has_connection[row]
     state = state_of(tables, connection, second) if is_named else tables.users[user_number].state
     over = connection if is_named else -1
-    if code == PUBLISH and is_named and state == ABSENT:
+    begins = code == PUBLISH and is_named and state == ABSENT
+    if begins:
         note_finding(tables, IMPLIED_ENTER, events.row_number[row], events.at[row])
-        over = open_connection(events, tables, row, user_number, connection, False, second)
+        over = open_connection(events, tables, row, user_number, connection, not begins, second)
         state = CONNECTED
     if state != CONNECTED:
         note_finding(tables, OUTSIDE_STAY, events.row_number[row], events.at[row])
@@ -127,7 +136,7 @@ def change_over(events: Events, tables: RoomTables, place: int, user_number: int
     return DONE if done else COLLISION
 
 
-@inlined
+@compiled
 def enter_over(events: Events, tables: RoomTables, row: int, user_number: int, connection: int, second: int) -> None:
     """A connection opens, or begins anew."""
     is_subscribed = (events.size_and_type[row] >> CODE_BITS) > 0
@@ -175,7 +184,9 @@ def exit_over(events: Events, tables: RoomTables, row: int, user_number: int, co
         number = connection if connection >= 0 else add_connection(events, tables, row, user_number)
         begin_change(tables, user_number, second)
         close_connection(tables, number, second)
-        end_connections(tables, user_number, number, second)
+        drop_views(tables, user_number, number, False)
+        end_publications(tables, user_number, number, False, second)
+        end_connections(tables, user_number, second)
     else:
         begin_change(tables, user_number, second)
         number = tables.subscriptions.members[user_number].first_connection
@@ -184,7 +195,7 @@ def exit_over(events: Events, tables: RoomTables, row: int, user_number: int, co
             if state_of(tables, number, second) != ABSENT:
                 close_connection(tables, number, second)
             number = following
-        end_connections(tables, user_number, -1, second)
+        end_connections(tables, user_number, second)
 
 
 @compiled
@@ -200,17 +211,14 @@ def disconnect_over(tables: RoomTables, user_number: int, connection: int, secon
             drop_views(tables, user_number, number, False)
             end_publications(tables, user_number, number, False, second)
         number = following
-    end_connections(tables, user_number, -1, second)
+    end_connections(tables, user_number, second)
 
 
 @compiled
-def end_connections(tables: RoomTables, user_number: int, connection: int, second: int) -> None:
-    """Ends a change in which connections were closed or cut, of which this one (or -1) was named: what goes with it and
-    with the last connected one ends, and the user stays, waits or leaves."""
+def end_connections(tables: RoomTables, user_number: int, second: int) -> None:
+    """Ends a change in which connections were closed or cut: what goes with the last connected one ends, and the user
+    stays, waits or leaves."""
     user, member = tables.users[user_number], tables.subscriptions.members[user_number]
-    if connection >= 0:
-        drop_views(tables, user_number, connection, False)
-        end_publications(tables, user_number, connection, False, second)
     if member.connected > 0 or user.state == ABSENT:
         end_change(tables, user_number, second)
         return
@@ -235,7 +243,7 @@ def end_connections(tables: RoomTables, user_number: int, connection: int, secon
         end_change(tables, user_number, second)
 
 
-@inlined
+@compiled
 def unpublish_over(
     events: Events, tables: RoomTables, row: int, user_number: int, connection: int, second: int
 ) -> None:
@@ -281,19 +289,18 @@ def same_instant(events: Events, one: int, other: int) -> bool:
 
 
 @compiled
-def restore(events: Events, carried: Carried, tables: RoomTables, row: int, user_number: int, is_named: bool) -> int:
+def restore(events: Events, carried: Carried, tables: RoomTables, row: int, user_number: int, second: int) -> int:
     """Restores what was carried into the span: a stay, one of its connections, an exception, a wait."""
     code, said = code_of(events.size_and_type[row]), events.size_and_type[row] >> CODE_BITS
     until = carried.wait_ends[events.row_number[row] - carried.first]
     user = tables.users[user_number]
-    begin_change(tables, user_number, 0)
+    begin_change(tables, user_number, second)
     if code == CARRIED and said != WITHOUT_STAY:
-        begin_stay(events, tables, row, user_number, 0)
+        begin_stay(events, tables, row, user_number, second)
         if said != WITH_CONNECTIONS:
             set_state(tables, add_connection(events, tables, row, user_number), CONNECTED)
     elif code == CARRIED_CONNECTION:
         number = add_connection(events, tables, row, user_number)
-        tables.subscriptions.connections[number].is_named = is_named
         set_state(tables, number, CLOSED if said & IS_CLOSED else WAITING if said & WAITS else CONNECTED)
         tables.subscriptions.connections[number].until = until
         if said & IS_SUBSCRIBED:
@@ -310,7 +317,7 @@ def restore(events: Events, carried: Carried, tables: RoomTables, row: int, user
         stop_timer(tables, user_number)
         user.state, user.wait_ends = WAITING, until
         start_timer(tables, user_number)
-    end_change(tables, user_number, 0)
+    end_change(tables, user_number, second)
     return DONE
 
 

@@ -32,8 +32,8 @@ from billing.events.keys import (
 )
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, KEYS_SCHEMA
 
-# The type codes of the rows that restore a carried stay, its connections and its exceptions, and what these say in place
-# of a size.
+# The type codes of the rows that restore a carried stay, its connections and its exceptions; what these say in place of
+# a size.
 CARRIED_EXCEPTION, CARRIED_CONNECTION, CARRIED = range(2**CODE_BITS - 3, 2**CODE_BITS)
 WITH_CONNECTIONS, WITHOUT_STAY = 1, 2
 IS_SUBSCRIBED, WAITS, IS_CLOSED = 1, 2, 4

@@ -160,7 +160,7 @@ def _work(parts: Iterable[Events], carried: Carried, span: SpanArrays, *, by_use
 
 def _run(events: Events, carried: Carried, tables: RoomTables) -> RoomTables:
     """The tables of a part, filled up to the end of the span."""
-    outcome = (run_with_connections if len(tables.subscriptions.members) else run)(events, carried, tables)
+    outcome = (run_with_connections if tables.subscriptions else run)(events, carried, tables)
     if outcome == UNKNOWN_APP:
         raise KeyError("an app of the events has no tier rule")
     if outcome == COLLISION:

@@ -31,8 +31,8 @@ from billing.metering.engine.room_tables import (
     place_of_stream,
     stream_check,
 )
-from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS
-from billing.numba_cache import compiled, inlined
+from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS, are_subscribed
+from billing.numba_cache import compiled, inlined, only_where
 
 
 @inlined
@@ -61,7 +61,7 @@ def end_change(tables: RoomTables, user_number: int, second: int) -> None:
     classify(tables, user_number, second)
 
 
-@inlined
+@compiled
 def count_published(tables: RoomTables, user_number: int, second: int) -> None:
     """Counts what a subscribed user receives of all that is published."""
     publication = tables.subscriptions.rooms[tables.users[user_number].room].first_publication
@@ -104,17 +104,18 @@ def publish(events: Events, tables: RoomTables, row: int, user_number: int, conn
     if publication.check != stream_check(events.checks[row]):
         return False
     publication.row_number = events.row_number[row]
+    publication.next_user, publication.next_size = user_number, size
     owner = publication.user
     if owner == user_number:
         publication.connection = connection
-        change_publication(tables, number, user_number, size, second)
+        change_publication(tables, number, second)
         return True
     begin_change(tables, user_number, second)
     if owner >= 0:
         begin_change(tables, owner, second)
         disown(tables, number)
     publication.connection = connection
-    change_publication(tables, number, user_number, size, second)
+    change_publication(tables, number, second)
     own(tables, number)
     if owner >= 0:
         end_change(tables, owner, second)
@@ -125,11 +126,15 @@ def publish(events: Events, tables: RoomTables, row: int, user_number: int, conn
 @inlined
 def end_publication(tables: RoomTables, number: int, second: int) -> None:
     """A stream is sent no longer; its user is in a change."""
+    publication = tables.subscriptions.publications[number]
+    user_number = publication.user
     disown(tables, number)
-    change_publication(tables, number, -1, 0, second)
+    publication.next_user, publication.next_size = -1, 0
+    change_publication(tables, number, second)
+    forget_stream(tables, user_number, publication.key)
 
 
-@inlined
+@compiled
 def set_state(tables: RoomTables, connection: int, state: int) -> None:
     """Changes the state of a connection, which is in the list of its user while it is connected or waits. One that is
     not connected is not subscribed, but one that waits stays so for when it is connected again."""
@@ -170,7 +175,7 @@ def end_member(tables: RoomTables, user_number: int, second: int) -> None:
     member.in_crowd = False
 
 
-@inlined
+@compiled
 def end_publications(tables: RoomTables, user_number: int, connection: int, all_of_them: bool, second: int) -> None:
     """Ends what a user, who is in a change, publishes over a connection (-1: over none)."""
     number = tables.subscriptions.members[user_number].first_own
@@ -183,8 +188,18 @@ def end_publications(tables: RoomTables, user_number: int, connection: int, all_
 
 
 @compiled
-def change_publication(tables: RoomTables, number: int, user_number: int, size: int, second: int) -> None:
-    """A stream is sent by this user in this size from now on, or by nobody (-1)."""
+def forget_stream(tables: RoomTables, user_number: int, key: np.uint64) -> None:
+    """A publication has ended: so has what a subscribed user said of it."""
+    view = tables.stream_places[place_of_stream(tables, user_number, key)]
+    if view >= 0 and tables.subscriptions.members[user_number].subscribed > 0:
+        tables.subscriptions.views[view].excepted = 0
+        drop_receipts(tables, view, -1, True)
+        list_view(tables, view)
+
+
+@compiled
+def change_publication(tables: RoomTables, number: int, second: int) -> None:
+    """A stream is sent by its next user in its next size from now on, or by nobody (-1)."""
     publication = tables.subscriptions.publications[number]
     video = tables.subscriptions.rooms[publication.room]
     each = video.first_apart
@@ -199,18 +214,16 @@ def change_publication(tables: RoomTables, number: int, user_number: int, size: 
         if video.first_publication >= 0:
             tables.subscriptions.publications[video.first_publication].before = number
         video.first_publication = number
-    elif user_number < 0:
+    elif publication.next_user < 0:
         unlist_publication(tables, number)
-    publication.user, publication.size = user_number, size
+    publication.user, publication.size = publication.next_user, publication.next_size
     count_publication(tables, number, 1)
     each = video.first_apart
     while each >= 0:
         following, member = tables.subscriptions.members[each].apart_after, tables.subscriptions.members[each]
+        if publication.user < 0:
+            forget_stream(tables, each, publication.key)
         view = tables.stream_places[place_of_stream(tables, each, publication.key)]
-        if user_number < 0 and view >= 0:
-            tables.subscriptions.views[view].excepted = 0
-            drop_receipts(tables, view, -1, True)
-            list_view(tables, view)
         change_size(tables, each, member.size_before, received_size(tables, each, view, number), second)
         each = following
     classify_crowd(tables, publication.room, second)
@@ -426,10 +439,10 @@ def drop_receipts(tables: RoomTables, view: int, connection: int, of_all: bool) 
         receipt = found.after
 
 
-@inlined
+@compiled
 def drop_views(tables: RoomTables, user_number: int, connection: int, of_all: bool) -> None:
-    """A user, who is in a change, receives nothing over a connection any more (-1: over none); `of_all`: nothing at all,
-    and has no exceptions."""
+    """A user, who is in a change, receives nothing over a connection any more (-1: over none); `of_all`: nothing at
+    all, and has no exceptions."""
     view = tables.subscriptions.members[user_number].first_view
     while view >= 0:
         following = tables.subscriptions.views[view].after
@@ -452,3 +465,6 @@ def place_of_publication(tables: RoomTables, room_number: int, key: np.uint64) -
             break
         place = (place + 1) & (len(places) - 1)
     return int(place)
+
+
+end_what_is_said = only_where(are_subscribed, end_member)

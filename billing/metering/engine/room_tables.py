@@ -27,8 +27,8 @@ OUTSIDE_STAY, REENTERED, STALE_STAY, CLOSED_CONNECTION, IMPLIED_ENTER = range(5)
 DONE, COLLISION, UNKNOWN_APP = 0, -2, -3
 NOBODY = -1  # in place of a user's number
 
-# Classes of seconds. Those of the crowd of a room are counted together. ANY_VIDEO counts a second with video under a per-stream policy once and is not billed itself. From
-# FIRST_VIDEO on: camera and screen share of each tier.
+# Classes of seconds. Those of the crowd of a room are counted together. ANY_VIDEO counts a second with video under a
+# per-stream policy once and is not billed itself. From FIRST_VIDEO on: camera and screen share of each tier.
 NO_CLASS, CROWD = -1, -2
 GRACE, ALONE, NO_VIDEO, ANY_VIDEO, FIRST_VIDEO = range(5)
 
@@ -149,9 +149,10 @@ class Sums(NamedTuple):
 
 
 class RoomTables(NamedTuple):
-    """All records of the rooms of a part; `subscriptions`: what rooms with automatic subscription need. `used` says how many are in use: users, rooms, streams, findings, stays.
-    `…_places` are hash tables of numbers with open addressing. `counts`: streams received by user and class, for apps
-    billed per stream. `user_seconds`: by user and class, or of size 0."""
+    """All records of the rooms of a part. `subscriptions`: what rooms with automatic subscription need; where there are
+    none it is an empty tuple, and nothing is compiled for them. `used` says how many are in use: users, rooms, streams,
+    findings, stays. `…_places` are hash tables of numbers with open addressing. `counts`: streams received by user and
+    class, for apps billed per stream. `user_seconds`: by user and class, or of size 0."""
 
     users: Records
     rooms: Records
@@ -203,7 +204,7 @@ def empty_tables(events: Events, span: SpanArrays, sums: Sums, *, by_user: bool)
         stream_places=hash_places(streams),
         counts=np.zeros((users if span.per_stream.any() else 0, classes), np.int32),
         user_seconds=np.zeros((users if by_user else 0, classes), np.int64),
-        subscriptions=empty_subscriptions(sizes, classes, by_user=by_user),
+        subscriptions=empty_subscriptions(sizes, classes, by_user=by_user) if sizes.users else (),  # type: ignore[arg-type]
         span=span,
         sums=sums,
     )

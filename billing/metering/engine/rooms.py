@@ -4,6 +4,8 @@ A room whose events name no connection, no publication and no automatic subscrip
 `connections`; both give the same for the events of the first kind.
 """
 
+import numpy as np
+
 from billing.events.keys import DISMISS
 from billing.metering.engine.classes import change_class
 from billing.metering.engine.connections import apply_over_connection
@@ -59,7 +61,7 @@ def run_with_connections(events: Events, carried: Carried, tables: RoomTables) -
 @inlined
 def second_of(events: Events, tables: RoomTables, row: int) -> int:
     """The second of an event; carried rows are dated before the span."""
-    return max(0, (events.at[row] - tables.span.start_ms) // 1000)
+    return int(max(0, (events.at[row] - tables.span.start_ms) // 1000))
 
 
 @inlined
@@ -72,7 +74,7 @@ def dismiss(events: Events, tables: RoomTables, row: int, second: int) -> int:
         return COLLISION
     pass_time(tables, room_number, second)
     while tables.rooms[room_number].first >= 0:
-        leave(tables, tables.rooms[room_number].first, second)
+        leave(tables, np.int64(tables.rooms[room_number].first), second)
     return DONE
 
 

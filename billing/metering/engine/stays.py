@@ -22,9 +22,9 @@ rooms are passed by number: a record is looked up where it is needed.
 import numpy as np
 
 from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, RECONNECT
-from billing.metering.engine.classes import change_size, classify, classify_crowd, clear_streams
+from billing.metering.engine.classes import change_size, classify, clear_streams, reclassify_crowd
 from billing.metering.engine.keyed_rows import CARRIED
-from billing.metering.engine.publications import end_member
+from billing.metering.engine.publications import end_what_is_said
 from billing.metering.engine.room_tables import (
     ABSENT,
     COLLISION,
@@ -147,16 +147,15 @@ def join_room(tables: RoomTables, user_number: int, second: int) -> None:
     room.present += 1
     if room.present == 2:
         classify(tables, other, second)
-    if room.present <= 2 and len(tables.subscriptions.members) > 0:
-        classify_crowd(tables, user.room, second)
+    if room.present <= 2:
+        reclassify_crowd(tables, user.room, second)
 
 
 @inlined
 def leave(tables: RoomTables, user_number: int, second: int) -> None:
     """The stay ends."""
     user = tables.users[user_number]
-    if len(tables.subscriptions.members) > 0:
-        end_member(tables, user_number, second)
+    end_what_is_said(tables, user_number, second)
     clear_streams(tables, user_number, second)
     stop_timer(tables, user_number)
     user.state = ABSENT
@@ -173,8 +172,7 @@ def leave(tables: RoomTables, user_number: int, second: int) -> None:
     room.present -= 1
     if room.present == 1:
         classify(tables, room.first, second)
-    if room.present == 1 and len(tables.subscriptions.members) > 0:
-        classify_crowd(tables, user.room, second)
+        reclassify_crowd(tables, user.room, second)
 
 
 @inlined
@@ -245,4 +243,4 @@ def pass_time(tables: RoomTables, room_number: int, until: int) -> None:
         if wait_ends > stale_end:
             leaving, second = silent, stale_end
             note_finding(tables, STALE_STAY, tables.users[silent].row_number, tables.span.start_ms + stale_end * 1000)
-        leave(tables, leaving, second)
+        leave(tables, np.int64(leaving), second)

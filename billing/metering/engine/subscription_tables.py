@@ -13,20 +13,22 @@ are `apart`: they are looked at one by one.
 from typing import NamedTuple
 
 import numpy as np
+from numba.core import types
 from numpy.typing import NDArray
 
 Records = NDArray[np.void]
 
+# Numbers have 64 bits here, as all numbers of the compiled functions do: for others they would be compiled again.
 MEMBER = np.dtype(
     [
-        ("connected", np.int32),  # how many connections
-        ("subscribed", np.int32),  # how many of these with `receives = all`
-        ("first_connection", np.int32),  # of those connected or waiting
-        ("first_view", np.int32),
-        ("first_own", np.int32),  # of the user's publications
-        ("apart_before", np.int32),
-        ("apart_after", np.int32),
-        ("size_before", np.int32),  # of the stream that is being changed
+        ("connected", np.int64),  # how many connections
+        ("subscribed", np.int64),  # how many of these with `receives = all`
+        ("first_connection", np.int64),  # of those connected or waiting
+        ("first_view", np.int64),
+        ("first_own", np.int64),  # of the user's publications
+        ("apart_before", np.int64),
+        ("apart_after", np.int64),
+        ("size_before", np.int64),  # of the stream that is being changed
         ("is_apart", np.bool_),
         ("in_crowd", np.bool_),
     ],
@@ -36,11 +38,11 @@ CONNECTION = np.dtype(
     [
         ("key", np.uint64),
         ("check", np.uint32),
-        ("user", np.int32),
+        ("user", np.int64),
         ("row_number", np.uint32),  # of an event that names it
-        ("until", np.int32),  # end of the wait, or of the memory of a closed one
-        ("before", np.int32),
-        ("after", np.int32),
+        ("until", np.int64),  # end of the wait, or of the memory of a closed one
+        ("before", np.int64),
+        ("after", np.int64),
         ("state", np.uint8),
         ("is_named", np.bool_),
         ("is_subscribed", np.bool_),
@@ -51,48 +53,50 @@ PUBLICATION = np.dtype(
     [
         ("key", np.uint64),
         ("check", np.uint32),
-        ("room", np.int32),
-        ("user", np.int32),  # -1: not published
-        ("connection", np.int32),  # -1: over none
-        ("size", np.int32),
-        ("serial", np.int32),  # from 1, rises with every beginning
+        ("room", np.int64),
+        ("user", np.int64),  # -1: not published
+        ("connection", np.int64),  # -1: over none
+        ("size", np.int64),
+        ("next_user", np.int64),  # what it is changed to
+        ("next_size", np.int64),
+        ("serial", np.int64),  # from 1, rises with every beginning
         ("row_number", np.uint32),  # of the last `publish`
-        ("before", np.int32),  # list of what is published in the room
-        ("after", np.int32),
-        ("own_before", np.int32),  # list of what the user publishes
-        ("own_after", np.int32),
+        ("before", np.int64),  # list of what is published in the room
+        ("after", np.int64),
+        ("own_before", np.int64),  # list of what the user publishes
+        ("own_after", np.int64),
     ],
     align=True,
 )
 VIEW = np.dtype(
     [
-        ("first_receipt", np.int32),  # the last received first
-        ("excepted", np.int32),  # the serial of the publication that is not received, or 0
+        ("first_receipt", np.int64),  # the last received first
+        ("excepted", np.int64),  # the serial of the publication that is not received, or 0
         ("row_number", np.uint32),  # of the `video_off` that made the exception
-        ("before", np.int32),
-        ("after", np.int32),
+        ("before", np.int64),
+        ("after", np.int64),
         ("is_listed", np.bool_),
     ],
     align=True,
 )
 RECEIPT = np.dtype(
     [
-        ("view", np.int32),  # -1: over
-        ("connection", np.int32),  # -1: over none
-        ("size", np.int32),
+        ("view", np.int64),  # -1: over
+        ("connection", np.int64),  # -1: over none
+        ("size", np.int64),
         ("row_number", np.uint32),
-        ("after", np.int32),
+        ("after", np.int64),
     ],
     align=True,
 )
 ROOM_VIDEO = np.dtype(
     [
         ("area", np.int64),  # of all that is published
-        ("streams", np.int32),
-        ("screens", np.int32),
-        ("crowd", np.int32),  # how many
-        ("first_apart", np.int32),
-        ("first_publication", np.int32),
+        ("streams", np.int64),
+        ("screens", np.int64),
+        ("crowd", np.int64),  # how many
+        ("first_apart", np.int64),
+        ("first_publication", np.int64),
     ],
     align=True,
 )
@@ -130,6 +134,12 @@ class TableSizes(NamedTuple):
     publications: int = 0
     views: int = 0
     receipts: int = 0
+
+
+def are_subscribed(tables: types.Type) -> bool:
+    """Whether room tables of this numba type have tables of subscriptions."""
+    assert isinstance(tables, types.NamedTuple)  # noqa: S101 - of the type of RoomTables
+    return isinstance(tables.types[tables.fields.index("subscriptions")], types.BaseNamedTuple)
 
 
 def empty_subscriptions(sizes: TableSizes, classes: int, *, by_user: bool) -> SubscriptionTables:

@@ -20,7 +20,16 @@ from billing.metering.engine.room_tables import (
     RoomTables,
     Sums,
 )
-from billing.metering.engine.subscription_tables import CLOSED, CONNECTIONS, PUBLICATIONS, RECEIPTS
+from billing.metering.engine.subscription_tables import (
+    CLOSED,
+    CONNECTIONS,
+    PUBLICATIONS,
+    RECEIPTS,
+    TableSizes,
+    empty_subscriptions,
+)
+
+_NO_SUBSCRIPTIONS = empty_subscriptions(TableSizes(), 0, by_user=False)
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -63,6 +72,9 @@ def worker_result(sums: Sums, parts: Sequence[Mapping[str, Columns]]) -> WorkerR
 
 def columns_of(tables: RoomTables) -> dict[str, Columns]:
     """The columns of the frames of a `WorkerResult`, of one part."""
+    streams = None if tables.subscriptions else _streams(tables)
+    if not tables.subscriptions:
+        tables = tables._replace(subscriptions=_NO_SUBSCRIPTIONS)
     users = tables.users[: tables.used[USERS]]
     is_present = users["state"] != ABSENT
     present = users[is_present]
@@ -77,7 +89,7 @@ def columns_of(tables: RoomTables) -> dict[str, Columns]:
             "wait_ends": present["wait_ends"],
             "waits": present["state"] == WAITING,
         },
-        "open_streams": _receipts(tables, stays) if len(tables.subscriptions.members) else _streams(tables),
+        "open_streams": _receipts(tables, stays) if streams is None else streams,
         "connections": _connections(tables, stays),
         "published": _published(tables, stays),
         "excepted": _excepted(tables, stays),
