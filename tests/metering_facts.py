@@ -1,6 +1,7 @@
 """What tests of metering have in common: two apps with their rules, events as frames, and results as counters that
 compare with those of the obvious meter."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -98,11 +99,13 @@ def findings_of(metered: Metered) -> Counter[tuple[Any, ...]]:
 
 
 def seen(*lines: str, app: int = 1) -> list[Row]:
-    """Events, a line for each: second of the day, room, user (`-` in a dismiss), type, and of a video event the stream
-    and the size (`640x480`). Their ids ascend."""
+    """Events, a line for each: second of the day, room, user (`-` in a dismiss), type, and as it needs them the stream
+    (`bob/camera`), the size (`640x480`), `all`, and the connection. Their ids ascend."""
     rows = []
     for number, line in enumerate(lines):
-        second, room, user, kind, stream, size, *_ = [*line.split(), None, None]
+        second, room, user, kind, *rest = line.split()
+        stream = next((word for word in rest if "/" in word), None)
+        size = next((word for word in rest if re.fullmatch("[0-9]+x[0-9]+", word)), None)
         width, height = map(int, size.split("x")) if size else (None, None)
         rows.append(
             {
@@ -116,6 +119,8 @@ def seen(*lines: str, app: int = 1) -> list[Row]:
                 "stream": stream,
                 "width": width,
                 "height": height,
+                "connection": next((word for word in rest if word not in ("all", stream, size)), None),
+                "receives": "all" if "all" in rest else None,
             }
         )
     return rows

@@ -12,7 +12,14 @@ from billing.periods import DAY_SECONDS
 
 DAY_MS = DAY_SECONDS * 1000
 ROWS_PER_GROUP = 100_000  # what a reader that wants some rooms only can leave out
-BOUNDED = ["app_id", "at", "ingest_id", "room_key", RETRACTS]  # the columns whose bounds the log knows of every file
+BOUNDED = [
+    "app_id",
+    "at",
+    "ingest_id",
+    "room_key",
+    "connection_key",
+    RETRACTS,
+]  # the columns whose bounds the log knows of every file
 
 _EPOCH = date(1970, 1, 1)
 

@@ -154,6 +154,10 @@ class EventLog:
         """Whether any of these files may hold retractions."""
         return _may_retract(self._bounds(files))
 
+    def may_name_connections(self, start: int, end: int, *, ingest_id: int | None = None) -> bool:
+        """Whether any event of a span may name a connection."""
+        return _may_hold(self._bounds(self.files(start, end, ingest_id=ingest_id)), "connection_key")
+
     def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
         """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
         of the others: 1, 2, 4 … `MOST_RANGES`, and about a million rows each."""
@@ -395,8 +399,13 @@ class EventLog:
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:
-    """Whether files with these bounds may hold retractions: only a column of nulls has no bounds."""
-    return bool(bounds.select((pl.col("num_records").is_null() | pl.col(f"max.{RETRACTS}").is_not_null()).any()).item())
+    """Whether files with these bounds may hold retractions."""
+    return _may_hold(bounds, RETRACTS)
+
+
+def _may_hold(bounds: pl.DataFrame, column: str) -> bool:
+    """Whether files with these bounds may have a value in a column: only a column of nulls has no bounds."""
+    return bool(bounds.select((pl.col("num_records").is_null() | pl.col(f"max.{column}").is_not_null()).any()).item())
 
 
 def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, ingest_id: int | None) -> pl.LazyFrame:

@@ -22,6 +22,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyspark
+from polars.datatypes import DataTypeClass
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -62,15 +63,20 @@ _ARROW_TYPES = {
     pl.Int32(): pa.int32(),
     pl.String(): pa.string(),
     pl.Boolean(): pa.bool_(),
-    STATE_SCHEMA["streams"]: pa.list_(
-        pa.struct([("stream", pa.string()), ("width", pa.int32()), ("height", pa.int32())])
-    ),
 }
 
 
 def _arrow_schema(*schemas: Mapping[str, pl.DataType]) -> pa.Schema:
     columns = {name: dtype for schema in schemas for name, dtype in schema.items()}
-    return pa.schema([(name, _ARROW_TYPES[dtype]) for name, dtype in columns.items()])
+    return pa.schema([(name, _arrow_type(dtype)) for name, dtype in columns.items()])
+
+
+def _arrow_type(dtype: pl.DataType | DataTypeClass) -> pa.DataType:
+    if isinstance(dtype, pl.List):
+        return pa.list_(_arrow_type(dtype.inner))
+    if isinstance(dtype, pl.Struct):
+        return pa.struct([(field.name, _arrow_type(field.dtype)) for field in dtype.fields])
+    return _ARROW_TYPES[dtype() if isinstance(dtype, DataTypeClass) else dtype]
 
 
 _EVENTS = {name: EVENT_SCHEMA[name] for name in ("event_id", *BILLED_COLUMNS)}

@@ -33,7 +33,13 @@ from tests.metering_facts import (
     users_of,
     windows_of,
 )
-from tests.property.rooms import rooms as drawn_rooms
+from tests.property.rooms import rooms as plain_rooms
+from tests.property.rooms import subscribed_rooms
+
+
+def drawn_rooms(*, start: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Rooms with automatic subscription and without."""
+    return plain_rooms(start=start) | subscribed_rooms(start=start)
 
 
 @settings(max_examples=SLOW_EXAMPLES * 2)

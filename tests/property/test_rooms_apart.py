@@ -11,7 +11,7 @@ from billing.metering.meter import meter, meter_rooms
 from billing.metering.schemas import FINDINGS_SCHEMA
 from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import DAY, START, frame, nobody, span
-from tests.property.rooms import rooms as drawn_rooms
+from tests.property.rooms import subscribed_rooms as drawn_rooms
 
 
 @settings(max_examples=SLOW_EXAMPLES)

@@ -280,7 +280,8 @@ def order_matters(events: Events, code: int, one: int, other: int) -> bool:
     """Does the order of two events of one type matter, which are at one instant of a room?
 
     That of two sizes of one stream does, and that of two who publish it; that of the ends of two connections of a user,
-    for the findings; and that of two beginnings of one connection, with the subscription to everything and without.
+    or of what is published over them, for the findings; and that of two beginnings of one connection, with the
+    subscription to everything and without.
     """
     same_user = events.user_key[one] == events.user_key[other]
     same_size = events.size_and_type[one] == events.size_and_type[other]
@@ -295,4 +296,6 @@ def order_matters(events: Events, code: int, one: int, other: int) -> bool:
     same_stream = events.stream_key[one] == events.stream_key[other]
     if code == VIDEO_ON:
         return same_user and same_stream and not (same_size and same_connection)
-    return same_stream and not (same_user and same_size and same_connection)
+    if same_user and not same_connection:
+        return True
+    return same_stream and not (same_user and same_size)

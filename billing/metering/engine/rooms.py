@@ -74,7 +74,7 @@ def dismiss(events: Events, tables: RoomTables, row: int, second: int) -> int:
         return COLLISION
     pass_time(tables, room_number, second)
     while tables.rooms[room_number].first >= 0:
-        leave(tables, np.int64(tables.rooms[room_number].first), second)
+        leave(tables, np.int64(tables.rooms[room_number].first), second)  # type: ignore[arg-type]
     return DONE
 
 

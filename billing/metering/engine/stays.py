@@ -243,4 +243,5 @@ def pass_time(tables: RoomTables, room_number: int, until: int) -> None:
         if wait_ends > stale_end:
             leaving, second = silent, stale_end
             note_finding(tables, STALE_STAY, tables.users[silent].row_number, tables.span.start_ms + stale_end * 1000)
-        leave(tables, np.int64(leaving), second)
+        # 64 bits, as elsewhere: for 32 it would be compiled again.
+        leave(tables, np.int64(leaving), second)  # type: ignore[arg-type]
