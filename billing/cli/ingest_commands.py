@@ -74,18 +74,17 @@ def _trace_options(*, required: bool) -> Callable[[Any], Any]:
 def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str, output_format: str) -> None:
     """Read event files into the event log. FILE is NDJSON or CSV (.gz and .zst too) or Parquet, a pattern, or - for
     standard input. Rows that cannot be accepted go to quarantine, and rows that are known are counted as duplicates.
-    With --source they are records of a foreign server; those of janus are one trace.
+    With --source they are records of a foreign server. Those of janus are kept, and events are derived from all of
+    them; each record of the others says by itself what happened. So a feed may be cut into files and calls anywhere.
 
     \b
     Example:
       billing ingest 'events/*.ndjson.gz' more.parquet
       billing ingest --source livekit webhooks.jsonl
-      billing ingest --source janus --app 1400000001 janus.jsonl.gz
+      billing ingest --source janus --app 1400000001 'closed/janus-*.jsonl'
     """
-    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
-        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
     reports = list(_ingested(home, files, trace, stdin_format))
-    fields = [*COUNTS, *(["lines"] if trace.source else []), *(["ignored"] if trace.source in RECORD_SOURCES else [])]
+    fields = [*COUNTS, *(["lines", "ignored"] if trace.source else [])]
     rows = [asdict(report) | {"ignored": sum(report.ignored.values())} for report in reports if not report.error]
     print_report(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
     say_quarantined(reports)
@@ -94,7 +93,10 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
 
 
 def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
-    from billing.jobs.ingest import ingest_files, ingest_records, ingest_trace, open_context
+    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
+        raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
+    from billing.jobs.ingest import ingest_files, ingest_records, open_context
+    from billing.jobs.trace_ingest import ingest_trace
     from billing.sources.record_apps import RecordOptions
     from billing.sources.traces import TraceOptions
 
@@ -108,8 +110,10 @@ def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: s
             catalog.app(trace.app_id)
         if trace.source in RECORD_SOURCES:
             yield from ingest_records(context, files, RecordOptions(**asdict(trace), apps=catalog.apps))
-        else:
-            yield from ingest_trace(context, files, TraceOptions(**_with_app(trace)))
+            return
+        done = ingest_trace(context, files, TraceOptions(**_with_app(trace)))
+    yield from done.reports
+    say(f"{done.derived:,} events were derived" + (f", {done.retracted:,} taken back" if done.retracted else ""))
 
 
 def _with_app(trace: _Trace) -> dict[str, Any]:

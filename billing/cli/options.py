@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from billing.cli import known_names
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
 from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER
@@ -60,6 +62,10 @@ class AppId(click.ParamType[int]):
         if not re.fullmatch(r"\d{1,16}", text, re.ASCII) or not 1 <= int(text) <= LARGEST_APP_ID:
             self.fail(f"{text!r} is not the number of an app{_known_apps(text, ctx)}", param, ctx)
         return int(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The apps in the catalog that begin like this."""
+        return known_names.apps(ctx, param, incomplete)
 
 
 def _known_apps(text: str, ctx: click.Context | None) -> str:
@@ -132,7 +138,7 @@ class Accounts:
 accounts_options = collected(
     "accounts",
     Accounts,
-    click.argument("account", required=False),
+    click.argument("account", required=False, shell_complete=known_names.accounts),
     click.option("--all", "every", is_flag=True, is_eager=True, help="Every account."),
 )
 

@@ -17,6 +17,9 @@ from pathlib import Path
 from billing.errors import BillingError
 from billing.events.durable_files import whole_parquet
 
+# The newest version, and the number, size and time of its file: another one is another state of the table.
+CommitsState = tuple[int, int, int, int] | None
+
 _COMMIT = re.compile(r"[0-9]{20}\.json")
 _CHECKPOINT = re.compile(r"[0-9]{20}\.checkpoint\.(?:.*\.)?parquet")
 
@@ -44,8 +47,8 @@ class Ingest:
     feed_dropped: int | None = None
 
 
-def check_commits(directory: Path) -> None:
-    """A `BillingError` when a commit file since the last checkpoint is missing or damaged."""
+def check_commits(directory: Path) -> CommitsState:
+    """The state of the table; a `BillingError` when a commit file since the last checkpoint is missing or damaged."""
     names = [path.name for path in directory.glob("*")]
     first = 0
     if newest := max(filter(_CHECKPOINT.fullmatch, names), default=None):
@@ -54,6 +57,10 @@ def check_commits(directory: Path) -> None:
     versions = sorted(int(name[:20]) for name in names if _COMMIT.fullmatch(name))
     for version in range(first, versions[-1] + 1 if versions else 0):
         _described(directory, version)
+    if not versions:
+        return None
+    status = commit_file(directory, versions[-1]).stat()
+    return versions[-1], status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def commit_in(directory: Path, version: int) -> Commit | None:

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -30,6 +31,7 @@ from deltalake.transaction import AddAction
 from billing.errors import BillingError
 from billing.events.commits import (
     Commit,
+    CommitsState,
     Ingest,
     check_commits,
     commit_file,
@@ -40,7 +42,7 @@ from billing.events.commits import (
 )
 from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
-from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
+from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 
 LOG_SCHEMA = pl.Schema(
@@ -51,6 +53,7 @@ LOG_SCHEMA = pl.Schema(
         **KEYS_SCHEMA,
         **CONNECTION_KEYS_SCHEMA,
         RETRACTS: pl.Int64(),
+        EMITTER: pl.String(),
     }
 )
 MOST_RANGES = 64
@@ -134,6 +137,16 @@ class EventLog:
         if day is not None:
             wanted.append((_PARTITION, "=", day))
         return self._read(wanted).filter(is_wanted)
+
+    def derived(self, app_id: int, emitter: str, start_ms: int) -> pl.LazyFrame:
+        """The events from an instant on that were derived from the records of a server and still are, in `LOG_SCHEMA`,
+        whether they were taken back by `billing retract` or not."""
+        rows = scan_files(
+            self._files([("app_id", "<=", app_id), ("app_id", ">=", app_id), ("at", ">=", start_ms)]),
+            LOG_SCHEMA,
+            number=_NUMBER,
+        ).filter(pl.col("app_id") == app_id, pl.col(EMITTER) == emitter, pl.col("at") >= start_ms)
+        return standing(rows, _NUMBER).drop(_NUMBER)
 
     def has_accepted(self, app_id: int) -> bool:
         """Whether an event of an app was ever accepted."""
@@ -273,8 +286,8 @@ class EventLog:
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
         are found."""
-        table = self._table()
         sought = set(apps)
+        table = self._table() if sought else None
         found: dict[int, int] = {}
         days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
@@ -318,7 +331,11 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
-        absent = [pl.lit(None, pl.Int64).alias(name) for name in ("line", RETRACTS) if name not in rows.columns]
+        absent = [
+            pl.lit(None, LOG_SCHEMA[name]).alias(name)
+            for name in ("line", RETRACTS, EMITTER)
+            if name not in rows.columns
+        ]
         rows = rows.with_columns(pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *absent)
         path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
         return write_file(rows.select(*LOG_SCHEMA), self.directory, path, day)
@@ -368,10 +385,10 @@ class EventLog:
         return self.directory / "_delta_log"
 
     def _table(self) -> DeltaTable | None:
-        check_commits(self._commits)
+        state = check_commits(self._commits)
         try:
             if DeltaTable.is_deltatable(self._uri()):
-                return DeltaTable(self._uri())
+                return _opened(self._uri(), state)
         except DeltaError as error:
             raise damaged(self.directory, str(error).splitlines()[0]) from None
         if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
@@ -396,6 +413,12 @@ class EventLog:
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
+
+
+@lru_cache(maxsize=1)
+def _opened(uri: str, _state: CommitsState) -> DeltaTable:
+    """The table. A report asks for it several times, and to open it reads every commit since the last checkpoint."""
+    return DeltaTable(uri)
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:

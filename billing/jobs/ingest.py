@@ -34,7 +34,6 @@ from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.record_apps import RecordOptions
 from billing.sources.record_files import RecordFile
-from billing.sources.traces import TraceOptions, read_trace
 
 Progress = Callable[[int], object]
 
@@ -63,6 +62,7 @@ class FileReport:
     ignored: Mapping[str, int] = field(default_factory=dict)
     dropped: int = 0
     error: str | None = None
+    may_pass: bool = False  # the error is not that of the file: a full disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,19 +124,6 @@ def ingest_files(
         yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input))
 
 
-def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOptions) -> Iterator[FileReport]:
-    """Ingests the events of a trace. If one of its files cannot be read, none is ingested; if one cannot be stored, the
-    others are.
-
-    Of each file, `read` counts the events derived from its lines and the lines that could not be read.
-    """
-    for file in read_trace(paths, options, spool=context.home.directory).files():
-        rows = FileRows(
-            file=file.name, file_hash=file.digest, batches=file.batches, unread=file.rejected, lines=file.lines
-        )
-        yield attempt(file.name, partial(_ingest_in_workspace, context, rows))
-
-
 def ingest_records(context: IngestContext, paths: Sequence[str], options: RecordOptions) -> Iterator[FileReport]:
     """Ingests files of self-contained records, each by itself. A file that fails does not stop the others.
 
@@ -196,7 +183,8 @@ def attempt(name: str, ingest: Callable[[], FileReport]) -> FileReport:
     except BillingError as error:
         return FileReport(file=name, error=str(error))
     except DISK_ERRORS as error:
-        return FileReport(file=name, error=f"{name}: not ingested ({cause(error)}): put that right and try again")
+        text = f"{name}: not ingested ({cause(error)}): put that right and try again"
+        return FileReport(file=name, error=text, may_pass=True)
     # One of the two broad excepts of the program; the other is around one account in nightly. (A panic of polars is no
     # `Exception`.)
     except (Exception, pl.exceptions.PanicException) as error:

@@ -37,8 +37,8 @@ def silent_apps(
     do not show an event themselves.
     """
     # What is remembered of connections that have closed is no stay.
-    stays = open_stays.drop_nulls("last_event").group_by("app_id")
-    stays = stays.agg(pl.len().alias("stays"), pl.col("last_event").max() * 1000).sort("app_id")
+    by_app = open_stays.drop_nulls("last_event").group_by("app_id")
+    stays = by_app.agg(pl.len().alias("stays"), pl.col("last_event").max() * 1000).sort("app_id")
     apps = [SilentApp(app_id=app_id, stays=count, last_at=at_ms) for app_id, count, at_ms in stays.iter_rows()]
     candidates = [app for app in apps if app.is_silent_for(seconds, until)]
     last = last_events([app.app_id for app in candidates]) if candidates else {}

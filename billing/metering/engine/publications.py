@@ -31,8 +31,8 @@ from billing.metering.engine.room_tables import (
     place_of_stream,
     stream_check,
 )
-from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS, are_subscribed
-from billing.numba_cache import compiled, inlined, only_where
+from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS
+from billing.numba_cache import compiled, inlined, only_with
 
 
 @inlined
@@ -467,4 +467,4 @@ def place_of_publication(tables: RoomTables, room_number: int, key: np.uint64) -
     return int(place)
 
 
-end_what_is_said = only_where(are_subscribed, end_member)
+end_what_is_said = only_with("subscriptions", end_member)
