@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.catalog.feeds import Size, parse_size
 from billing.cli import known_names
 from billing.cli.homes import open_catalog, pass_home
-from billing.cli.options import Size, collected, format_option, parse_size
+from billing.cli.options import collected, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.money import plain

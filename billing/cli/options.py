@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 from billing.cli import known_names
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
-from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER, LONGEST_SIDE
+from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER
 from billing.periods import local_day, next_month, now, parse_day, parse_month, time_zone
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from billing.catalog.catalog import Account
 
-Size = tuple[int, int]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
@@ -50,15 +49,6 @@ def collected(name: str, value: type, *options: Callable[[Any], Any]) -> Callabl
         return collecting
 
     return decorate
-
-
-def parse_size(text: str) -> Size:
-    """A picture size such as 1280x720."""
-    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text, re.ASCII)
-    sides = (int(found[1]), int(found[2])) if found else None
-    if sides is None or max(sides) > LONGEST_SIDE:
-        raise UsageError(f"{text!r} is not a size in pixels such as 1280x720")
-    return sides
 
 
 class AppId(click.ParamType[int]):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from billing.catalog.feeds import RECORD_SOURCES
 from billing.errors import UsageError
 from billing.events.rows import DerivedEvent, RejectedRow, TraceLine
 from billing.output_files import Output
@@ -45,17 +46,18 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """The result of a conversion: how many events were written, and the lines that could not be read."""
+    """The result of a conversion: how many events were written, and the lines that could not be read, or the first."""
 
     events: int
     lines: int
+    unreadable: int
     rejected: list[RejectedRow]
 
 
 def check_source(options: TraceOptions) -> None:
     """A `UsageError` where the source is not known."""
     if options.source not in SOURCES:
-        raise UsageError(f"unknown source {options.source!r}: there is {', '.join(SOURCES)}")
+        raise UsageError(f"unknown source {options.source!r}: there is {', '.join((*SOURCES, *RECORD_SOURCES))}")
 
 
 def read_trace(paths: Sequence[str], options: TraceOptions, *, spool: Path) -> Trace:
@@ -89,7 +91,12 @@ def convert(paths: Sequence[str], output: Output, options: TraceOptions) -> Conv
     """Writes the events of a trace as NDJSON, in the order of time."""
     trace = read_trace(paths, options, spool=Path(tempfile.gettempdir()))
     write_ndjson((event.event for event in trace.events), output)
-    return Conversion(events=len(trace.events), lines=sum(trace.lines.values()), rejected=trace.rejected)
+    return Conversion(
+        events=len(trace.events),
+        lines=sum(trace.lines.values()),
+        unreadable=len(trace.rejected),
+        rejected=trace.rejected,
+    )
 
 
 def write_ndjson(events: Iterable[Mapping[str, object]], output: Output) -> None:
