@@ -161,9 +161,11 @@ def test_what_it_refreshes_is_what_an_ingest_and_a_refresh_come_to(billing: Comm
 
 def test_a_trace_is_read_as_its_source_says(billing: Commands, spool: Path) -> None:
     shutil.copy(SAMPLE / "janus/events.jsonl.gz", spool / "janus.jsonl.gz")
-    done = billing(f"watch {spool} --source janus --app {APP} --once --settle 0 --no-refresh")
+    after = Commands(home=billing.home, now="2026-10-13T09:00:00+09:00")
+    done = after(f"watch {spool} --source janus --app {APP} --once --settle 0 --no-refresh")
     assert done.exit_code == 0, done.stderr
-    assert "read 16" in done.stderr
+    assert "read 797, accepted 797, duplicates 0" in done.stderr
+    assert "16 events were derived" in done.stderr
 
 
 def test_every_line_of_the_json_log_is_an_object(billing: Commands, spool: Path) -> None:

@@ -31,7 +31,7 @@ _KINDS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Trace:
+class Trace:
     """Which server wrote the files, the app of the events, and what the files do not say."""
 
     source: str | None
@@ -40,12 +40,12 @@ class _Trace:
     screen_size: Size | None
 
 
-def _trace_options(*, required: bool) -> Callable[[Any], Any]:
+def trace_options(*, required: bool) -> Callable[[Any], Any]:
     where = "" if required else "With --source: "
     server = f"The server that wrote the files{'' if required else ', if not events of our own'}: {', '.join(SOURCES)}."
     return collected(
         "trace",
-        _Trace,
+        Trace,
         click.option("--source", required=required, metavar="NAME", help=server),
         click.option(
             "--app",
@@ -61,7 +61,7 @@ def _trace_options(*, required: bool) -> Callable[[Any], Any]:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@_trace_options(required=False)
+@trace_options(required=False)
 @click.option(
     "--stdin-format",
     default="ndjson",
@@ -71,7 +71,7 @@ def _trace_options(*, required: bool) -> Callable[[Any], Any]:
 )
 @format_option
 @pass_home
-def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str, output_format: str) -> None:
+def ingest(home: "Home", files: Sequence[str], trace: Trace, stdin_format: str, output_format: str) -> None:
     """Read event files into the event log. FILE is NDJSON or CSV (.gz and .zst too) or Parquet, a pattern, or - for
     standard input. Rows that cannot be accepted go to quarantine, and rows that are known are counted as duplicates.
     With --source they are records of a foreign server. Those of janus are kept, and events are derived from all of
@@ -83,7 +83,7 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
       billing ingest --source livekit webhooks.jsonl
       billing ingest --source janus --app 1400000001 'closed/janus-*.jsonl'
     """
-    reports = list(_ingested(home, files, trace, stdin_format))
+    reports = list(ingested(home, files, trace, stdin_format))
     fields = [*COUNTS, *(["lines", "ignored"] if trace.source else [])]
     rows = [asdict(report) | {"ignored": sum(report.ignored.values())} for report in reports if not report.error]
     print_report(Report(fields=fields, rows=rows, empty="", sums=fields[1:]), output_format)
@@ -92,8 +92,9 @@ def ingest(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str,
     fail([report.error for report in reports if report.error])
 
 
-def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: str) -> Iterator["FileReport"]:
-    if trace.source is None and trace != _Trace(source=None, app_id=None, camera_size=None, screen_size=None):
+def ingested(home: "Home", files: Sequence[str], trace: Trace, stdin_format: str) -> Iterator["FileReport"]:
+    """The reports of files that are ingested as the options say, also of none."""
+    if trace.source is None and trace != Trace(source=None, app_id=None, camera_size=None, screen_size=None):
         raise UsageError("--app, --camera-size and --screen-size are for foreign traces: give --source too")
     from billing.jobs.ingest import ingest_files, ingest_records, open_context
     from billing.jobs.trace_ingest import ingest_trace
@@ -113,10 +114,11 @@ def _ingested(home: "Home", files: Sequence[str], trace: _Trace, stdin_format: s
             return
         done = ingest_trace(context, files, TraceOptions(**_with_app(trace)))
     yield from done.reports
-    say(f"{done.derived:,} events were derived" + (f", {done.retracted:,} taken back" if done.retracted else ""))
+    if done.reports:
+        say(f"{done.derived:,} events were derived" + (f", {done.retracted:,} taken back" if done.retracted else ""))
 
 
-def _with_app(trace: _Trace) -> dict[str, Any]:
+def _with_app(trace: Trace) -> dict[str, Any]:
     """The options of a trace, whose records never name an app."""
     if trace.app_id is None and trace.source in TRACES:
         raise UsageError("--source needs --app: the app that the events belong to")
@@ -175,7 +177,7 @@ def _ingest_row(ingest: dict[str, Any]) -> dict[str, object]:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@_trace_options(required=True)
+@trace_options(required=True)
 @click.option(
     "-o",
     "--output",
@@ -185,7 +187,7 @@ def _ingest_row(ingest: dict[str, Any]) -> dict[str, object]:
     help="The file to write; - for standard output.",
 )
 @pass_home
-def convert(home: "Home", files: Sequence[str], trace: _Trace, output: Path) -> None:
+def convert(home: "Home", files: Sequence[str], trace: Trace, output: Path) -> None:
     """Turn records of a foreign server into events. They are written as NDJSON and not stored.
 
     \b
@@ -203,7 +205,7 @@ def convert(home: "Home", files: Sequence[str], trace: _Trace, output: Path) -> 
         say(f"… and {done.unreadable - _LINES_SHOWN:,} more")
 
 
-def _converted(home: "Home", files: Sequence[str], trace: _Trace, to: "Output") -> "Conversion":
+def _converted(home: "Home", files: Sequence[str], trace: Trace, to: "Output") -> "Conversion":
     from billing.sources.record_apps import RecordOptions
     from billing.sources.record_files import convert_records
     from billing.sources.traces import TraceOptions

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.homes import open_engine, pass_home
-from billing.cli.ingest_commands import _ingested, _Trace, _trace_options
+from billing.cli.ingest_commands import Trace, ingested, trace_options
 from billing.cli.messages import say, say_error, timed_messages
 from billing.cli.options import FILE, collected
 from billing.errors import BillingError
@@ -48,7 +48,7 @@ class _Pace:
 
 @click.command()
 @click.argument("directory", type=FILE, metavar="DIR")
-@_trace_options(required=False)
+@trace_options(required=False)
 @collected(
     "places",
     _Places,
@@ -84,7 +84,7 @@ class _Pace:
     click.option("--once", is_flag=True, help="Only take what is there now, refresh, and end."),
 )
 @pass_home
-def watch(home: "Home", directory: Path, trace: _Trace, places: _Places, pace: _Pace) -> None:
+def watch(home: "Home", directory: Path, trace: Trace, places: _Places, pace: _Pace) -> None:
     """Ingest files as they arrive in a directory. Each is moved away when it is done; one that cannot be ingested goes
     to another directory, with the reason. A name that begins with a dot or ends in .tmp or .part is not final: rename a
     file when it is complete. After each five minutes in which events came, today's figures are refreshed.
@@ -107,7 +107,7 @@ def watch(home: "Home", directory: Path, trace: _Trace, places: _Places, pace: _
         failed=places.failed or directory / "failed",
         settle_seconds=pace.settle,
     )
-    list(_ingested(home, [], trace, ""))  # what is wrong with the home or the options is said at once
+    list(ingested(home, [], trace, ""))  # what is wrong with the home or the options is said at once
     failed = False
     with spool.held(home.directory), timed_messages(), stopping() as stop:
         watching = _watch(home, spool, trace, stop, refreshes=pace.refreshes)
@@ -158,7 +158,7 @@ def stopping() -> Iterator[_Stop]:
             signal.signal(each, handler)
 
 
-def _watch(home: "Home", spool: "Spool", trace: _Trace, stop: _Stop, *, refreshes: bool) -> "Watch":
+def _watch(home: "Home", spool: "Spool", trace: Trace, stop: _Stop, *, refreshes: bool) -> "Watch":
     from billing.jobs.ingest import ingest_workspace, open_context
     from billing.jobs.refresh import run_refresh
     from billing.jobs.watch import Watch
@@ -166,7 +166,8 @@ def _watch(home: "Home", spool: "Spool", trace: _Trace, stop: _Stop, *, refreshe
     home = replace(home, waiting=stop.check)
 
     def ingest(path: Path) -> "FileReport":
-        return next(_ingested(home, [str(path)], trace, ""))
+        (report,) = ingested(home, [str(path)], trace, "")
+        return report
 
     def check_home() -> None:
         with ingest_workspace(open_context(home, open_engine(home), now())):
