@@ -21,7 +21,7 @@ from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, open_database, reading
 from billing.output_files import Output
 from billing.reports import account as account_report
-from billing.reports import invoice_facts
+from billing.reports import invoice_facts, run_list
 from billing.reports import usage as usage_report
 from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
 
@@ -109,7 +109,7 @@ class Billing:
 
     def runs(self, *, limit: int = 20) -> pl.DataFrame:
         """The last runs, the newest first: `RUNS_SCHEMA`."""
-        rows = account_report.runs(self.engine, limit=limit)
+        rows = run_list.runs(self.engine, limit=limit)
         return pl.DataFrame([row | {"counts": _counts(row["counts"])} for row in rows], schema=RUNS_SCHEMA)
 
     def export_invoice(

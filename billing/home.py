@@ -1,17 +1,18 @@
-"""The home directory: `billing.db`, the event log `events/`, quarantined rows in `quarantine/`, the writer's lock."""
+"""The home directory: `billing.db`, the event log `events/`, records of media servers in `records/` and how far they
+were read in `folds/`, quarantined rows in `quarantine/`, the writer's lock."""
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from billing.errors import BillingError, UsageError
 
 _log = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 0.5
 
 # What the holder of a lock is doing.
 _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
@@ -19,10 +20,12 @@ _LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """One installation: a directory, and the database that belongs to it."""
+    """One installation: a directory, and the database that belongs to it. `waiting` is called again and again while a
+    lock is waited for; what it raises ends the wait."""
 
     directory: Path
     database_url: str | None = None
+    waiting: Callable[[], None] = lambda: None
 
     @classmethod
     def at(cls, directory: Path, database_url: str | None = None) -> "Home":
@@ -54,6 +57,16 @@ class Home:
         return self.directory / "events"
 
     @property
+    def records(self) -> Path:
+        """The Delta table of the records of media servers."""
+        return self.directory / "records"
+
+    @property
+    def folds(self) -> Path:
+        """How far events were derived from the records of each server."""
+        return self.directory / "folds"
+
+    @property
     def quarantine(self) -> Path:
         """The rows that could not be accepted."""
         return self.directory / "quarantine"
@@ -63,12 +76,17 @@ class Home:
         """Waits, and says so, while another process holds the lock `name` of `_LOCKS`; a killed process holds none."""
         if not self.directory.is_dir():
             raise BillingError(f"there is no billing home at {self.directory}: run `billing init` first")
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.directory / f"{name}.lock")
         try:
             lock.acquire(blocking=False)
         except Timeout:
             _log.warning("waiting: another command in this home is %s", _LOCKS[name])
-            lock.acquire()
+            while not lock.is_locked:
+                self.waiting()
+                with suppress(Timeout):
+                    lock.acquire(timeout=_WAIT_SECONDS)
         except OSError as error:
             raise BillingError(
                 f"{self.directory} cannot be written ({error.strerror}): put that right and run the command again"

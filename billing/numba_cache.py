@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from numba import config, njit
-from numba.core.types import Type
+from numba.core.types import BaseNamedTuple
 from numba.extending import overload
 
 # The files whose functions and constants may become part of compiled functions: those that have any, and whatever these
@@ -42,16 +42,16 @@ def inlined(function: _Function) -> _Function:
     return _compiled(function, inline=True)
 
 
-def only_where(condition: Callable[[Type], bool], function: _Function) -> _Function:
-    """The function, for first arguments of a numba type for which the condition holds; for others it is compiled to
-    nothing, and gives 0."""
+def only_with(field: str, function: _Function) -> _Function:
+    """The function, where this field of its first argument is a named tuple; where it is an empty tuple, it is compiled
+    to nothing and gives 0."""
 
     def chosen(*arguments: object) -> object:
         return function(*arguments)
 
     @overload(chosen, jit_options={"nogil": True, "_nrt": False})  # type: ignore[typeddict-unknown-key]
     def choose(*arguments):  # type: ignore[no-untyped-def]  # numba compares the arguments
-        if condition(arguments[0]):
+        if isinstance(arguments[0].types[arguments[0].fields.index(field)], BaseNamedTuple):
             return lambda *arguments: function(*arguments)
         return lambda *arguments: 0  # noqa: ARG005 - numba compares the arguments
 

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, MetaData, NullPool, Table, create_engine
 
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
+from billing.events.record_log import RecordLog
 from billing.home import Home
 
 Rows = list[tuple[Any, ...]]
@@ -26,9 +27,11 @@ _RESULTS = ("billed", "corrected")
 
 
 def ledger(directory: Path, database_url: str | None = None) -> Ledger:
-    """The sorted rows of every table of the database, of the event log (`events`) and of the quarantine."""
+    """The sorted rows of every table of the database, of the event log (`events`), of the records of servers and of the
+    quarantine."""
     home = Home.at(directory, database_url)
-    return {**tables(home.database), "events": _events(home), "quarantine": _quarantine(home)}
+    records = _sorted(RecordLog(directory=home.records).scan().collect().rows())
+    return {**tables(home.database), "events": _events(home), "records": records, "quarantine": _quarantine(home)}
 
 
 def tables(database: str | Path) -> Ledger:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openpyxl import load_workbook
 
 from tests.commands import ROOT, Commands
@@ -59,7 +60,7 @@ def test_the_fields_of_every_report_are_those_that_are_documented(billed: Comman
         "refresh": "account day through result detail",
         f"ingest {SAMPLE}/events.ndjson": "file read accepted duplicates quarantined",
         f"ingest --source janus --app {APP} {SAMPLE}/janus/events.jsonl.gz": "file read accepted duplicates"
-        " quarantined lines",
+        " quarantined lines ignored",
         "quarantine list": "id file line reason detail raw",
         "nightly": "account day result run detail",
         f"catalog apply {SAMPLE}/catalog.toml": "kind id action detail",
@@ -228,7 +229,11 @@ def test_convert_needs_no_home_and_ingest_takes_what_it_wrote(billing: Commands,
     assert not nowhere.home.exists()
     later = Commands(home=billing.home, now="2027-01-01T00:00:00Z")
     assert rows(later, f"ingest {tmp_path}/events.ndjson")[0]["accepted"] == 16
-    assert rows(later, f"ingest {trace}")[0]["duplicates"] == 16
+    before = database(billing.home)
+    assert rows(later, f"ingest {trace}")[0]["accepted"] == 797
+    assert later("ingests --format csv").stdout.count("\n") == 2  # no event of it is new
+    assert rows(later, f"ingest {trace}")[0]["duplicates"] == 797
+    assert database(billing.home) == before
 
 
 def start(home: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -288,3 +293,34 @@ def test_help_and_version_load_nothing_slow(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+NEVER = {"numba", "numpy", "pandas", "pyarrow", "openpyxl", "alembic", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("runs", {"polars", "deltalake"}),
+        ("catalog show", {"polars", "deltalake"}),
+        ("charges academy --month 2026-03", {"deltalake"}),
+        ("charges --all --month 2026-03", {"deltalake"}),
+        ("packages academy", {"deltalake"}),
+        ("findings academy", {"deltalake"}),
+        ("quarantine list", {"deltalake"}),
+        ("status", set()),
+        ("ingests", set()),
+        (f"usage {APP} --month 2026-03 --by day", set()),
+        (f"usage {APP} --month 2026-03 --by window --unit minutes", set()),
+    ],
+)
+def test_a_command_that_only_reads_loads_no_more_than_it_needs(line: str, more: set[str], billed: Commands) -> None:
+    program = (
+        "import sys, cli\n"
+        f"cli.main({line.split()!r}, standalone_mode=False)\n"
+        f"loaded = {NEVER | more!r} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    environment = {**os.environ, "BILLING_HOME": str(billed.home), "BILLING_NOW": billed.now}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr

@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from billing.errors import UsageError
-from billing.events import day_files, delta_table
+from billing.events import day_files, log_table
 from billing.events.archive import put_back
 from billing.events.compaction import compact_day, days_to_compact, remove_replaced
 from billing.events.log import EventLog
@@ -117,7 +117,7 @@ def test_old_files_stay_for_those_who_read_them_and_are_removed_later(
     compacted(home)
     assert remove_replaced(log_of(home)) == 0
     assert reader.collect().height == 119
-    monkeypatch.setattr(delta_table, "KEPT_HOURS", 0)
+    monkeypatch.setattr(log_table, "KEPT_HOURS", 0)
     assert remove_replaced(log_of(home)) == 7
     assert known(home).height == 119
     assert len(list(home.events.glob("day=*/*.parquet"))) == 1

@@ -34,7 +34,7 @@ REASONS = [  # in their order
     "unknown_app",
     "conflict",
 ]
-FINDINGS = ["outside_stay", "reentered", "stale_stay", "concurrent_rooms"]
+FINDINGS = ["outside_stay", "reentered", "closed_connection", "implied_enter", "stale_stay", "concurrent_rooms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

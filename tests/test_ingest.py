@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,8 +27,8 @@ from billing.events.quarantine import Quarantine
 from billing.events.validation import validate
 from billing.home import Home
 from billing.jobs import ingest as ingest_job
-from billing.jobs.ingest import FileReport, IngestContext, ingest_files, ingest_trace
-from billing.jobs.quarantine_retry import retry_quarantine
+from billing.jobs.ingest import IngestContext, ingest_files
+from billing.jobs.trace_ingest import TraceIngest, ingest_trace
 from billing.output_files import Output
 from billing.sources.traces import TraceOptions, convert, write_ndjson
 from tests.event_facts import (
@@ -438,50 +437,36 @@ def trace(tmp_path: Path) -> tuple[Path, Path]:
     )
 
 
-def ingest_janus(home: Home, *files: Path, apps: Sequence[int] = APPS, now: datetime = LATER) -> list[FileReport]:
-    """The reports of an ingest of these files as one trace of Janus."""
-    names = [str(file) for file in files]
-    return list(ingest_trace(IngestContext(home=home, apps=apps, now=now), names, JANUS))
+def ingest_janus(home: Home, *files: Path) -> TraceIngest:
+    """The result of an ingest of these files as records of Janus."""
+    return ingest_trace(IngestContext(home=home, apps=APPS, now=LATER), [str(file) for file in files], JANUS)
 
 
-def test_a_trace_counts_derived_events_and_lines_that_cannot_be_read(home: Home, tmp_path: Path) -> None:
-    first, second = ingest_janus(home, *trace(tmp_path))
+def test_a_trace_counts_records_and_lines_that_cannot_be_read(home: Home, tmp_path: Path) -> None:
+    first, second = ingest_janus(home, *trace(tmp_path)).reports
     assert (first.quarantined, second.quarantined) == (1, 1)
-    assert first.lines is not None
-    assert first.lines > first.accepted > 0
+    assert (first.lines, second.lines) == (first.read, second.read)
     assert quarantined(home) == [(first.lines, "bad_json"), (second.lines, "too_long")]
-    assert logged(home).height == first.accepted + second.accepted
 
 
 def test_a_trace_is_ingested_directly_or_by_way_of_its_converted_events(home: Home, tmp_path: Path) -> None:
     paths = trace(tmp_path)
-    reports = ingest_janus(home, *paths)
+    done = ingest_janus(home, *paths)
     output = str(tmp_path / "out.ndjson")
     names = [str(path) for path in paths]
     converted = convert(names, Output(path=output), JANUS)
     (report,) = ingest(home, output, now=LATER)
-    assert converted.events == sum(each.accepted for each in reports) == report.duplicates
-    assert converted.lines == sum(each.lines or 0 for each in reports)
+    assert converted.events == done.derived == report.duplicates
+    assert converted.lines == sum(each.lines or 0 for each in done.reports)
     assert [(row.file, row.reason) for row in converted.rejected] == [(names[0], "bad_json"), (names[1], "too_long")]
 
 
-def test_events_of_a_trace_can_be_tried_again(home: Home, tmp_path: Path) -> None:
-    paths = trace(tmp_path)
-    before = ingest_janus(home, *paths, apps=[])
-    assert sum(report.accepted for report in before) == 0
-    after = retry_quarantine(IngestContext(home=home, apps=APPS, now=LATER))
-    assert sum(report.accepted for report in after) == sum(report.quarantined for report in before) - 2
-    other = new_home(tmp_path / "other")
-    ingest_janus(other, *paths)
-    assert logged(home).equals(logged(other))
-    assert quarantined(home) == quarantined(other)
-
-
-def test_a_trace_of_which_one_file_fails_is_not_ingested_at_all(home: Home, tmp_path: Path) -> None:
-    first, _ = trace(tmp_path)
-    with pytest.raises(BillingError, match="there is no such file"):
-        ingest_janus(home, first, tmp_path / "none.jsonl")
-    assert EventLog(directory=home.events).version() is None
+def test_a_file_of_a_trace_that_fails_does_not_stop_the_others(home: Home, tmp_path: Path) -> None:
+    first, second = trace(tmp_path)
+    reports = ingest_janus(home, first, tmp_path / "none.jsonl", second).reports
+    assert [bool(report.error) for report in reports] == [False, True, False]
+    assert "there is no such file" in str(reports[1].error)
+    assert logged(home).height == 9
 
 
 def test_an_unknown_source_is_wrong_usage(tmp_path: Path) -> None:

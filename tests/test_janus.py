@@ -487,6 +487,41 @@ def test_a_silent_user_who_leaves_by_detaching_has_left(room: Janus) -> None:
     assert story(derived(room.said), "eve") == [("enter", None), ("exit", "leave")]
 
 
+def test_who_leaves_by_name_has_left_even_if_nobody_saw_the_user_join(room: Janus) -> None:
+    room.plugin(None, "leaving", id="frank-feed", display="frank/laptop")
+    room.plugin(None, "leaving", id="frank-feed", display="frank/laptop")
+    room.plugin(None, "leaving", id="nameless")
+    assert story(derived(room.said), "frank") == [("exit", "leave")]
+
+
+def test_a_second_connection_that_leaves_by_name_does_not_end_the_stay(room: Janus) -> None:
+    room.plugin(None, "leaving", id="old-feed", display="alice")
+    assert story(derived(room.said), "alice") == [("enter", None)]
+
+
+def test_whose_end_was_lost_enters_anew_after_a_day(room: Janus) -> None:
+    """Metering has ended the stay 24 hours after its last event: without a new `enter` nothing would be billed."""
+    later = Janus()
+    later.join("alice", 99, feed="new-feed")
+    later.plugin(None, "leaving", id="new-feed")
+    tomorrow = [event | {"timestamp": stamp(event) + 25 * 3_600_000_000} for event in later.said]
+    new = [event | {"handle_id": "new"} if "handle_id" in event else event for event in tomorrow]
+    assert story(derived([*room.said, *new]), "alice") == [("enter", None), ("enter", None), ("exit", "leave")]
+
+
+def test_the_ids_of_a_server_that_started_again_are_new_ones() -> None:
+    events = events_of("S1")
+    again = [event | {"timestamp": stamp(event) + 600_000_000} for event in events]
+    assert len(derived([*events, *again])) == 2 * len(derived(events))
+
+
+def test_rooms_of_a_second_server_have_its_name(room: Janus) -> None:
+    other = [event | {"emitter": "sfu-2"} for event in room.said]
+    rooms = [event["room_id"] for event in derived([*room.said, *other])]
+    assert sorted(set(map(str, rooms))) == ["1", "sfu-2/1"]
+    assert rooms.count("1") == rooms.count("sfu-2/1")
+
+
 # Bad input
 
 GOOD = b'{"type":2,"timestamp":1791768000000000,"session_id":1,"handle_id":2,"event":{"name":"attached"}}'
@@ -509,6 +544,10 @@ GOOD = b'{"type":2,"timestamp":1791768000000000,"session_id":1,"handle_id":2,"ev
         (GOOD.replace(b"1791768000000000", b"9" * 400), "bad_value"),
         (GOOD.replace(b"1791768000000000", b"1791768000"), "bad_value"),
         (GOOD.replace(b'"handle_id":2,', b""), "missing_field"),
+        (GOOD.replace(b'"type":2', b'"type":16'), "missing_field"),
+        (GOOD.replace(b'"type":2', b'"type":32'), "missing_field"),
+        (GOOD.replace(b'"type":2', b'"type":256,"subtype":"1"'), "bad_type"),
+        (GOOD.replace(b'"type":2', b'"type":8'), "missing_field"),
         (GOOD.replace(b'"handle_id":2', b'"handle_id":[]'), "bad_type"),
         (GOOD.replace(b'{"name":"attached"}', b'"attached"'), "bad_type"),
         (GOOD.replace(b'"handle_id":2', b'"handle_id":"\\ud800"'), "bad_value"),

@@ -467,3 +467,10 @@ def test_a_month_without_corrections_has_one_row_of_sums() -> None:
     for name in ("Minutes", "Daily", "5-minute", "Deductions", "Reasons", "Reasons by day"):
         assert list(sums(sheet_of(annex, name))) == ["Total"]
     assert not any("net of corrections" in str(check) for check in column(sheet_of(annex, "Checks"), "Check"))
+
+
+def test_the_reasons_say_what_was_assumed() -> None:
+    said = "App One (1): users are billed as subscribed to everything published."
+    annex = replace(month().annex(), assumptions=[said])
+    assert plain_rows(sheet_of(annex, "Reasons").foot)[-1] == [said]
+    assert said not in str(plain_rows(sheet_of(month().annex(), "Reasons").foot))

@@ -7,19 +7,22 @@ stays readable when a later `reading` refuses more. `catalog_toml` writes the sa
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, Seller, identity
 from billing.catalog.contracts import Contract
+from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, policy_from_table, policy_table, prices_from_table
 from billing.money import plain
 
 _VERSION = 1
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = {"account": Account, "app": App, "package": Package, "contract": Contract}
 # How the fields are read that are more than text or a whole number.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -28,6 +31,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "valid_from": lambda value: date.fromisoformat(str(value)),
     "discount": Decimal,
     "prices": prices_from_table,
+    "feed": tuple,
+    "assume": lambda value: Assumptions(**value),
 }
 
 
@@ -91,7 +96,11 @@ def _json(table: Mapping[str, object]) -> str:
 def _entry_table(entry: Any) -> dict[str, Any]:
     if isinstance(entry, Policy):
         return policy_table(entry)
-    return {field.name: _plain(getattr(entry, field.name)) for field in fields(entry)}
+    return _fields(entry)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
 def _plain(value: object) -> object:
@@ -102,7 +111,16 @@ def _plain(value: object) -> object:
             return value.isoformat()
         case Mapping():
             return {key: _plain(each) for key, each in value.items()}
+        case tuple():
+            return list(value)
+    if is_dataclass(value):
+        return {key: each for key, each in _fields(value).items() if not _is_unset(each)}
     return value
+
+
+def _is_unset(value: object) -> bool:
+    """Whether a value is the same as none: it is left out of a file."""
+    return value is None or value == {} or value == []
 
 
 def _read(name: str, value: Any) -> Any:
@@ -114,7 +132,7 @@ def _toml_lines(header: str, table: Mapping[str, Any]) -> Iterator[str]:
     yield header
     versions = table.get("version", [])
     for key, value in table.items():
-        if value is not None and value != {} and key != "version":
+        if not _is_unset(value) and key != "version":
             yield f"{key} = {_toml(value)}"
     for version in versions:
         yield ""
@@ -125,7 +143,11 @@ def _toml(value: object) -> str:
     """A value in TOML. JSON escapes text as TOML does, all but DEL."""
     match value:
         case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+            return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(each)}" for key, each in value.items()) + " }"
         case list():
             return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml(key)

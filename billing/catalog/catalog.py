@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Literal
 
 from billing.catalog.contracts import Contract
+from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, builtin_policies
 from billing.errors import BillingError, UsageError, missing_row, unknown
@@ -51,11 +52,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """An application of an account: what events belong to."""
+    """An application of an account: what events belong to. `feed`: how the records of media servers name it."""
 
     id: int
     account: str
     name: str
+    feed: tuple[str, ...] = ()
+    assume: Assumptions = field(default_factory=Assumptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +172,13 @@ def refuse(problems: Collection[str], where: str) -> None:
 
 
 def _app_problems(catalog: Catalog) -> Iterator[str]:
+    owners: dict[str, int] = {}
     for app in catalog.apps.values():
         if app.account not in catalog.accounts:
             yield f"app {app.id}: {unknown('account', app.account, catalog.accounts)}"
+        for feed in app.feed:
+            if owners.setdefault(feed, app.id) != app.id:
+                yield f'app {app.id}: feed "{feed}" is that of app {owners[feed]}: a feed belongs to one app'
 
 
 def _package_problems(catalog: Catalog) -> Iterator[str]:

@@ -7,12 +7,13 @@ first unbilled day on. What anything billed rests on cannot be removed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, check_catalog
+from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy
 from billing.errors import BillingError
@@ -101,6 +102,10 @@ def _shown(value: object) -> str:
             return value.isoformat()
         case Mapping():
             return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items()) or "none"
+        case tuple():
+            return ", ".join(map(_shown, value)) or "none"
+        case Assumptions():
+            return _shown({key: each for key, each in asdict(value).items() if each})
     return str(value)
 
 

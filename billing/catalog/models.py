@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from billing.catalog.feeds import check_feed, parse_size
 from billing.catalog.items import AUDIO, ITEM_RANK, ITEMS
 from billing.catalog.packages import is_free_minutes
 from billing.errors import BillingError, unknown
@@ -197,6 +198,20 @@ def silence(value: object) -> str:
     return text
 
 
+def feed(value: object) -> list[str]:
+    """The feeds of an app: one, or a list of them without repetition."""
+    feeds = [identifier(each) for each in (value if isinstance(value, list) else [value])]
+    if len(set(feeds)) != len(feeds):
+        raise ValueError("names a feed twice")
+    return [_asking(check_feed, each) for each in feeds]
+
+
+def size(value: object) -> str:
+    """A picture size in quotes: width and height in pixels."""
+    width, height = _asking(parse_size, _text(value, 'a size in quotes such as "1280x720"'))
+    return f"{width}x{height}"
+
+
 _Id = Annotated[str, PlainValidator(identifier)]
 _Name = Annotated[str, PlainValidator(name)]
 _Address = Annotated[str, PlainValidator(address)]
@@ -217,6 +232,9 @@ _Discount = Annotated[Decimal, PlainValidator(discount)]
 _Area = Annotated[int, Field(ge=1, le=LARGEST_AREA)]
 _Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
 _Silence = Annotated[str, PlainValidator(silence)]
+_Feed = Annotated[list[str], PlainValidator(feed)]
+_Size = Annotated[str, PlainValidator(size)]
+_Subscribe = Literal["all", "none"]
 
 
 class Table(BaseModel):
@@ -297,10 +315,19 @@ class AccountTable(Table):
     hold_if_silent: _Silence | None = None
 
 
+class AssumeTable(Table):
+    camera: _Size | None = None
+    screen: _Size | None = None
+    subscribe: _Subscribe | None = None
+    kinds: dict[_Id, _Subscribe] = {}
+
+
 class AppTable(Table):
     id: _AppId
     account: _Id
     name: _Name
+    feed: _Feed | None = None
+    assume: AssumeTable | None = None
 
 
 class PackageTable(Table):
@@ -335,4 +362,4 @@ MODELS: Mapping[str, type[Table]] = {
     "package": PackageTable,
     "contract": ContractTable,
 }
-TABLES_IN_TABLES: Mapping[str, type[Table]] = {"version": VersionTable, "tiers": TierTable}
+TABLES_IN_TABLES: Mapping[str, type[Table]] = {"version": VersionTable, "tiers": TierTable, "assume": AssumeTable}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.messages import fail
 from billing.cli.options import Accounts, Month, accounts_options, format_option, month_options, provisional_option
@@ -75,7 +76,7 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
 
 
 @click.command()
-@click.argument("account")
+@click.argument("account", shell_complete=known_names.accounts)
 @provisional_option
 @format_option
 @pass_home

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from billing.cli import known_names
 from billing.cli.account_commands import print_charges
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, record, say, say_error
@@ -43,7 +44,14 @@ class _Scope:
     click.option(
         "--date", "day", type=parse_day, metavar="DAY", help="Bill up to this day, not up to the last finished one."
     ),
-    click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="Only this account; repeatable."),
+    click.option(
+        "--account",
+        "accounts",
+        multiple=True,
+        metavar="ACCOUNT",
+        shell_complete=known_names.accounts,
+        help="Only this account; repeatable.",
+    ),
     click.option("--despite-silence", is_flag=True, help="Bill also days that are held because a feed is silent."),
 )
 @click.option(
@@ -171,7 +179,7 @@ class _Cause:
 
 
 @click.command()
-@click.argument("account")
+@click.argument("account", shell_complete=known_names.accounts)
 @collected(
     "cause",
     _Cause,

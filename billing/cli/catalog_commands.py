@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from billing.cli import known_names
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import say
 from billing.cli.options import FILE, AppId, format_option
@@ -92,7 +93,7 @@ def catalog_show(home: "Home") -> None:
 
 @catalog.command("remove")
 @click.argument("kind", type=click.Choice(["account", "app", "package"]))
-@click.argument("entry_id", metavar="ID")
+@click.argument("entry_id", metavar="ID", shell_complete=known_names.entries)
 @pass_home
 def catalog_remove(home: "Home", kind: Literal["account", "app", "package"], entry_id: str) -> None:
     """Remove an account, an app or a package that was entered by mistake. What is billed stays, and so does what others

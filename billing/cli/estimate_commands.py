@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.catalog.feeds import Size, parse_size
+from billing.cli import known_names
 from billing.cli.homes import open_catalog, pass_home
-from billing.cli.options import Size, collected, format_option, parse_size
+from billing.cli.options import collected, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.money import plain
@@ -70,7 +72,12 @@ _month_options = collected(
     "month",
     _Month,
     click.option("--policy", metavar="POLICY", help="The policy whose list prices hold, such as trtc-intl."),
-    click.option("--account", metavar="ACCOUNT", help="Whose policy, contract and free minutes hold."),
+    click.option(
+        "--account",
+        metavar="ACCOUNT",
+        shell_complete=known_names.accounts,
+        help="Whose policy, contract and free minutes hold.",
+    ),
     click.option("--days", type=int, default=30, show_default=True, help="Days of the month on which they happen."),
     click.option("--minutes", type=int, required=True, help="How long each of them lasts."),
     click.option(

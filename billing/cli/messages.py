@@ -26,14 +26,29 @@ def set_up_log(log_format: str) -> None:
     log.propagate = False
 
 
-def say(message: str) -> None:
-    """Tells the user something that is not part of the report."""
-    _log.info(message)
+@contextmanager
+def timed_messages() -> Iterator[None]:
+    """Each message as text begins with the time (UTC): for a command that runs for long."""
+    handlers = [
+        handler for handler in logging.getLogger("billing").handlers if isinstance(handler.formatter, _TextLine)
+    ]
+    for handler in handlers:
+        handler.setFormatter(_TimedLine())
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setFormatter(_TextLine())
 
 
-def say_error(message: str) -> None:
+def say(message: str, **fields: object) -> None:
+    """Tells the user something that is not part of the report; the JSON log has the fields, too."""
+    _log.info(message, extra={"more": fields})
+
+
+def say_error(message: str, **fields: object) -> None:
     """Tells the user what failed, and goes on."""
-    _log.error(message)
+    _log.error(message, extra={"more": fields})
 
 
 def record(event: str, fields: dict[str, object]) -> None:
@@ -111,6 +126,13 @@ class _TextLine(logging.Formatter):
         return getattr(record, "usage", "") + printable(f"{label}{record.getMessage()}")
 
 
+class _TimedLine(_TextLine):
+    """The same after the time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {super().format(record)}"
+
+
 class _JsonLine(logging.Formatter):
     """A message as one JSON object: time, level, logger, message, and the fields that came with it."""
 
@@ -121,6 +143,7 @@ class _JsonLine(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
+            **getattr(record, "more", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from billing.cli import known_names
 from billing.cli.homes import open_catalog
 from billing.errors import BillingError, UsageError
-from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER, LONGEST_SIDE
+from billing.limits import LARGEST_APP_ID, LARGEST_NUMBER
 from billing.periods import local_day, next_month, now, parse_day, parse_month, time_zone
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from billing.catalog.catalog import Account
 
-Size = tuple[int, int]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
@@ -50,15 +51,6 @@ def collected(name: str, value: type, *options: Callable[[Any], Any]) -> Callabl
     return decorate
 
 
-def parse_size(text: str) -> Size:
-    """A picture size such as 1280x720."""
-    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text, re.ASCII)
-    sides = (int(found[1]), int(found[2])) if found else None
-    if sides is None or max(sides) > LONGEST_SIDE:
-        raise UsageError(f"{text!r} is not a size in pixels such as 1280x720")
-    return sides
-
-
 class AppId(click.ParamType[int]):
     """The number of an app. An error names the apps that there are, the likeliest first."""
 
@@ -70,6 +62,10 @@ class AppId(click.ParamType[int]):
         if not re.fullmatch(r"\d{1,16}", text, re.ASCII) or not 1 <= int(text) <= LARGEST_APP_ID:
             self.fail(f"{text!r} is not the number of an app{_known_apps(text, ctx)}", param, ctx)
         return int(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The apps in the catalog that begin like this."""
+        return known_names.apps(ctx, param, incomplete)
 
 
 def _known_apps(text: str, ctx: click.Context | None) -> str:
@@ -142,7 +138,7 @@ class Accounts:
 accounts_options = collected(
     "accounts",
     Accounts,
-    click.argument("account", required=False),
+    click.argument("account", required=False, shell_complete=known_names.accounts),
     click.option("--all", "every", is_flag=True, is_eager=True, help="Every account."),
 )
 

@@ -22,7 +22,6 @@ from billing.money import EXACT, plain
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.console import Console, ConsoleOptions, RenderResult
 
 Format = Literal["table", "json", "csv"]
 Row = Mapping[str, object]
@@ -132,9 +131,7 @@ class _Column:
     @property
     def width(self) -> int:
         """Columns on a screen that the widest text takes."""
-        from rich.cells import cell_len
-
-        return max(cell_len(text) for text in (*self.head, *self.cells, self.foot or ""))
+        return max(_cells(text) for text in (*self.head, *self.cells, self.foot or ""))
 
 
 def _column(report: Report, field: str) -> _Column:
@@ -171,50 +168,42 @@ def _fitted(columns: Sequence[_Column], room: int) -> list[int]:
 
 
 def _render(columns: Sequence[_Column], widths: Sequence[int], gap: int, stream: IO[str]) -> None:
-    """Writes head, rows and foot with rules between them; nothing is coloured where there is no terminal."""
-    from rich.console import Console
-    from rich.rule import Rule
-    from rich.table import Table
+    """Writes head, rows and foot with rules between them. On a terminal the head is bold."""
+    rule = ["-" * width for width in widths]
+    height = max(len(column.head) for column in columns)
+    heads = zip(*([""] * (height - len(column.head)) + [*column.head] for column in columns), strict=True)
+    rows = zip(*(column.cells for column in columns), strict=True)
+    foot = [] if columns[0].foot is None else [rule, [column.foot or "" for column in columns]]
+    bold, plain_again = ("\x1b[1m", "\x1b[0m") if stream.isatty() else ("", "")
 
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, show_header=False)
-    for width in widths:
-        table.add_column(width=width, vertical="bottom")
-    rules = [Rule(characters="-", style="none")] * len(columns)
-    table.add_row(*(_Cells(column.head, column.is_number) for column in columns), style="bold")
-    table.add_row(*rules)
-    table.add_row(*(_Cells(column.cells, column.is_number) for column in columns))
-    if columns[0].foot is not None:
-        table.add_row(*rules)
-        table.add_row(*(_Cells([column.foot or ""], column.is_number) for column in columns))
-    width = sum(widths) + gap * len(widths)
-    console = Console(file=stream, width=width, force_terminal=stream.isatty())
-    with console.capture() as captured:
-        console.print(table)
-    stream.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+    def line(texts: Sequence[str]) -> str:
+        placed = (
+            _in_place(text, width, column.is_number) for text, width, column in zip(texts, widths, columns, strict=True)
+        )
+        return (" " * gap).join(placed).rstrip()
 
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The cells of a column below each other. One for all rows, because a cell of rich's own takes 0.1 ms."""
-
-    texts: Sequence[str]
-    is_number: bool
-
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        from rich.segment import Segment
-
-        for text in self.texts:
-            yield Segment(_in_place(text, options.max_width, self.is_number))
-            yield Segment.line()
+    stream.writelines(f"{bold}{line(head)}{plain_again}\n" for head in heads)
+    stream.writelines(f"{line(row)}\n" for row in (rule, *rows, *foot))
 
 
 def _in_place(text: str, width: int, is_number: bool) -> str:
-    from rich.cells import cell_len, set_cell_size
-
-    missing = width - cell_len(text)
+    missing = width - _cells(text)
+    if missing < 0 and text.isascii():
+        return f"{text[: width - 1]}…"
     if missing < 0:
+        from rich.cells import set_cell_size
+
         return set_cell_size(text, width - 1) + "…"
-    return " " * missing + text if is_number else text
+    return " " * missing + text if is_number else text + " " * missing
+
+
+def _cells(text: str) -> int:
+    """Columns on a screen that a text takes: two for each Chinese letter, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _value(value: object) -> object:

@@ -30,7 +30,7 @@ def runs(home: "Home", run_id: int | None, limit: int, output_format: str) -> No
       billing runs
       billing runs 17
     """
-    from billing.reports.account import runs as stored_runs
+    from billing.reports.run_list import runs as stored_runs
 
     found = stored_runs(open_engine(home), run_id=run_id, limit=limit)
     if run_id is not None and output_format == "table":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.options import APP, COUNT, Period, collected, format_option, period_options, provisional_option
 from billing.cli.report_tables import frame_report, print_report, usual
@@ -18,7 +19,7 @@ _ALWAYS = (date(1970, 1, 1), date(2999, 12, 31))
 
 
 @click.command()
-@click.argument("account", required=False)
+@click.argument("account", required=False, shell_complete=known_names.accounts)
 @click.option("--app", "app_id", type=APP, metavar="APP", help="Only this app.")
 @period_options
 @format_option

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from billing.errors import BillingError, UsageError
 from billing.events.data_files import DataFile
-from billing.events.delta_table import Archive, commit_files, files_of, open_table, set_archive
 from billing.events.durable_files import sync
 from billing.events.key_index import DIRECTORY
 from billing.events.log import EventLog
+from billing.events.log_table import Archive, commit_files, files_of, open_table, set_archive
 
 _CONTENTS = "archive.json"
 

@@ -32,7 +32,8 @@ class Commit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingest:
-    """What an ingest wrote about itself: the file, when it was read (epoch ms), and the counts of its rows."""
+    """What an ingest wrote about itself: the file, when it was read (epoch ms), and the counts of its rows.
+    `feed_dropped`: how many records its server says were lost before they were sent."""
 
     ingest_id: int
     file: str | None
@@ -41,6 +42,7 @@ class Ingest:
     accepted: int | None
     duplicates: int | None
     quarantined: int | None
+    feed_dropped: int | None = None
 
 
 def check_commits(directory: Path) -> list[Path]:
@@ -75,7 +77,7 @@ def ingests_in(directory: Path) -> list[Ingest]:
 
 
 def _ingest(description: Mapping[str, object]) -> Ingest:
-    numbers = ("ingested_at", "read", "accepted", "duplicates", "quarantined")
+    numbers = ("ingested_at", "read", "accepted", "duplicates", "quarantined", "feed_dropped")
     file = description.get("file")
     return Ingest(
         ingest_id=int(str(description["ingest_id"])),

@@ -19,10 +19,10 @@ import polars as pl
 
 from billing.events.data_files import LOG_SCHEMA, DataFile, event_keys_of
 from billing.events.day_files import DayFiles, ranges_of
-from billing.events.delta_table import commit_files, files_of, files_that_left, next_version, open_table
 from billing.events.durable_files import scan_files, whole_parquet
 from billing.events.key_runs import sorted_places
 from billing.events.log import EventLog
+from billing.events.log_table import commit_files, files_of, files_that_left, next_version, open_table
 
 PIECE_ROWS, PIECE_BYTES = 500_000, 128 << 20
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from billing.events.retractions import RETRACTS
+from billing.events.retractions import EMITTER, RETRACTS
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
 
@@ -24,6 +24,7 @@ LOG_SCHEMA = pl.Schema(
         **KEYS_SCHEMA,
         **CONNECTION_KEYS_SCHEMA,
         RETRACTS: pl.Int64(),
+        EMITTER: pl.String(),
     }
 )
 DAY_MS = DAY_SECONDS * 1000

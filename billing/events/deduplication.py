@@ -9,7 +9,7 @@ among the parts before it; the new events are sorted by room and written to file
 4 … 64 equal ranges of room keys. So an ingest costs what arrives, whatever the day holds already.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -64,6 +64,7 @@ class Deduplication:
         self._files = DayFiles(log=log, name=f"{self._ingest_id:010d}")
         self._duplicates = 0
         self._conflicts: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
+        self._taken_back: list[pl.DataFrame] = []
         self._doubtful: list[tuple[date, Path]] = []
         self._pool = ThreadPoolExecutor(1)
         self._part: Future[None] | None = None
@@ -89,10 +90,17 @@ class Deduplication:
         if self._held_rows >= PART_ROWS or self._held_bytes >= PART_BYTES:
             self._begin_part()
 
+    def take_back(self, rows: Iterable[pl.DataFrame]) -> None:
+        """Frees the keys of events that this ingest retracts: rows with `RETRACTS`."""
+        self._taken_back.extend(rows)
+
     def finish(self) -> Deduplicated:
         """Writes the rest of the events to the log's directory, and their keys; the caller commits them."""
         self._begin_part()
         self._end_part()
+        for rows in self._taken_back:
+            for day, of_day in _by_day(rows):
+                self._keys_of(day).add(Run.of(*entries(of_day, event_keys(of_day))))
         files = self._files.close()
         for day, part in self._doubtful:
             self._settle_doubts(day, pl.read_ipc(part), [file.path for file in files])

@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from billing.errors import BillingError
+
+# The ledger knows commits by this module, and need not load polars for that.
+if TYPE_CHECKING:
+    import polars as pl
 
 _PARQUET = b"PAR1"  # what a Parquet file begins and ends with
 
@@ -37,9 +40,11 @@ def whole_parquet(path: Path) -> Path:
     return path
 
 
-def scan_files(paths: Sequence[Path], schema: pl.Schema, *, number: str | None = None) -> pl.LazyFrame:
+def scan_files(paths: Sequence[Path], schema: "pl.Schema", *, number: str | None = None) -> "pl.LazyFrame":
     """The rows of Parquet files in `schema`; columns that files of an older version lack are null. With `number`, the
     first column has this name and numbers the rows."""
+    import polars as pl
+
     if not paths:
         return pl.LazyFrame(schema={number: pl.UInt32, **schema} if number else schema)
     return pl.scan_parquet(
@@ -53,8 +58,10 @@ def scan_files(paths: Sequence[Path], schema: pl.Schema, *, number: str | None =
 
 
 @contextmanager
-def naming_damage(files: Callable[[], Sequence[Path]], schema: pl.Schema) -> Iterator[None]:
+def naming_damage(files: Callable[[], Sequence[Path]], schema: "pl.Schema") -> Iterator[None]:
     """When the rows of some of the `files` cannot be read, says which of them is damaged, or is a foreign file."""
+    import polars as pl
+
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -65,7 +72,9 @@ def naming_damage(files: Callable[[], Sequence[Path]], schema: pl.Schema) -> Ite
         raise
 
 
-def _unreadable(path: Path, schema: pl.Schema, rows: int | None) -> str | None:
+def _unreadable(path: Path, schema: "pl.Schema", rows: int | None) -> str | None:
+    import polars as pl
+
     rows_of_file = scan_files([path], schema)
     try:
         (rows_of_file if rows is None else rows_of_file.head(rows)).select(pl.all().null_count()).collect()

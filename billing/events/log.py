@@ -36,7 +36,8 @@ from billing.events.data_files import (
     write_file,
 )
 from billing.events.data_files import LOG_SCHEMA as LOG_SCHEMA
-from billing.events.delta_table import (
+from billing.events.durable_files import naming_damage, scan_files, whole_parquet
+from billing.events.log_table import (
     LAST_INGEST,
     DeltaTable,
     archive_of,
@@ -45,10 +46,9 @@ from billing.events.delta_table import (
     create_table,
     open_table,
 )
-from billing.events.delta_table import Archive as Archive
-from billing.events.delta_table import DeltaError as DeltaError
-from billing.events.durable_files import naming_damage, scan_files, whole_parquet
-from billing.events.retractions import RETRACTS, ever_retracted, standing, uncancelled
+from billing.events.log_table import Archive as Archive
+from billing.events.log_table import DeltaError as DeltaError
+from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
 
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
@@ -121,6 +121,16 @@ class EventLog:
         if day is not None:
             wanted.append((PARTITION, "=", day))
         return self._read(wanted).filter(is_wanted)
+
+    def derived(self, app_id: int, emitter: str, start_ms: int) -> pl.LazyFrame:
+        """The events from an instant on that were derived from the records of a server and still are, in `LOG_SCHEMA`,
+        whether they were taken back by `billing retract` or not."""
+        rows = scan_files(
+            self._files([("app_id", "<=", app_id), ("app_id", ">=", app_id), ("at", ">=", start_ms)]),
+            LOG_SCHEMA,
+            number=_NUMBER,
+        ).filter(pl.col("app_id") == app_id, pl.col(EMITTER) == emitter, pl.col("at") >= start_ms)
+        return standing(rows, _NUMBER).drop(_NUMBER)
 
     def has_accepted(self, app_id: int) -> bool:
         """Whether an event of an app was ever accepted. What is archived may be of any app."""
@@ -309,8 +319,8 @@ class EventLog:
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
         are found."""
-        table = self._table()
         sought = set(apps)
+        table = self._table() if sought else None
         found: dict[int, int] = {}
         days = sorted({partition[PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
@@ -358,7 +368,11 @@ class EventLog:
 
     def rows(self, events: pl.DataFrame, *, ingest_id: int) -> pl.DataFrame:
         """Events with their keys as rows of the log."""
-        absent = [pl.lit(None, pl.Int64).alias(name) for name in ("line", RETRACTS) if name not in events.columns]
+        absent = [
+            pl.lit(None, LOG_SCHEMA[name]).alias(name)
+            for name in ("line", RETRACTS, EMITTER)
+            if name not in events.columns
+        ]
         of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
         return events.with_columns(of_ingest, *absent).select(*LOG_SCHEMA)
 

@@ -82,6 +82,11 @@ class Quarantine:
         with self._naming_damage():
             return _present(self._stored(file_hash)).select("id").collect()
 
+    def ever(self, file_hash: str) -> pl.DataFrame:
+        """The ids of all rows of one file, also of those that have left, as the column `id`."""
+        with self._naming_damage():
+            return self._stored(file_hash).select("id").collect()
+
     def put(self, file_hash: str, rows: pl.LazyFrame) -> None:
         """Adds rows of one file, in place of those with the same ids."""
         kept = self._stored(file_hash).join(rows.select("id"), on="id", how="anti")

@@ -17,6 +17,8 @@ import polars as pl
 from billing.events.schema import BILLED_COLUMNS
 
 RETRACTS = "retracts"
+# The server from whose records an event was derived, in `records/`; in a retraction: it is no longer derived from them.
+EMITTER = "emitter"
 LAST_RETRACTION, IS_RETRACTED = "last_retraction", "is_retracted"
 ROW = ["app_id", "event_id", "at", "ingest_id"]  # identifies an event among those that had its key one after the other
 _CONTENT = ["event_id", *BILLED_COLUMNS]
@@ -35,8 +37,11 @@ def standing(rows: pl.LazyFrame, number: str) -> pl.LazyFrame:
 
 
 def ever_retracted(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The events with a retraction, with the ingest of the last one and whether they are retracted now."""
-    return rows.filter(pl.col(RETRACTS).is_null()).join(_histories(rows), on=ROW)
+    """The events with a retraction, with the ingest of the last one and whether they are retracted now; without those
+    that are no longer derived from the records of their server, which nobody can give back."""
+    by_records = _histories(rows.filter(pl.col(EMITTER).is_not_null())).filter(IS_RETRACTED)
+    by_command = rows.filter(pl.col(RETRACTS).is_null()).join(_histories(rows), on=ROW)
+    return by_command.join(by_records, on=ROW, how="anti")
 
 
 def uncancelled(rows: pl.LazyFrame) -> pl.LazyFrame:

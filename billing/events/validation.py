@@ -27,7 +27,7 @@ import polars as pl
 from xxhash import xxh3_128_hexdigest
 
 from billing.events.data_files import span_of
-from billing.events.delta_table import Archive
+from billing.events.log_table import Archive
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
 from billing.events.schema import ASSUMED_COLUMNS, EVENT_SCHEMA, EVENT_TYPES, SIZED_TYPES, VIDEO_TYPES
 from billing.limits import LARGEST_APP_ID, LONGEST_SIDE

@@ -55,6 +55,8 @@ class CorrectedDeduction(NamedTuple):
 class Annex:
     """The facts behind an invoice; rows in any order.
 
+    `assumptions` are sentences on what was assumed for the apps billed.
+
     `corrected` has what was posted in the month, whatever day it corrects. `packages` are the balances as of the end of
     the last settled day, and `deducted` the package minutes that each payer gave in the month, corrections included.
     """
@@ -65,6 +67,7 @@ class Annex:
     corrected: Sequence[DayDetail] = ()
     packages: Sequence[PackageBalance]
     deducted: Mapping[str, int]
+    assumptions: Sequence[str] = ()
     # The items of the policies and any other that was used or corrected, in their order.
     items: tuple[str, ...] = field(init=False)
 

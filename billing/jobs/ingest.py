@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ from billing.ledger.database import Engine, reading
 from billing.ledger.runs import last_read
 from billing.read_ahead import read_ahead
 from billing.sources.files.event_files import expand, open_event_file
-from billing.sources.traces import TraceOptions, read_trace
+from billing.sources.record_apps import RecordOptions
+from billing.sources.record_files import RecordFile
 
 Progress = Callable[[int], object]
 
@@ -47,7 +48,9 @@ _CONFLICT = "an event with this event_id came before on that day, with other con
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReport:
-    """The counts of a file. `lines` is set for a file of a trace. If there is an `error`, nothing was applied."""
+    """The counts of a file. `lines` is set for a file of foreign records, and `ignored` (by kind) counts those that say
+    nothing billable; `dropped` is how many records its server says were lost. If there is an `error`, nothing was
+    applied."""
 
     file: str
     read: int = 0
@@ -56,7 +59,10 @@ class FileReport:
     quarantined: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined rows
     lines: int | None = None
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
     error: str | None = None
+    may_pass: bool = False  # the error is not that of the file: a full disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,7 @@ class FileRows:
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
+    also: Callable[[], Mapping[str, object]] = dict  # what its commit says of it, beside the counts, once it is read
 
 
 def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
@@ -117,17 +124,13 @@ def ingest_files(
         yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input))
 
 
-def ingest_trace(context: IngestContext, paths: Sequence[str], options: TraceOptions) -> Iterator[FileReport]:
-    """Ingests the events of a trace. If one of its files cannot be read, none is ingested; if one cannot be stored, the
-    others are.
+def ingest_records(context: IngestContext, paths: Sequence[str], options: RecordOptions) -> Iterator[FileReport]:
+    """Ingests files of self-contained records, each by itself. A file that fails does not stop the others.
 
     Of each file, `read` counts the events derived from its lines and the lines that could not be read.
     """
-    for file in read_trace(paths, options, spool=context.home.directory).files():
-        rows = FileRows(
-            file=file.name, file_hash=file.digest, batches=file.batches, unread=file.rejected, lines=file.lines
-        )
-        yield attempt(file.name, partial(_ingest_in_workspace, context, rows))
+    for path in dict.fromkeys(expand(paths)):
+        yield attempt(display_name(path), partial(_ingest_record_file, context, path, options))
 
 
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
@@ -180,7 +183,8 @@ def attempt(name: str, ingest: Callable[[], FileReport]) -> FileReport:
     except BillingError as error:
         return FileReport(file=name, error=str(error))
     except DISK_ERRORS as error:
-        return FileReport(file=name, error=f"{name}: not ingested ({cause(error)}): put that right and try again")
+        text = f"{name}: not ingested ({cause(error)}): put that right and try again"
+        return FileReport(file=name, error=text, may_pass=True)
     # One of the two broad excepts of the program; the other is around one account in nightly. (A panic of polars is no
     # `Exception`.)
     except (Exception, pl.exceptions.PanicException) as error:
@@ -204,6 +208,20 @@ def _ingest_file(context: IngestContext, path: str, standard_input: str) -> File
             check_unchanged=file.check_unchanged,
         )
         return _ingest_in_workspace(context, rows)
+
+
+def _ingest_record_file(context: IngestContext, path: str, options: RecordOptions) -> FileReport:
+    with open_event_file(path, spool=context.home.directory) as file:
+        records = RecordFile(file=file, options=options)
+        rows = FileRows(
+            file=file.name,
+            file_hash=file.digest,
+            batches=records.batches,
+            check_unchanged=file.check_unchanged,
+            also=lambda: {"feed_dropped": records.tally.dropped} if records.tally.dropped else {},
+        )
+        report, tally = _ingest_in_workspace(context, rows), records.tally
+    return replace(report, lines=tally.lines, ignored=dict(tally.ignored), dropped=tally.dropped)
 
 
 def _ingest_in_workspace(context: IngestContext, rows: FileRows) -> FileReport:
@@ -272,7 +290,7 @@ def _store(
         quarantine.put(rows.file_hash, rejects.rows())
     commit = None
     if unique.files:
-        metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms}
+        metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms, **rows.also()}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
         commit = context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
     deduplication.committed(commit)

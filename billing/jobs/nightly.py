@@ -34,9 +34,8 @@ from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
-from billing.metering.schemas import STATE_SCHEMA, Metered
+from billing.metering.schemas import STATE_SCHEMA, Metered, open_stays, window_usage
 from billing.metering.spans import Metering, meter_log
-from billing.metering.windows import window_usage
 from billing.rating.span import DayUsage, bill_span
 
 ALREADY_BILLED, HELD = "already_billed", "held"
@@ -105,13 +104,13 @@ def run_nightly(
 
 @dataclass(slots=True, kw_only=True)
 class _Account:
-    """An account with days due. `has_open_stays`: at the end of its last billed day; `quiet`: days kept back, to be
+    """An account with days due. `carries_state`: out of its last billed day; `quiet`: days kept back, to be
     settled at once with those that follow; `is_stopped`: a day failed or is held, so that none after it is billed."""
 
     id: str
     days: Sequence[AccountDay]
     rerating: Rerating | None
-    has_open_stays: bool
+    carries_state: bool
     quiet: list[AccountDay] = field(default_factory=list)
     is_stopped: bool = False
 
@@ -122,7 +121,7 @@ class _Account:
     def is_quiet(self, account_day: AccountDay) -> bool:
         """Whether nothing but the log can have anything of the next day."""
         rerating = self.rerating_of(account_day)
-        return rerating.is_quiet(account_day) if rerating else not self.has_open_stays
+        return rerating.is_quiet(account_day) if rerating else not self.carries_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +197,9 @@ def _due_accounts(
         if account_id in late:
             posting = Posting(command=_COMMAND, posted_on=targets[account_id], cause=late[account_id].cause)
             rerating = open_rerating(ledger, late[account_id].first, posting)
-        open_stays = account_id in settled and ledger.state_after(settled[account_id]).height > 0
+        carries = account_id in settled and ledger.state_after(settled[account_id]).height > 0
         days = [*(rerating.days if rerating else ()), *by_account.get(account_id, ())]
-        accounts.append(_Account(id=account_id, days=days, rerating=rerating, has_open_stays=open_stays))
+        accounts.append(_Account(id=account_id, days=days, rerating=rerating, carries_state=carries))
     return accounts
 
 
@@ -303,7 +302,7 @@ class _Night:
         return self._posted(account, rerating) if opening.account_day.day == rerating.last else None
 
     def _posted(self, account: _Account, rerating: Rerating) -> Outcome:
-        account.has_open_stays = rerating.state.height > 0
+        account.carries_state = rerating.state.height > 0
         correction = rerating.correction(self.cutoff)
         run = corrections.post(self.engine, correction)
         day, detail = correction.posted_on, correction.run.detail
@@ -345,7 +344,7 @@ class _Night:
             run = settled_days.settle(self.engine, bill)
         except AlreadyBilled:
             return Outcome(account=account.id, day=last.day, result=ALREADY_BILLED, detail="by another process")
-        account.has_open_stays = last.metered is not None and last.metered.state.height > 0
+        account.carries_state = last.metered is not None and last.metered.state.height > 0
         return Outcome(account=account.id, day=last.day, result=BILLED, run=run, detail=bill.run.detail)
 
     def _bill_of(self, account: _Account, days: Sequence[_Day]) -> SpanBill:
@@ -410,5 +409,5 @@ def _counts(bills: Sequence[DayBill]) -> dict[str, int]:
         "usage_rows": sum(each.usage.height for each in metered),
         "deductions": sum(len(bill.billed.deductions) for bill in bills),
         "findings": sum(each.findings.height for each in metered),
-        "open_stays": metered[-1].state.height if metered else 0,
+        "open_stays": open_stays(metered[-1].state).height if metered else 0,
     }

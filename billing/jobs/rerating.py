@@ -26,8 +26,7 @@ from billing.ledger.difference import signed_difference
 from billing.ledger.opening import ZONE_CHANGED, AccountDay, Opening, account_days, opening_of
 from billing.ledger.runs import CORRECTED, Run, last_run_of, read_through
 from billing.ledger.settled_days import SettledDay, deduction_frame
-from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered
-from billing.metering.windows import window_usage
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered, window_usage
 from billing.money import EXACT
 from billing.periods import day_start
 from billing.rating.balances import Balances

@@ -5,8 +5,9 @@ here are the rows, and the facts about what is billed. Each change is kept in it
 the catalog of any earlier moment can be made again.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -17,6 +18,7 @@ from billing.catalog.canonical import applied_source, catalog_after, removed_sou
 from billing.catalog.catalog import NO_TERMS, Account, App, Catalog, Removal, Seller
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
+from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
 from billing.errors import BillingError, UsageError, missing_row
@@ -51,9 +53,7 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
     return Catalog(
         seller=_load_seller(conn),
         accounts=_load_accounts(conn),
-        apps={
-            row.id: App(id=row.id, account=row.account_id, name=row.name) for row in conn.execute(select(tables.app))
-        },
+        apps=_load_apps(conn),
         packages=_load_packages(conn),
         contracts=_load_contracts(conn),
         policies={row.id: policy_from_source(row.source) for row in conn.execute(select(tables.policy))},
@@ -145,7 +145,7 @@ def apply(conn: Connection, new: Catalog, *, applied_at_ms: int) -> list[Change]
         _put(conn, tables.policy, {"id": policy.id, "hash": policy.hash, "source": policy_source(policy)})
     _put_accounts(conn, stored, new)
     for app in new.apps.values():
-        _put(conn, tables.app, {"id": app.id, "account_id": app.account, "name": app.name})
+        _put(conn, tables.app, _app_row(app))
     for package in merged.packages.values():
         # A package is dated by the account's time zone, which may change as long as nothing is billed.
         if package.id in new.packages or package.account in new.accounts:
@@ -191,6 +191,19 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
             hold_if_silent=row.hold_if_silent,
         )
         for row in conn.execute(select(tables.account))
+    }
+
+
+def _load_apps(conn: Connection) -> dict[int, App]:
+    return {
+        row.id: App(
+            id=row.id,
+            account=row.account_id,
+            name=row.name,
+            feed=tuple(json.loads(row.feed)) if row.feed else (),
+            assume=Assumptions(**json.loads(row.assume)) if row.assume else Assumptions(),
+        )
+        for row in conn.execute(select(tables.app))
     }
 
 
@@ -252,6 +265,18 @@ def _put_contract(conn: Connection, contract: Contract) -> None:
     conn.execute(delete(tables.contract_price).filter_by(**key))
     for item, price in contract.prices.items():
         conn.execute(insert(tables.contract_price).values(**key, item=item, price=plain(price)))
+
+
+def _app_row(app: App) -> dict[str, object]:
+    """What is unset is NULL."""
+    assume = {name: value for name, value in asdict(app.assume).items() if value}
+    return {
+        "id": app.id,
+        "account_id": app.account,
+        "name": app.name,
+        "feed": json.dumps(app.feed) if app.feed else None,
+        "assume": json.dumps(assume) if assume else None,
+    }
 
 
 def _package_row(package: Package, timezone: str) -> dict[str, object]:

@@ -93,12 +93,15 @@ account_terms = Table(
     CheckConstraint("free_minutes >= 0", name="free_minutes"),
 )
 
+# `feed` is a JSON array, `assume` a JSON object, as a catalog file has them.
 app = Table(
     "app",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
     Column("name", String, nullable=False),
+    Column("feed", String),
+    Column("assume", String),
 )
 
 package = Table(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from billing.catalog.items import WindowUsage
+
 # Seconds by app, 5-minute window (its start as epoch second), item and reason.
 USAGE_SCHEMA = pl.Schema(
     {
@@ -106,3 +108,9 @@ class Metered:
         return Metered(
             usage=self.usage.filter(wanted), state=self.state.filter(wanted), findings=self.findings.filter(wanted)
         )
+
+
+def window_usage(usage: pl.DataFrame) -> list[WindowUsage]:
+    """The seconds of each window, app and item, over all reasons, in order."""
+    sums = usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
+    return [WindowUsage(*row) for row in sums.sort("window_start", "app_id").iter_rows()]

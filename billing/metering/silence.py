@@ -36,7 +36,9 @@ def silent_apps(
     `last_events` gives the last event (epoch ms) of apps that have any; it is asked only about those whose open stays
     do not show an event themselves.
     """
-    stays = open_stays.group_by("app_id").agg(pl.len().alias("stays"), pl.col("last_event").max() * 1000).sort("app_id")
+    # What is remembered of connections that have closed is no stay.
+    by_app = open_stays.drop_nulls("last_event").group_by("app_id")
+    stays = by_app.agg(pl.len().alias("stays"), pl.col("last_event").max() * 1000).sort("app_id")
     apps = [SilentApp(app_id=app_id, stays=count, last_at=at_ms) for app_id, count, at_ms in stays.iter_rows()]
     candidates = [app for app in apps if app.is_silent_for(seconds, until)]
     last = last_events([app.app_id for app in candidates]) if candidates else {}

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from billing.catalog.items import WindowUsage
 from billing.metering.engine.room_tables import Sums
 from billing.periods import WINDOW_SECONDS
 
@@ -31,9 +30,3 @@ def window_seconds(sums: Sequence[Sums], start: int) -> pl.DataFrame:
             "seconds": seconds[app, seconds_class, window],
         }
     )
-
-
-def window_usage(usage: pl.DataFrame) -> list[WindowUsage]:
-    """The seconds of each window, app and item, over all reasons, in order."""
-    sums = usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
-    return [WindowUsage(*row) for row in sums.sort("window_start", "app_id").iter_rows()]

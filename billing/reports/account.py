@@ -19,8 +19,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import summed
-from billing.ledger.runs import Run, find_run, latest_runs
-from billing.money import SCALE_DIGITS
+from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
 from billing.rating.charges import PostedCharge
 from billing.reports.provisional import ProvisionalBill, provisional_bills
@@ -113,7 +112,7 @@ def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFr
     for bill in open_days:
         if month <= bill.day <= last:
             rows += _provisional_rows(bill, ledger.account.currency)
-    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row")
+    return _charges_frame(rows)
 
 
 def correction_lines(
@@ -131,9 +130,7 @@ def correction_lines(
         )
         for line in lines
     ]
-    return pl.DataFrame(rows, schema=CHARGES_SCHEMA, orient="row").with_columns(
-        run=pl.when(pl.col("settled")).then("run")
-    )
+    return _charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
 
 
 def _deducted_by(
@@ -175,8 +172,8 @@ def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: b
         charge.minutes,
         charge.deducted_minutes,
         charge.payable_minutes,
-        charge.unit_price,
-        charge.amount,
+        plain(charge.unit_price),
+        plain(charge.amount),
         posted.currency,
         posted.kind,
         posted.run_id if settled else None,
@@ -186,6 +183,13 @@ def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: b
         [{"payer_id": payer_id, "minutes": minutes} for payer_id, minutes in sorted(deducted.items())],
         settled,
     )
+
+
+def _charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    """Rows of `_charge_row` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
+    numpy for them.)"""
+    as_text = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in CHARGES_SCHEMA.items()}
+    return pl.DataFrame(rows, schema=as_text, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})
 
 
 def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> pl.DataFrame:
@@ -270,36 +274,6 @@ def findings(
             at = [periods.local_iso_ms(at_ms, ledger.zone) for at_ms in found["at"]]
             frames.append(found.with_columns(pl.Series("at", at, pl.String)).select(*FINDINGS_SCHEMA))
     return pl.concat(frames)
-
-
-def runs(engine: Engine, *, run_id: int | None = None, limit: int = 20) -> list[dict[str, object]]:
-    """The last runs, the newest first, or one of them: with every field, times as RFC 3339 in UTC."""
-    with reading(engine) as conn:
-        found = latest_runs(conn, limit) if run_id is None else [find_run(conn, run_id)]
-    return [_run_row(run) for run in found]
-
-
-def _run_row(run: Run) -> dict[str, object]:
-    utc = periods.time_zone("UTC")
-    return {
-        "id": run.id,
-        "command": run.command,
-        "account": run.account_id,
-        "day": run.day,
-        "from_day": run.from_day,
-        "cause": run.cause,
-        "started_at": periods.local_iso_ms(run.started_at_ms, utc),
-        "finished_at": periods.local_iso_ms(run.finished_at_ms, utc),
-        "engine_version": run.engine_version,
-        "policy": run.policy_id,
-        "policy_hash": run.policy_hash,
-        "price_hash": run.price_hash,
-        "ingest_id": run.ingest_id,
-        "log_version": run.log_version,
-        "counts": run.counts,
-        "result": run.result,
-        "detail": run.detail,
-    }
 
 
 def _findings(ledger: AccountLedger, first: date, last: date, apps: Sequence[int] | None) -> pl.DataFrame:

@@ -7,7 +7,7 @@ last of them.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from billing.catalog.catalog import Account
+from billing.catalog.feeds import assumptions_in_words
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import Policy, PolicyVersion
 from billing.errors import BillingError
@@ -129,7 +130,16 @@ def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = N
         corrected=corrected,
         packages=[each for each in balances if each.valid_to >= month or each.id in paid],
         deducted=_deducted(ledger, month),
+        assumptions=list(_assumptions(ledger, {posted.charge.app_id for posted in billed.charges})),
     )
+
+
+def _assumptions(ledger: AccountLedger, billed: Collection[int]) -> Iterator[str]:
+    """A sentence for each app billed for which the catalog says that something is assumed."""
+    for app_id in sorted(billed):
+        app = ledger.catalog.apps[app_id]
+        if words := assumptions_in_words(app.feed, app.assume):
+            yield f"App {app.name} ({app.id}): {words}."
 
 
 def _billed_days(ledger: AccountLedger, month: date) -> dict[date, Run]:

@@ -4,10 +4,11 @@ The total of a set is its price plus what the month's bill still charges. Only t
 minutes in the order of usage, the largest of the set first. Billing every set would take hours, so the search bills
 only the sets that can still be the cheapest.
 
-**Candidates.** Sets of at least two packages. Some number of packages of one size is never bought if packages of
-another size have at least as many minutes and cost less, or cost the same and are fewer: ten packages of 25,000
+**Candidates.** Sets of at least two packages. Some number of packages of one size is never bought if no more packages
+of another size have at least as many minutes and cost less, or cost the same and are fewer: ten packages of 25,000
 (240 USD) give way to one of 250,000 (227 USD). So the published lists allow at most 9 of 25,000, 3 of 250,000 and 2 of
-1,000,000. The size with the lowest price a minute is bought as often as the usage needs, but at most 400 times.
+1,000,000. (The packages that give way could save more by what whole minutes leave over, W below.) The size with the
+lowest price a minute is bought as often as the usage needs, but at most 400 times.
 
 **Bounds.** The *capacity* of a package is the most that whole minutes can take from it: 8 of 10 package minutes at the
 ratio 4. F(x) is the price of the first x package minutes of the month's usage, K(x) that of the x dearest: no x package
@@ -25,7 +26,10 @@ stops rising by more than e: at the package minutes that cost more than e as you
 
 Lower bounds are whole numbers of 10^-8, rounded down. The search lists the sets with a bound up to a ceiling and bills
 them from the lowest bound up, until a bound is above the lowest bill. While the lowest bill is above the ceiling, the
-ceiling is raised: so no set that was not billed can be cheaper. Of equal totals the set with fewer packages wins, then
+ceiling is raised: so no set that was not billed can be cheaper. A list of many sizes with nearly one price a minute has
+millions of sets that near: where more than 20,000 parts are below a ceiling, only the 300 with the lowest bounds are
+followed. The set that is found is then above the cheapest by no more than its total is above the lowest bound of all,
+which is what the first ceiling was made from. Of equal totals the set with fewer packages wins, then
 the one with fewer of the largest size, then of the next.
 """
 
@@ -45,6 +49,8 @@ from billing.rating.deductions import Deduction
 Offer = tuple[int, Decimal]
 
 MOST_OF_ONE_SIZE = 400
+MOST_PARTS = 20_000  # are looked at together
+KEPT_PARTS = 300  # of more, those with the lowest bounds
 
 # Package minutes from which on every multiple of the divisor is a sum of ratios, unless they are above 300.
 _LARGE = 100_000
@@ -163,7 +169,7 @@ def _largest_count(offer: Offer, offers: Sequence[Offer]) -> int:
     for count in range(MOST_OF_ONE_SIZE):
         needed = (count + 1) * minutes
         others = ((-(-needed // other), other_price) for other, other_price in offers)
-        if any((n * other_price, n) < ((count + 1) * price, count + 1) for n, other_price in others):
+        if any(n <= count + 1 and (n * other_price, n) < ((count + 1) * price, count + 1) for n, other_price in others):
             return count
     return MOST_OF_ONE_SIZE
 
@@ -311,6 +317,9 @@ def _parts_below(ceiling: int, sizes: Sequence[_Size], demand: Demand) -> Iterat
     for number, size in enumerate(others):
         rest = _rest(sizes[number + 1 :], demand)
         parts = [longer for part in parts for longer in _longer(part, size, rest, ceiling, demand)]
+        if len(parts) > MOST_PARTS:
+            parts.sort(key=lambda part: (_least_total(part, rest, demand), sum(part.counts), part.counts))
+            del parts[KEPT_PARTS:]
     for part in parts:
         yield from (part.with_more(last, count) for count in _last_counts(part, last, ceiling, demand))
 

@@ -12,7 +12,7 @@ from billing.catalog.terms import DayTerms
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.opening import AccountDay, account_days
 from billing.ledger.provisional_days import ProvisionalDay, provisional_days
-from billing.metering.windows import window_usage
+from billing.metering.schemas import window_usage
 from billing.rating.day import BilledDay
 from billing.rating.span import DayUsage, bill_span
 

@@ -29,7 +29,6 @@ from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import signed_difference
 from billing.ledger.runs import BILLED, find_run
-from billing.metering.meter import Span, meter_by_user
 from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
@@ -219,6 +218,9 @@ def _by_user(
     books: _AppLedger, bounds: tuple[int, int], rule: TierRule, ingest_id: int, carried: pl.DataFrame
 ) -> pl.DataFrame:
     """A span by room and user, as the ingests up to `ingest_id` tell it: `USER_USAGE_SCHEMA`."""
+    # What is compiled is loaded only here: usage by window and by day stands in the books.
+    from billing.metering.meter import Span, meter_by_user
+
     start, end = bounds
     events = books.log.scan(start, end, ingest_id=ingest_id, apps=[books.app_id])
     with books.log.naming_damage():

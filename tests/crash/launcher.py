@@ -20,11 +20,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import alembic.autogenerate
 import alembic.command  # noqa: F401
 import psycopg  # noqa: F401
-import rich.table  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
 import billing.jobs.ingest
 import billing.jobs.nightly
+import billing.jobs.watch
 import billing.ledger.catalog_store
 import billing.reports.account
 import billing.reports.invoice_facts

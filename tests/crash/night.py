@@ -5,6 +5,7 @@ stays that last over midnight, rows that come twice, contradict each other or ca
 later, a trace of a foreign server, events that come late, and one that is retracted.
 """
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ class Stage:
 
 _EARLY, _MORNING, _NEXT = "2026-10-14T01:00:00Z", "2026-10-14T11:00:00Z", "2026-10-15T11:00:00Z"
 
+_TRACE = "ingest --source janus --app 1400000002"
+
 STAGES = [
     Stage(name="init", line="init", now=_EARLY),
     Stage(name="catalog", line="catalog apply FILES/catalog.toml", now=_EARLY),
@@ -118,10 +121,12 @@ STAGES = [
     Stage(name="second ingest", line="ingest FILES/second.ndjson FILES/third.csv", now=_EARLY),
     Stage(name="catalog that grows", line="catalog apply FILES/grown.toml", now=_EARLY),
     Stage(name="quarantine retry", line="quarantine retry", now=_EARLY),
-    Stage(name="ingest of a trace", line="ingest --source janus --app 1400000002 FILES/trace.jsonl.gz", now=_EARLY),
+    Stage(name="ingest of a trace", line=f"{_TRACE} FILES/trace-1.jsonl", now=_EARLY),
+    Stage(name="ingest of the rest of a trace", line=f"{_TRACE} FILES/trace-2.jsonl FILES/trace-3.jsonl", now=_EARLY),
     Stage(name="refresh after more events", line="refresh", now=_EARLY),
     Stage(name="nightly", line="nightly", now=_MORNING),
     Stage(name="late ingest", line="ingest FILES/late.ndjson", now=_NEXT),
+    Stage(name="late record of a trace", line=f"{_TRACE} FILES/trace-late.jsonl", now=_NEXT),
     Stage(name="nightly after late events", line="nightly", now=_NEXT),
     Stage(name="later ingest", line="ingest FILES/later.ndjson", now=_NEXT),
     Stage(name="compact", line="compact", now=_NEXT),
@@ -129,18 +134,23 @@ STAGES = [
     Stage(name="retract", line="retract --app 1400000001 --event-id lesson-0-1-3 --reason asked", now=_NEXT),
     Stage(name="nightly after a retraction", line="nightly", now=_NEXT),
     Stage(name="retract undone", line="retract --app 1400000001 --event-id lesson-0-1-3 --undo", now=_NEXT),
+    Stage(name="watch", line="watch OUT/spool --once --settle 0", now=_NEXT),
     Stage(name="invoice export", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
     Stage(name="invoice export again", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
 ]
 NAMES = [stage.name for stage in STAGES]
+SPOOL = "spool"
 
 
-def write_files(directory: Path) -> None:
-    """The files that the stages read."""
+def write_files(directory: Path, spool: Path) -> None:
+    """The files that the stages read, and those that arrive in a spool directory."""
     directory.mkdir()
+    spool.mkdir()
+    _write(spool / "1.ndjson", [*_lesson(APP["utc"], "spool-1", FIRST + 2 * DAY + 3 * 3600, minutes=11)])
+    _write(spool / "2.ndjson", [*_late(APP["utc"])])
     (directory / "catalog.toml").write_text(CATALOG, encoding="utf-8")
     (directory / "grown.toml").write_text(GROWN, encoding="utf-8")
-    (directory / "trace.jsonl.gz").write_bytes((SAMPLE_DATA / "janus" / "events.jsonl.gz").read_bytes())
+    _write_trace(directory)
     tokyo, berlin, newyork, added = (list(_days(APP[name])) for name in ("tokyo", "berlin", "newyork", "added"))
     _write(directory / "first.ndjson", [*tokyo, *_wrong(tokyo), *newyork[:40], *added[:20]])
     _write(directory / "second.ndjson", [*tokyo[10:30], *newyork[20:], *_wrong(newyork), *added[10:]])
@@ -149,6 +159,15 @@ def write_files(directory: Path) -> None:
     (directory / "third.csv").write_text("\n".join([",".join(header), *rows, "not,a,row", ""]), encoding="utf-8")
     _write(directory / "late.ndjson", [*_late(APP["tokyo"]), *_late(APP["newyork"]), *_today(APP["berlin"])])
     _write(directory / "later.ndjson", [*_late(APP["berlin"])])
+
+
+def _write_trace(directory: Path) -> None:
+    """A recorded room in three files; a hangup comes later, which tells that a page was closed."""
+    lines = gzip.decompress((SAMPLE_DATA / "janus" / "events.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    late = [line for line in lines if b"DTLS alert" in line]
+    rest = [line for line in lines if line not in late]
+    for name, part in (("1", rest[:300]), ("2", [*rest[300:500], b"no json"]), ("3", rest[500:]), ("late", late)):
+        (directory / f"trace-{name}.jsonl").write_bytes(b"".join(part))
 
 
 def _write(path: Path, events: Sequence[object]) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.commands import ROOT
-from tests.crash.night import STAGES, Stage, write_files
+from tests.crash.night import SPOOL, STAGES, Stage, write_files
 from tests.crash.steps import Course, Fate
 from tests.ledger import cells, differences, ledger
 
@@ -212,8 +212,8 @@ class Story:
     @classmethod
     def told(cls, site: Site) -> "Story":
         """Goes through the stages on an empty site."""
-        write_files(site.directory / "files")
         site.work.mkdir()
+        write_files(site.directory / "files", site.work / SPOOL)
         if site.database:
             site.database.create()
         chapters = {}
@@ -247,6 +247,7 @@ class Story:
         apart = differences(state.records, chapter.after.records)
         assert apart == {}, f"{what}: here and there are only {apart}"
         assert state.files <= chapter.after.files, f"{what}: left behind {state.files - chapter.after.files}"
+        assert _spooled(state) == _spooled(chapter.after), f"{what}: files of the spool are lost"
         return courses
 
     def killed_at_step(self, chapter: Chapter, step: int) -> int:
@@ -264,6 +265,10 @@ class Story:
             kills = sum(course.killed for course in courses)
             seconds /= 2
         return kills
+
+
+def _spooled(state: State) -> set[str]:
+    return {file for file in state.files if file.startswith(SPOOL) and file.endswith(".ndjson")}
 
 
 def _moment(seconds: float) -> float:

@@ -17,10 +17,22 @@ from billing.errors import BillingError
 from billing.events.rows import ROW_SCHEMA, RejectedRow
 from billing.events.validation import validate
 from billing.sources import janus
+from billing.sources.record_files import RECORDS
 from tests.event_facts import APPS, AT, EVENT, csv, event, event_file, ndjson, parquet
+from tests.record_facts import SAMPLES, sample
+from tests.record_facts import read as read_records
 
 TERMINAL = "\x1b[2J\x1b]0;title\x07\x9b31m\r\u202e"  # clears it, names it, colours it, turns the writing around
-ENDINGS = (".ndjson", ".csv", ".parquet", ".ndjson.gz", ".csv.zst", ".janus", ".toml")
+ENDINGS = (
+    ".ndjson",
+    ".csv",
+    ".parquet",
+    ".ndjson.gz",
+    ".csv.zst",
+    ".janus",
+    ".toml",
+    *(f".{source}" for source in RECORDS),
+)
 
 _EVENTS = [
     event(type="enter", stream=None, width=None, height=None),
@@ -71,6 +83,8 @@ def good(ending: str) -> bytes:
             return _TRACE
         case ".toml":
             return _CATALOG
+    if ending[1:] in RECORDS:
+        return b"\n".join(sample(SAMPLES[ending[1:]]))
     return ndjson(rows)
 
 
@@ -82,6 +96,8 @@ def read(content: bytes, ending: str) -> None:
         elif ending == ".janus":
             rejected: list[RejectedRow] = []
             janus.derive(event_file(content).trace_lines(rejected), app_id=1, camera_size=None, screen_size=None)
+        elif ending[1:] in RECORDS:
+            read_records(ending[1:], content)
         else:
             _check(content, ending)
     except BillingError as error:

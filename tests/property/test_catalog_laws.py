@@ -76,7 +76,22 @@ ACCOUNTS = st.fixed_dictionaries(
     },
     optional={"free_minutes": st.integers(0, 10**12), "address": ADDRESSES},
 )
-APPS = st.fixed_dictionaries({"id": st.integers(1, 2**53), "account": NAMES, "name": NAMES})
+SIZES = st.tuples(st.integers(1, 16384), st.integers(1, 16384)).map(lambda sides: f"{sides[0]}x{sides[1]}")
+SUBSCRIBE = st.sampled_from(["all", "none"])
+ASSUME = st.fixed_dictionaries(
+    {},
+    optional={
+        "camera": SIZES,
+        "screen": SIZES,
+        "subscribe": SUBSCRIBE,
+        "kinds": st.dictionaries(NAMES, SUBSCRIBE, max_size=3),
+    },
+)
+FEEDS = st.lists(st.integers(1, 9).map(lambda number: f"trtc:{number}"), min_size=1, max_size=3, unique=True)
+APPS = st.fixed_dictionaries(
+    {"id": st.integers(1, 2**53), "account": NAMES, "name": NAMES},
+    optional={"feed": FEEDS, "assume": ASSUME},
+)
 PACKAGES = st.fixed_dictionaries(
     {
         "id": NAMES.map(lambda name: f"pkg {name}"),

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import product
+from itertools import combinations_with_replacement, product
+from math import gcd
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from billing.money import from_scaled
 from billing.rating.deductions import WindowMinutes, deduct
 from billing.rating.payers import Payer
 from billing.reports.package_sets import Offer, cheapest_set, demand
@@ -36,12 +39,12 @@ def sets(offers: Sequence[Offer]) -> Iterator[tuple[int, ...]]:
 
 
 def dominated(count: int, offer: Offer, offers: Sequence[Offer]) -> bool:
-    """Whether packages of another size have as many minutes and cost less, or the same and are fewer."""
+    """Whether no more packages of another size have as many minutes and cost less, or the same and are fewer."""
     return any(
         n * minutes >= wanted * offer[0] and (n * price, n) < (wanted * offer[1], wanted)
         for wanted in range(1, count + 1)
         for minutes, price in offers
-        for n in range(1, 60)
+        for n in range(1, wanted + 1)
     )
 
 
@@ -88,6 +91,52 @@ def test_no_set_of_packages_is_cheaper_than_the_one_that_is_found(
     best = min(map(key, sets(offers)), default=key(counts))
     assert key(counts) <= best
     assert key(counts) == best or sum(counts) > MOST
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ITEMS), st.integers(1, 8)), min_size=1, max_size=6),
+    st.fixed_dictionaries(dict.fromkeys(ITEMS, RATIOS)),
+    st.fixed_dictionaries(dict.fromkeys(ITEMS, PRICES)),
+    st.dictionaries(st.integers(1, 50), st.integers(1, 60).map(Decimal), min_size=1, max_size=3),
+)
+@example(  # five packages of 6 minutes cost less than three of 10, and pay fewer minutes at the ratio 4
+    [("hd", 6)], dict.fromkeys(ITEMS, 4), dict.fromkeys(ITEMS, Decimal(12)), {10: Decimal(2), 6: Decimal(1)}
+)
+def test_no_set_at_all_is_cheaper_by_more_than_whole_minutes_leave_over(
+    minutes: list[tuple[str, int]], ratios: Ratios, prices: Prices, price_list: Mapping[int, Decimal]
+) -> None:
+    """A single package may be the cheapest, which the estimate compares by itself."""
+    usage = [(300 * number, 1, item, count) for number, (item, count) in enumerate(minutes)]
+    wanted = demand(deduct(usage, [Payer(id="all", remaining=10**6, ratios=ratios)]), prices)
+
+    def total(packages: Sequence[int]) -> Decimal:
+        return sum(price_list[each] for each in packages) + overage(packages, usage, prices, ratios)
+
+    found = cheapest_set(sorted(price_list.items()), wanted, lambda packages: overage(packages, usage, prices, ratios))
+    assert found
+    best = min(found.total, *(total([size]) for size in price_list), total([]))
+    left_over = max(wanted.ratios) - gcd(*wanted.ratios)
+    for number in range(1, 5):
+        for packages in combinations_with_replacement(sorted(price_list, reverse=True), number):
+            assert best <= total(packages) + from_scaled(wanted.most_saved(number * left_over))
+
+
+def test_a_list_of_many_sizes_of_nearly_one_price_is_searched_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound: no set is cheaper than the usage at the lowest price of a minute."""
+    monkeypatch.setattr("billing.reports.package_sets.MOST_PARTS", 200)
+    monkeypatch.setattr("billing.reports.package_sets.KEPT_PARTS", 20)
+    price_list = {10_007 + 1_201 * n: Decimal(10_007 + 1_201 * n) / 1250 + Decimal(n % 3) / 100 for n in range(8)}
+    usage = [(300 * number, 1, "audio", 40_000) for number in range(10)]
+    ratios, prices = dict.fromkeys(ITEMS, 1), dict.fromkeys(ITEMS, Decimal("0.00099"))
+    found = cheapest_set(
+        sorted(price_list.items()),
+        demand(deduct(usage, [Payer(id="all", remaining=10**9, ratios=ratios)]), prices),
+        lambda packages: overage(packages, usage, prices, ratios),
+    )
+    assert found
+    packages = [each.minutes for each in found.set for _ in range(each.count)]
+    assert found.total == sum(map(price_list.__getitem__, packages)) + overage(packages, usage, prices, ratios)
+    assert 320 <= found.total <= Decimal("320.3")
 
 
 def test_a_month_without_offers_has_no_set() -> None:

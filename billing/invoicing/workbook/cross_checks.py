@@ -9,19 +9,20 @@ invoice states.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from functools import partial
 from itertools import chain, product
 
 from billing.invoicing.annex import Annex
-from billing.invoicing.invoice import Invoice
+from billing.invoicing.invoice import Invoice, Line
 from billing.invoicing.workbook.checks import APP, SUBJECT, Check
 from billing.invoicing.workbook.columns import CORRECTION, QUANTITIES, USAGE, quantities
 from billing.invoicing.workbook.correction_sheets import CorrectionTables
 from billing.invoicing.workbook.front_sheet import rounding_cell, total_cell
 from billing.invoicing.workbook.table import Formula, Kind, Table
 from billing.money import EXACT, minor_digits
+from billing.rating.charges import Charge
 
 _QUANTITIES = [column.header for column in QUANTITIES]
 
@@ -75,6 +76,20 @@ def _measure(name: str, formula: Callable[[str], str], results: Iterable[tuple[i
     return _Measure(name, formula, sums)
 
 
+def _quantities_of(
+    rows: Sequence[Charge] | Sequence[Line], table: Table, cells: Mapping[str, str], name: str
+) -> dict[str, _Measure]:
+    """Each quantity of charges or invoice lines by its header, as a table sums it over the rows with these cells."""
+    return {
+        header: _measure(
+            name.format(header.lower()),
+            partial(_sum_where, table, header, cells),
+            ((row.app_id, row.item, quantities(row)[place]) for row in rows),
+        )
+        for place, header in enumerate(_QUANTITIES)
+    }
+
+
 def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """Seconds and minutes of each app and item on the sheets that show them."""
     lines = [line for line in annex.invoice.lines if line.kind == "usage"]
@@ -91,11 +106,7 @@ def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
         lambda item: tables.daily.sum_where(item, in_app),
         ((row.app_id, row.item, row.seconds) for row in charges),
     )
-    line_seconds = _measure(
-        "invoice seconds",
-        lambda _: tables.lines.sum_where("Seconds", of_line),
-        ((line.app_id, line.item, line.seconds) for line in lines),
-    )
+    invoiced = _quantities_of(lines, tables.lines, of_line, "invoice {}")
     reason_seconds = _measure(
         "seconds by reason",
         lambda _: tables.reasons.sum_where("Seconds", of_item),
@@ -106,20 +117,10 @@ def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
         lambda item: tables.daily.sum_of(f"({{0}}={APP})*ROUNDUP({{1}}/60,0)", "App", item),
         ((row.app_id, row.item, -(-row.seconds // 60)) for row in charges),
     )
-    line_minutes = _measure(
-        "invoice minutes",
-        lambda _: tables.lines.sum_where("Minutes", of_line),
-        ((line.app_id, line.item, line.minutes) for line in lines),
-    )
     paid_minutes = _measure(
         "deducted + payable minutes",
         lambda _: f"{tables.lines.sum_where('Deducted', of_line)}+{tables.lines.sum_where('Payable', of_line)}",
         ((line.app_id, line.item, line.deducted_minutes + line.payable_minutes) for line in lines),
-    )
-    deducted_minutes = _measure(
-        "invoice deducted minutes",
-        lambda _: tables.lines.sum_where("Deducted", of_line),
-        ((line.app_id, line.item, line.deducted_minutes) for line in lines),
     )
     window_deductions = _measure(
         "minutes of the deductions",
@@ -128,11 +129,11 @@ def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     )
     pairs = (
         (window_seconds, daily_seconds),
-        (daily_seconds, line_seconds),
+        (daily_seconds, invoiced["Seconds"]),
         (reason_seconds, window_seconds),
-        (rounded_minutes, line_minutes),
-        (paid_minutes, line_minutes),
-        (window_deductions, deducted_minutes),
+        (rounded_minutes, invoiced["Minutes"]),
+        (paid_minutes, invoiced["Minutes"]),
+        (window_deductions, replace(invoiced["Deducted"], name="invoice deducted minutes")),
     )
     yield from _equal(annex, pairs)
 
@@ -204,22 +205,8 @@ def _correction_checks(annex: Annex, lines: Table, tables: CorrectionTables) -> 
     lines_of = [line for line in annex.invoice.lines if line.kind == "correction"]
     of_item = {"App": APP, "Item": SUBJECT}
     of_line = of_item | {"Kind": f'"{CORRECTION}"'}
-    stated = {
-        header: _measure(
-            f"{header.lower()} of the corrections",
-            partial(_sum_where, tables.lines, header, of_item),
-            ((row.app_id, row.item, quantities(row)[place]) for row in corrections),
-        )
-        for place, header in enumerate(_QUANTITIES)
-    }
-    invoiced = {
-        header: _measure(
-            f"{header.lower()} of the invoice's corrections",
-            partial(_sum_where, lines, header, of_line),
-            ((line.app_id, line.item, quantities(line)[place]) for line in lines_of),
-        )
-        for place, header in enumerate(_QUANTITIES)
-    }
+    stated = _quantities_of(corrections, tables.lines, of_item, "{} of the corrections")
+    invoiced = _quantities_of(lines_of, lines, of_line, "{} of the invoice's corrections")
     window_seconds = _measure(
         "seconds of the corrections by window",
         partial(_sum_where, tables.by_window, "Seconds", of_item),

@@ -218,7 +218,9 @@ def _reasons(annex: Annex, make: MakeTable, by_day: Table) -> Table:
         notes=(
             "Why is there audio on a video call? A user is billed by what it receives: a second in which it receives",
             "video is a video second; every other second in the room is an audio second, for one of these reasons.",
+            *annex.assumptions,
         ),
+        foot_rows=8 + len(annex.assumptions),
     )
 
 

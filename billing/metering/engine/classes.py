@@ -27,8 +27,7 @@ from billing.metering.engine.room_tables import (
     WAITING,
     RoomTables,
 )
-from billing.metering.engine.subscription_tables import are_subscribed
-from billing.numba_cache import compiled, inlined, only_where
+from billing.numba_cache import compiled, inlined, only_with
 from billing.periods import WINDOW_SECONDS
 
 
@@ -204,6 +203,6 @@ def classify_crowd(tables: RoomTables, room_number: int, second: int) -> None:
 
 
 # Where there are no subscriptions, there is no crowd.
-is_in_crowd = only_where(are_subscribed, is_counted_in_crowd)
-change_crowd = only_where(are_subscribed, count_in_crowd)
-reclassify_crowd = only_where(are_subscribed, classify_crowd)
+is_in_crowd = only_with("subscriptions", is_counted_in_crowd)
+change_crowd = only_with("subscriptions", count_in_crowd)
+reclassify_crowd = only_with("subscriptions", classify_crowd)

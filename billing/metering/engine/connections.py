@@ -21,15 +21,21 @@ A closed connection is remembered for 86,400 s. One whose wait ran out may open 
 import numpy as np
 
 from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, PUBLISH, RECONNECT, UNPUBLISH, VIDEO_ON
-from billing.metering.engine.keyed_rows import CARRIED, CARRIED_CONNECTION, CARRIED_EXCEPTION
+from billing.metering.engine.crowds import begin_change, end_change
+from billing.metering.engine.keyed_rows import (
+    CARRIED,
+    CARRIED_CONNECTION,
+    CARRIED_EXCEPTION,
+    IS_CLOSED,
+    IS_SUBSCRIBED,
+    WAITS,
+    WITH_CONNECTIONS,
+    WITHOUT_STAY,
+)
 from billing.metering.engine.publications import (
-    begin_change,
-    drop_views,
-    end_change,
     end_publication,
     end_publications,
     except_stream,
-    place_of_publication,
     publish,
     receive_no_longer,
     receive_over,
@@ -55,12 +61,9 @@ from billing.metering.engine.room_tables import (
 from billing.metering.engine.stays import begin_stay, leave, pass_time, touch, user_of
 from billing.metering.engine.subscription_tables import CLOSED, CONNECTIONS
 from billing.metering.engine.timers import start_timer, stop_timer
+from billing.metering.engine.views import drop_views, place_of_publication
 from billing.numba_cache import compiled, inlined
 from billing.periods import STALE_SECONDS, WAIT_SECONDS
-
-# What a carried row says in place of a size.
-IS_SUBSCRIBED, WAITS, IS_CLOSED = 1, 2, 4
-WITH_CONNECTIONS, WITHOUT_STAY = 1, 2
 
 
 @compiled

@@ -1,90 +1,32 @@
-"""Publications: what is sent in a room, and who receives it (rooms with automatic subscription).
+"""Publications: what is sent in a room, its changes, and those of what a user receives (`views`, `crowds`).
 
-A user with a connected connection that is subscribed to everything receives every stream that others publish, in the
-size last published, but for the user's exceptions; and, as every user, the streams of its own `video_on` events. A name
-is received once. Example: anna publishes a camera of 1280x720, ben is subscribed to everything, and has a `video_on` of
-anna's camera of 640x360: he receives 1280x720. Without the subscription he receives 640x360.
-
-A change of a user's connections or publications is made between `begin_change` and `end_change`, which counts the user
-in the crowd of the room, apart, or by its own receipts only (`subscription_tables`). When a publication changes, the
-crowd changes its class at once, and those apart are looked at one by one.
+Example: anna publishes a camera over c1, then over c2: the publication moves to c2, and ends when c2 does.
 """
 
-import numpy as np
-
 from billing.events.keys import CODE_BITS, SCREEN_BIT
-from billing.metering.engine.classes import (
-    change_size,
-    classify,
-    classify_crowd,
-    clear_streams,
-    count_size,
-    video_class,
-)
+from billing.metering.engine.classes import change_size, classify_crowd, video_class
+from billing.metering.engine.crowds import begin_change, end_change
 from billing.metering.engine.room_tables import (
     ABSENT,
     CONNECTED,
-    STREAMS,
     WAITING,
     Events,
     RoomTables,
     place_of_stream,
     stream_check,
 )
-from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS, are_subscribed
-from billing.numba_cache import compiled, inlined, only_where
-
-
-@inlined
-def begin_change(tables: RoomTables, user_number: int, second: int) -> None:
-    """The user is counted by nothing and told of nothing until `end_change`."""
-    leave_apart(tables, user_number)
-    clear_streams(tables, user_number, second)
-
-
-@compiled
-def end_change(tables: RoomTables, user_number: int, second: int) -> None:
-    """Counts what the user receives now."""
-    user, member = tables.users[user_number], tables.subscriptions.members[user_number]
-    is_subscribed = user.state == CONNECTED and member.subscribed > 0
-    member.in_crowd = is_subscribed and member.first_view < 0 and member.first_own < 0
-    if is_subscribed and not member.in_crowd:
-        join_apart(tables, user_number)
-        count_published(tables, user_number, second)
-    view = member.first_view if user.state == CONNECTED else -1
-    while view >= 0:
-        place = place_of_publication(tables, user.room, tables.streams[view].key)
-        publication = tables.subscriptions.publication_places[place]
-        if not is_subscribed or publication < 0 or tables.subscriptions.publications[publication].user < 0:
-            count_size(tables, user_number, 0, received_size(tables, user_number, view, publication), second)
-        view = tables.subscriptions.views[view].after
-    classify(tables, user_number, second)
-
-
-@compiled
-def count_published(tables: RoomTables, user_number: int, second: int) -> None:
-    """Counts what a subscribed user receives of all that is published."""
-    publication = tables.subscriptions.rooms[tables.users[user_number].room].first_publication
-    while publication >= 0:
-        record = tables.subscriptions.publications[publication]
-        view = tables.stream_places[place_of_stream(tables, user_number, record.key)]
-        count_size(tables, user_number, 0, received_size(tables, user_number, view, publication), second)
-        publication = record.after
-
-
-@inlined
-def received_size(tables: RoomTables, user_number: int, view: int, publication: int) -> int:
-    """The size in which a connected user receives a stream; 0: not. -1: there is no such view, no such publication."""
-    subscriptions = tables.subscriptions
-    receipt = subscriptions.views[view].first_receipt if view >= 0 else -1
-    if subscriptions.members[user_number].subscribed > 0 and publication >= 0:
-        published = subscriptions.publications[publication]
-        if published.user >= 0:
-            is_excepted = view >= 0 and subscriptions.views[view].excepted == published.serial
-            if receipt >= 0 or (published.user != user_number and not is_excepted):
-                return int(published.size)
-            return 0
-    return int(subscriptions.receipts[receipt].size) if receipt >= 0 else 0
+from billing.metering.engine.subscription_tables import PUBLICATIONS, RECEIPTS
+from billing.metering.engine.views import (
+    drop_receipts,
+    drop_views,
+    forget_stream,
+    list_view,
+    place_of_publication,
+    received_size,
+    size_of,
+    view_of,
+)
+from billing.numba_cache import compiled, inlined, only_with
 
 
 @compiled
@@ -188,16 +130,6 @@ def end_publications(tables: RoomTables, user_number: int, connection: int, all_
 
 
 @compiled
-def forget_stream(tables: RoomTables, user_number: int, key: np.uint64) -> None:
-    """A publication has ended: so has what a subscribed user said of it."""
-    view = tables.stream_places[place_of_stream(tables, user_number, key)]
-    if view >= 0 and tables.subscriptions.members[user_number].subscribed > 0:
-        tables.subscriptions.views[view].excepted = 0
-        drop_receipts(tables, view, -1, True)
-        list_view(tables, view)
-
-
-@compiled
 def change_publication(tables: RoomTables, number: int, second: int) -> None:
     """A stream is sent by its next user in its next size from now on, or by nobody (-1)."""
     publication = tables.subscriptions.publications[number]
@@ -277,34 +209,6 @@ def disown(tables: RoomTables, number: int) -> None:
         tables.subscriptions.publications[publication.own_after].own_before = publication.own_before
 
 
-@inlined
-def join_apart(tables: RoomTables, user_number: int) -> None:
-    """The user is told of every change of what is published."""
-    member, video = (
-        tables.subscriptions.members[user_number],
-        tables.subscriptions.rooms[tables.users[user_number].room],
-    )
-    member.apart_before, member.apart_after, member.is_apart = -1, video.first_apart, True
-    if video.first_apart >= 0:
-        tables.subscriptions.members[video.first_apart].apart_before = user_number
-    video.first_apart = user_number
-
-
-@inlined
-def leave_apart(tables: RoomTables, user_number: int) -> None:
-    """The user is not told any more."""
-    member = tables.subscriptions.members[user_number]
-    if not member.is_apart:
-        return
-    member.is_apart = False
-    if member.apart_before >= 0:
-        tables.subscriptions.members[member.apart_before].apart_after = member.apart_after
-    else:
-        tables.subscriptions.rooms[tables.users[user_number].room].first_apart = member.apart_after
-    if member.apart_after >= 0:
-        tables.subscriptions.members[member.apart_after].apart_before = member.apart_before
-
-
 @compiled
 def receive_over(events: Events, tables: RoomTables, row: int, user_number: int, connection: int, second: int) -> bool:
     """A `video_on` of a connected user, over a connection (-1: none). False: two streams have one key."""
@@ -362,15 +266,6 @@ def end_stream(events: Events, tables: RoomTables, row: int, user_number: int, s
 
 
 @inlined
-def size_of(events: Events, tables: RoomTables, row: int, user_number: int) -> int:
-    """The size in which a user receives the stream of an event."""
-    key = events.stream_key[row]
-    view = tables.stream_places[place_of_stream(tables, user_number, key)]
-    place = place_of_publication(tables, tables.users[user_number].room, key)
-    return received_size(tables, user_number, view, tables.subscriptions.publication_places[place])
-
-
-@inlined
 def except_stream(events: Events, tables: RoomTables, row: int, user_number: int) -> bool:
     """The user makes an exception to a stream, if it is published. False: two streams have one key."""
     place = place_of_publication(tables, tables.users[user_number].room, events.stream_key[row])
@@ -387,84 +282,4 @@ def except_stream(events: Events, tables: RoomTables, row: int, user_number: int
     return True
 
 
-@inlined
-def view_of(events: Events, tables: RoomTables, row: int, user_number: int) -> int:
-    """The number of the user's view of the stream of an event, added if there is none; -1: two streams have one key."""
-    place, check = place_of_stream(tables, user_number, events.stream_key[row]), stream_check(events.checks[row])
-    number = tables.stream_places[place]
-    if number < 0:
-        number = tables.used[STREAMS]
-        tables.used[STREAMS] += 1
-        tables.stream_places[place] = number
-        stream = tables.streams[number]
-        stream.key, stream.user, stream.check = events.stream_key[row], user_number, check
-    return int(number) if tables.streams[number].check == check else -1
-
-
-@inlined
-def list_view(tables: RoomTables, view: int) -> None:
-    """Adds a view to those of its user, or removes it, as it has something to say or not."""
-    record, member = tables.subscriptions.views[view], tables.subscriptions.members[tables.streams[view].user]
-    is_needed = record.first_receipt >= 0 or record.excepted > 0
-    if is_needed and not record.is_listed:
-        record.before, record.after = -1, member.first_view
-        if member.first_view >= 0:
-            tables.subscriptions.views[member.first_view].before = view
-        member.first_view = view
-    elif record.is_listed and not is_needed:
-        if record.before >= 0:
-            tables.subscriptions.views[record.before].after = record.after
-        else:
-            member.first_view = record.after
-        if record.after >= 0:
-            tables.subscriptions.views[record.after].before = record.before
-    record.is_listed = is_needed
-
-
-@inlined
-def drop_receipts(tables: RoomTables, view: int, connection: int, of_all: bool) -> None:
-    """A stream is not received over a connection (-1: over none) any more, or over all."""
-    record, last = tables.subscriptions.views[view], -1
-    receipt = record.first_receipt
-    while receipt >= 0:
-        found = tables.subscriptions.receipts[receipt]
-        if of_all or found.connection == connection:
-            found.view = -1
-            if last < 0:
-                record.first_receipt = found.after
-            else:
-                tables.subscriptions.receipts[last].after = found.after
-        else:
-            last = receipt
-        receipt = found.after
-
-
-@compiled
-def drop_views(tables: RoomTables, user_number: int, connection: int, of_all: bool) -> None:
-    """A user, who is in a change, receives nothing over a connection any more (-1: over none); `of_all`: nothing at
-    all, and has no exceptions."""
-    view = tables.subscriptions.members[user_number].first_view
-    while view >= 0:
-        following = tables.subscriptions.views[view].after
-        drop_receipts(tables, view, connection, of_all)
-        if of_all:
-            tables.subscriptions.views[view].excepted = 0
-        list_view(tables, view)
-        view = following
-
-
-@inlined
-def place_of_publication(tables: RoomTables, room_number: int, key: np.uint64) -> int:
-    """Where the number of the room's publication with that key is or would be."""
-    places = tables.subscriptions.publication_places
-    mixed = (key >> np.uint64(13)) ^ (np.uint64(room_number) * np.uint64(0x9E3779B1))
-    place = np.int64(mixed & np.uint64(len(places) - 1))
-    while places[place] >= 0:
-        publication = tables.subscriptions.publications[places[place]]
-        if publication.key == key and publication.room == room_number:
-            break
-        place = (place + 1) & (len(places) - 1)
-    return int(place)
-
-
-end_what_is_said = only_where(are_subscribed, end_member)
+end_what_is_said = only_with("subscriptions", end_member)

@@ -18,7 +18,7 @@ from billing.metering.engine.subscription_tables import (
     empty_subscriptions,
     hash_places,
 )
-from billing.numba_cache import inlined
+from billing.numba_cache import compiled, inlined
 from billing.periods import WINDOW_SECONDS
 
 ABSENT, CONNECTED, WAITING = range(3)
@@ -171,6 +171,7 @@ class RoomTables(NamedTuple):
 
 
 USERS, ROOMS, STREAMS, FINDINGS, STAYS = range(5)
+_SUBSCRIBES = CARRIED + 1  # beside the codes of types
 
 
 def empty_sums(span: SpanArrays) -> Sums:
@@ -184,10 +185,10 @@ def empty_sums(span: SpanArrays) -> Sums:
 
 def empty_tables(events: Events, span: SpanArrays, sums: Sums, *, by_user: bool) -> RoomTables:
     """Tables with space for all records that these events can make."""
-    places = events.size_and_type[events.order] & (2**CODE_BITS - 1)
-    codes = np.bincount(places, minlength=CARRIED + 1)
+    codes = np.zeros(CARRIED + 2, np.int64)
+    count_codes(events, codes)
     begins = int(codes[[ENTER, RECONNECT, CARRIED]].sum())
-    sizes = _subscription_sizes(events, codes)
+    sizes = _subscription_sizes(codes)
     stays, users, streams = begins, begins, int(codes[VIDEO_ON])
     if sizes.users:
         stays, users, streams = begins + int(codes[PUBLISH]), sizes.users, sizes.views
@@ -210,16 +211,9 @@ def empty_tables(events: Events, span: SpanArrays, sums: Sums, *, by_user: bool)
     )
 
 
-def _subscription_sizes(events: Events, codes: NDArray[np.int64]) -> TableSizes:
-    """The records that these events can make in the tables of subscriptions; none if they need no such tables."""
-    needed = codes[[UNPUBLISH, PUBLISH, CARRIED_CONNECTION, CARRIED_EXCEPTION]].any()
-    if not needed and len(events.has_connection):
-        needed = events.has_connection[events.order].any()
-    if not needed:
-        # Entered with `receives = all`.
-        sizes = events.size_and_type[events.order]
-        needed = ((sizes == (1 << CODE_BITS) + ENTER) | (sizes == (1 << CODE_BITS) + RECONNECT)).any()
-    if not needed:
+def _subscription_sizes(codes: NDArray[np.int64]) -> TableSizes:
+    """The records that events can make in the tables of subscriptions; none if they need no such tables."""
+    if not codes[[UNPUBLISH, PUBLISH, CARRIED_CONNECTION, CARRIED_EXCEPTION, _SUBSCRIBES]].any():
         return TableSizes()
     users = int(codes[[ENTER, RECONNECT, CARRIED, EXIT, PUBLISH]].sum())
     return TableSizes(
@@ -229,6 +223,19 @@ def _subscription_sizes(events: Events, codes: NDArray[np.int64]) -> TableSizes:
         views=int(codes[[VIDEO_ON, VIDEO_OFF, CARRIED_EXCEPTION]].sum()),
         receipts=int(codes[VIDEO_ON]),
     )
+
+
+@compiled
+def count_codes(events: Events, codes: NDArray[np.int64]) -> None:
+    """Adds up the events of each type, and those that name a connection or enter with a subscription to everything."""
+    for row in events.order:
+        size_and_type = events.size_and_type[row]
+        code = code_of(size_and_type)
+        codes[code] += 1
+        if size_and_type >> CODE_BITS == 1 and code in (ENTER, RECONNECT):
+            codes[_SUBSCRIBES] += 1
+        if len(events.has_connection) > 0 and events.has_connection[row]:
+            codes[_SUBSCRIBES] += 1
 
 
 @inlined

@@ -13,7 +13,6 @@ are `apart`: they are looked at one by one.
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
 from numpy.typing import NDArray
 
 Records = NDArray[np.void]
@@ -134,12 +133,6 @@ class TableSizes(NamedTuple):
     publications: int = 0
     views: int = 0
     receipts: int = 0
-
-
-def are_subscribed(tables: types.Type) -> bool:
-    """Whether room tables of this numba type have tables of subscriptions."""
-    assert isinstance(tables, types.NamedTuple)  # noqa: S101 - of the type of RoomTables
-    return isinstance(tables.types[tables.fields.index("subscriptions")], types.BaseNamedTuple)
 
 
 def empty_subscriptions(sizes: TableSizes, classes: int, *, by_user: bool) -> SubscriptionTables:

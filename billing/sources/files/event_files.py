@@ -65,6 +65,14 @@ class EventFile:
         for batch in read_csv(self.name, blocks) if kind == "csv" else read_ndjson(blocks):
             yield replace(batch, share_read=max(self.content.tell(), 1) / max(self.stamp[0], 1))
 
+    def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:
+        """The lines that are not blank: number, text without its end, and 0 or the length of a line that is too long,
+        of which only the beginning is given. (A file of foreign records may have any ending.)"""
+        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
+            for number, line in enumerate(block.lines, block.first):
+                if line and not line.isspace():
+                    yield number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0
+
     def trace_lines(self, rejected: list[RejectedRow]) -> Iterator[TraceLine]:
         """The lines of a foreign trace; one that is too long goes to `rejected` instead."""
         for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):

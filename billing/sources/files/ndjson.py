@@ -36,7 +36,7 @@ _KINDS = {
 Problems = dict[int, tuple[str, str]]  # position of a row → reason and detail, the first that was found
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """A value or a line that cannot be read: reason and detail."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -81,7 +81,7 @@ def parse_lines(lines: Iterable[bytes], long_bytes: int) -> tuple[list[Mapping[s
     for line in lines:
         try:
             rows.append({} if long_bytes and not rows else _event_columns(parse(line)))
-        except _UnreadableError as error:
+        except UnreadableError as error:
             problems[len(rows)] = error.found
             rows.append({})
     if long_bytes:
@@ -116,14 +116,22 @@ def _raw(line: Callable[[int], bytes], long_bytes: int, positions: Sequence[int]
 
 def parse(line: bytes) -> Mapping[str, object]:
     """One line as an object."""
+    row = parse_value(line)
+    if type(row) is not dict:
+        raise UnreadableError("bad_json", "not an object")
+    return row
+
+
+def parse_value(text: bytes) -> object:
+    """A text as one value of JSON."""
     try:
-        text = line.decode()
-        row, end = _scan(text, 0)
-        if end == len(text) and type(row) is dict:
-            return row
+        decoded = text.decode()
+        value, end = _scan(decoded, 0)
+        if end == len(decoded):
+            return value
     except (ValueError, StopIteration, RecursionError):
         pass
-    return _parse_carefully(line)
+    return _parse_carefully(text)
 
 
 def typed(
@@ -159,7 +167,7 @@ def _column(name: str, values: list[Any], dtype: pl.DataType, problems: Problems
     for position, value in enumerate(values):
         try:
             cleaned.append(read(name, value))
-        except _UnreadableError as error:
+        except UnreadableError as error:
             cleaned.append(None)
             problems.setdefault(position, error.found)
     return pl.Series(name, cleaned, dtype=dtype)
@@ -168,16 +176,16 @@ def _column(name: str, values: list[Any], dtype: pl.DataType, problems: Problems
 def _text(name: str, value: object) -> str | None:
     if name == "room_id" and type(value) is int:
         if abs(value) >= _BEYOND_64_BITS:
-            raise _UnreadableError("bad_value", "room_id is beyond 64 bits")
+            raise UnreadableError("bad_value", "room_id is beyond 64 bits")
         return str(value)
     if value is None:
         return None
     if type(value) is not str:
-        raise _UnreadableError("bad_type", f"{name} must be text, not {_KINDS[type(value)]}")
+        raise UnreadableError("bad_type", f"{name} must be text, not {_KINDS[type(value)]}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _UnreadableError("bad_value", f"{name} holds half of a surrogate pair") from None
+        raise UnreadableError("bad_value", f"{name} holds half of a surrogate pair") from None
     return value
 
 
@@ -186,27 +194,24 @@ def _integer(name: str, value: object) -> int | None:
         return None
     if type(value) is not int:
         wanted = "an integer or an RFC 3339 time" if name == "at" else "an integer"
-        raise _UnreadableError("bad_type", f"{name} must be {wanted}, not {_KINDS[type(value)]}")
+        raise UnreadableError("bad_type", f"{name} must be {wanted}, not {_KINDS[type(value)]}")
     if not -(1 << 63) <= value < 1 << 63:
-        raise _UnreadableError("bad_value", f"{name} is beyond 64 bits")
+        raise UnreadableError("bad_value", f"{name} is beyond 64 bits")
     return value
 
 
-def _parse_carefully(line: bytes) -> Mapping[str, object]:
-    """The same as `parse`, slower: with spaces around, with numbers of any length, and with the reason of a failure."""
+def _parse_carefully(text: bytes) -> object:
+    """The same, slower: with spaces around, with numbers of any length, and with the reason of a failure."""
     try:
-        row = _careful.decode(line.decode())
+        return _careful.decode(text.decode())
     except UnicodeDecodeError as error:
-        raise _UnreadableError("bad_json", f"bad UTF-8 at byte {error.start + 1}") from None
+        raise UnreadableError("bad_json", f"bad UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
-        raise _UnreadableError("bad_json", f"not JSON: {error.msg} at character {error.pos + 1}") from None
+        raise UnreadableError("bad_json", f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except ValueError as error:
-        raise _UnreadableError("bad_json", str(error)) from None
+        raise UnreadableError("bad_json", str(error)) from None
     except RecursionError:
-        raise _UnreadableError("bad_json", "nested too deeply") from None
-    if type(row) is not dict:
-        raise _UnreadableError("bad_json", "not an object")
-    return row
+        raise UnreadableError("bad_json", "nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Events of our schema from the event-handler output of the Janus WebRTC server (VideoRoom plugin).
 
 `derive` takes the lines of one trace and returns what happened, in order. Who is in a room, and what reaches whom, is
-kept by `rooms`; the reading of a line is in `reading`. How a stay ends:
+kept by `rooms`, the order of time by `fold`; the reading of a line is in `trace`. How a stay ends:
 
 | the trace says | event |
 |---|---|
@@ -15,27 +15,14 @@ kept by `rooms`; the reading of a line is in `reading`. How a stay ends:
 Janus' time stamps are microseconds: `at` is their millisecond, and `seq` counts what shares one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from billing.events.rows import DerivedEvent, RejectedRow, TraceLine
-from billing.sources.janus.people import MS, Ending, Loss
-from billing.sources.janus.records import (
-    Created,
-    HungUp,
-    Record,
-    SessionOver,
-    Size,
-    Started,
-    TransportClosed,
-    Up,
-)
-from billing.sources.janus.rooms import Rooms
-from billing.sources.janus.trace import Trace, read_trace
-
-# A page that is closed hangs up its PeerConnections before its socket closes, or the stamps are swapped.
-ALERT_BEFORE = 5_000 * MS
-ALERT_AFTER = 100 * MS
+from billing.sources.janus.fold import Fold
+from billing.sources.janus.records import Place, Record, Sign, Size
+from billing.sources.janus.trace import UnreadableError, raw_of, read_event, read_events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,75 +43,64 @@ def derive(
     `camera_size` is given, else as a screen when `screen_size` is; without a size it has the one given for its kind.
     A stream of which one of both stays unknown makes no event; the line that lists it is rejected as `missing_field`.
     """
-    trace = read_trace(lines)
-    records = _with_crashes(trace)
+    trace = _Trace(sizes=assumed_sizes(camera_size, screen_size))
     events: list[DerivedEvent] = []
 
     def write(record: Record, event: dict[str, object]) -> None:
-        at = record.at // MS
-        last = events[-1].event if events else {}
-        seq = last["seq"] + 1 if last.get("at") == at and isinstance(last["seq"], int) else 0
-        columns = {"app_id": app_id, **event, "at": at, "seq": seq, "source": "janus"}
-        events.append(DerivedEvent(record.file, record.line, columns))
+        events.append(DerivedEvent(record.place.file, record.place.line, event))
 
-    def reject(record: Record, detail: str) -> None:
-        trace.reject(record.file, record.line, "missing_field", detail, record.raw or "")
-
-    rooms = Rooms(
-        losses=dict(_losses(records)),
-        sizes={kind: size for kind, size in (("camera", camera_size), ("screen", screen_size)) if size is not None},
-        media=trace.media,
-        write=write,
-        reject=reject,
-    )
-    for record in records:
-        rooms.apply(record)
+    said = trace.read(lines)
+    for emitter, rooms_in in room_prefixes(said).items():
+        fold = Fold(app_id=app_id, write=write, reject=trace.reject_place, rooms_in=rooms_in)
+        deque(fold.run(sorted(said[emitter], key=lambda sign: (sign.at, sign.rank))), maxlen=0)
+    events.sort(key=lambda event: (event.event["at"], event.event["seq"]))
     rejected = sorted(trace.rejected.values(), key=lambda row: (row.file, row.line))
     return Derived(events=events, rejected=rejected, lines=trace.lines)
 
 
-def _with_crashes(trace: Trace) -> list[Record]:
-    """The records, where each start of a server stands at the last time (µs) at which it was heard before.
-
-    What runs when a server starts has ended then: at its stop, if it said so, else in a crash.
-    """
-    heard: dict[str, int] = {}
-    records: list[Record] = []
-    for record in trace.records:
-        at = record.at
-        if isinstance(record.body, Started):
-            last_at = heard.get(record.server, at)
-            at = max((alive for alive in trace.alive.get(record.server, ()) if last_at < alive < at), default=last_at)
-        records.append(record._replace(at=at))
-        heard[record.server] = record.at
-    records.sort(key=lambda record: record.at)
-    return records
+def assumed_sizes(camera: Size | None, screen: Size | None) -> tuple[tuple[str, Size], ...]:
+    """Sizes by kind of stream, as far as they are given."""
+    return tuple((kind, size) for kind, size in (("camera", camera), ("screen", screen)) if size is not None)
 
 
-def _losses(records: list[Record]) -> Iterator[tuple[str, Loss]]:
-    """Each session whose transport closed, and whether its page was closed or its connection was lost.
+def room_prefixes(emitters: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
+    """What the room ids of each new server begin with in events, because ids are unique only per server: nothing for
+    the first server of an app, `<server>/` for every other."""
+    new = sorted(set(emitters) - set(known))
+    first = None if known else next(iter(new), None)
+    return {emitter: "" if emitter == first else f"{emitter}/" for emitter in new}
 
-    A session that is destroyed on request ends by that, even if its socket closes first.
-    """
-    sessions: dict[str, list[str]] = {}
-    alerts: dict[str, dict[str | None, int]] = {}  # time (µs) by session and handle
-    for record in records:
-        match record.body:
-            case Created(transport) if record.session is not None:
-                sessions.setdefault(transport, []).append(record.session)
-            case HungUp(alert=True) if record.session is not None:
-                alerts.setdefault(record.session, {})[record.handle] = record.at
-            case Up() if record.session in alerts:
-                alerts[record.session].pop(record.handle, None)
-    over = [record for record in records if isinstance(record.body, SessionOver)]
-    destroyed = {record.session for record in over if record.body == SessionOver("destroyed")}
-    for record in records:
-        if isinstance(record.body, TransportClosed):
-            for session in sessions.pop(record.body.transport, []):
-                near = [
-                    record.at - ALERT_BEFORE <= at <= record.at + ALERT_AFTER for at in alerts.get(session, {}).values()
-                ]
-                if session in destroyed or any(near):
-                    yield session, Loss(record.at, Ending("exit", "page_closed"))
-                else:
-                    yield session, Loss(record.at, Ending("disconnect", "connection_lost"))
+
+class _Trace:
+    """What the lines of one call say; the first reason to reject a line stands, because a quarantined row is identified
+    by its file and line."""
+
+    def __init__(self, *, sizes: tuple[tuple[str, Size], ...]) -> None:
+        self.sizes = sizes
+        self.lines = 0
+        self.rejected: dict[tuple[str, int], RejectedRow] = {}
+
+    def read(self, lines: Iterable[TraceLine]) -> dict[str, list[Sign]]:
+        """What each server says."""
+        said: dict[str, list[Sign]] = defaultdict(list)
+        for line, event in read_events(self._counted(lines), self.reject):
+            try:
+                sign = read_event(event, Place(line.file, line.number, raw=raw_of(line), sizes=self.sizes))
+            except UnreadableError as error:
+                self.reject(line, error.reason, error.detail)
+            else:
+                said[sign.emitter].append(sign)
+        return said
+
+    def reject(self, line: TraceLine, reason: str, detail: str) -> None:
+        row = RejectedRow(line.file, line.number, reason, detail, raw_of(line))
+        self.rejected.setdefault((line.file, line.number), row)
+
+    def reject_place(self, place: Place, detail: str) -> None:
+        row = RejectedRow(place.file, place.line, "missing_field", detail, place.raw or "")
+        self.rejected.setdefault((place.file, place.line), row)
+
+    def _counted(self, lines: Iterable[TraceLine]) -> Iterator[TraceLine]:
+        for line in lines:
+            self.lines += 1
+            yield line

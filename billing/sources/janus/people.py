@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from billing.periods import WAIT_SECONDS
-from billing.sources.janus.records import Record, Size, Video, Watched
+from billing.periods import STALE_SECONDS, WAIT_SECONDS
+from billing.sources.janus.records import Place, Size, Video, Watched
 
 MS = 1_000  # µs
 SECOND = 1_000 * MS
@@ -32,7 +32,6 @@ LEFT = Ending("exit", "leave")
 @dataclass(slots=True, kw_only=True, eq=False)
 class Handle:
     id: str
-    server: str
     session: str | None
     user: str | None
     whole: bool = False  # seen from its beginning
@@ -43,7 +42,7 @@ class Handle:
     person: "Person | None" = None  # of a subscriber
     private_id: str = "0"
     watched: dict[str, Watched] = field(default_factory=dict)  # by mid of its own m-line
-    listed_by: Record | None = None
+    listed_by: Place | None = None
     offered: dict[str, bool] = field(default_factory=dict)
     answered: dict[str, bool] = field(default_factory=dict)
     offered_at: int = 0
@@ -57,8 +56,9 @@ class Feed:
     key: FeedKey
     person: "Person"
     handle: Handle
+    private_id: str | None = None
     videos: dict[str, Video] | None = None  # None: not known
-    listed_by: Record | None = None
+    listed_by: Place | None = None
 
     def sends(self, mid: str, media: bool) -> bool:
         """Is this stream published, and does its media arrive? `media`: does the trace tell?"""
@@ -80,7 +80,25 @@ class Person:
     present: bool = False
     lost_second: int | None = None
     received: dict[str, Size] = field(default_factory=dict)
+    last_second: int = 0  # of what was last written
+
+    def is_stale(self, at: int) -> bool:
+        """Has the stay ended by the rule of 24 hours without an event, at this time (µs)?"""
+        return self.present and at // SECOND >= self.last_second + STALE_SECONDS
 
     def is_waited_for(self, at: int) -> bool:
         """Was the connection lost, and may it still come back at this time (µs)?"""
         return self.lost_second is not None and at // SECOND < self.lost_second + WAIT_SECONDS
+
+
+def picture_of(feed: Feed | None, handle: Handle, stream: Watched) -> tuple[str, Size] | None:
+    """Kind and size: as the publisher last said, else as the subscription says, else as was to be assumed of what lists
+    the stream."""
+    said, listed_by = [stream.picture], handle.listed_by
+    if feed is not None and feed.videos is not None:
+        said.insert(0, feed.videos[stream.mid].picture)
+        listed_by = feed.listed_by or listed_by
+    sizes = dict(listed_by.sizes) if listed_by else {}
+    kind = next((picture.kind for picture in said if picture.kind), None) or next(iter(sizes), None)
+    size = next((picture.size for picture in said if picture.size), None) or sizes.get(kind or "")
+    return (kind, size) if kind is not None and size is not None else None

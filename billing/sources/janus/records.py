@@ -94,6 +94,7 @@ class Left(NamedTuple):
     room: str
     feed: str
     reason: str  # leaving, kicked
+    display: str | None
 
 
 class Subscription(NamedTuple):
@@ -151,14 +152,45 @@ Body = (
 # What is never said without a handle.
 OF_A_HANDLE = (Attached, Detached, Described, Up, HungUp, Receiving, Joined, Published, Subscription, Unsubscribed)
 
+# Records of one microsecond in the order in which they can have happened.
+_ORDER = (
+    *(Created, Attached, Joined, Described, Published, Subscription, Up, Receiving),
+    *(Unsubscribed, HungUp, Unpublished, Left, Detached, SessionOver, TransportClosed, RoomDestroyed),
+    *(Stopped, Started),
+)
+RANK: dict[type, int] = {body: rank for rank, body in enumerate(_ORDER, 1)}
+
+
+class Place(NamedTuple):
+    """Where a record stood. `raw`: its text, if it may still be rejected; `sizes`: by kind of stream, what was to be
+    assumed of what it lists."""
+
+    file: str
+    line: int
+    file_hash: str = ""
+    raw: str | None = None
+    sizes: tuple[tuple[str, Size], ...] = ()
+
 
 class Record(NamedTuple):
     at: int  # µs since 1970
-    server: str
-    file: str
-    line: int
+    place: Place
     session: str | None
     handle: str | None
     user: str | None
     body: Body
-    raw: str | None  # kept if the record may still be rejected
+
+
+class Sign(NamedTuple):
+    """What one event of a server says: when (µs), of which type, by which server; `record` is None if it tells nothing
+    but that the server was alive."""
+
+    at: int
+    type: int
+    emitter: str
+    record: Record | None
+
+    @property
+    def rank(self) -> int:
+        """Its place among those of the same microsecond."""
+        return RANK[type(self.record.body)] if self.record else 0

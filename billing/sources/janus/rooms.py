@@ -1,4 +1,4 @@
-"""What the servers of a trace have said so far: their sessions, handles, feeds and the users of their rooms.
+"""What a server has said so far: its sessions, handles, feeds and the users of its rooms.
 
 Each record changes this state; the users whom it touches are then compared with what was last written of them, and
 only the difference becomes events. So everything may be said twice.
@@ -14,13 +14,18 @@ A user receives a video stream while, on one of the user's subscriber handles, a
 - its feed is published, the stream is not disabled, and media arrives from the publisher (`receiving`);
 - its publisher is somebody else.
 
-Where a trace begins in the middle, what was said before is taken as the usual: up, flowing, published, arriving.
+Where a feed begins in the middle, what was said before is taken as the usual: up, flowing, published, arriving.
+
+Nothing is kept for ever. What has gone is remembered for an hour, for what may still be said of it. A user of whom
+nothing was written for 24 hours has left by the rule of metering, and is forgotten with all handles: an end that was
+lost must not hide that the user comes again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from billing.sources.janus.people import LEFT, MS, SECOND, Ending, Feed, FeedKey, Handle, Loss, Person
+from billing.sources.janus.people import LEFT, MS, SECOND, Ending, Feed, FeedKey, Handle, Loss, Person, picture_of
 from billing.sources.janus.records import (
     OF_A_HANDLE,
     Attached,
@@ -30,6 +35,7 @@ from billing.sources.janus.records import (
     HungUp,
     Joined,
     Left,
+    Place,
     Published,
     Receiving,
     Record,
@@ -47,31 +53,38 @@ from billing.sources.janus.records import (
 )
 
 Write = Callable[[Record, dict[str, object]], None]  # cause, event
+Reject = Callable[[Place, str], None]  # as missing_field, with a detail
+
+Key = TypeVar("Key")
+
+REMEMBERED = 3600 * SECOND
 
 
 @dataclass(slots=True, kw_only=True)
 class Rooms:
-    losses: Mapping[str, Loss]
-    sizes: Mapping[str, Size]  # by kind, where a description gives none
-    media: bool
     write: Write
-    reject: Callable[[Record, str], None]  # as missing_field
+    reject: Reject
+    media: bool = False  # does the server tell whether media arrives?
+    losses: dict[str, Loss] = field(default_factory=dict)
     transports: dict[str, list[str]] = field(default_factory=dict)
+    transport_of: dict[str, str] = field(default_factory=dict)  # by session
     sessions: dict[str, dict[str, Handle]] = field(default_factory=dict)
     handles: dict[str, Handle] = field(default_factory=dict)
-    gone_handles: set[str] = field(default_factory=set)
+    gone_handles: dict[str, int] = field(default_factory=dict)  # when (µs)
     feeds: dict[FeedKey, Feed] = field(default_factory=dict)
-    gone_feeds: set[FeedKey] = field(default_factory=set)
+    gone_feeds: dict[FeedKey, int] = field(default_factory=dict)
     watchers: dict[FeedKey, dict[str, Handle]] = field(default_factory=dict)
     owners: dict[tuple[str, str], str] = field(default_factory=dict)  # user by room and private id
+    gone_owners: dict[tuple[str, str], int] = field(default_factory=dict)
     people: dict[tuple[str, str], Person] = field(default_factory=dict)
-    rejections: set[tuple[str, ...]] = field(default_factory=set)
+    rejections: dict[tuple[str, ...], set[str]] = field(default_factory=dict)  # by feed or handle
     subscribers: dict[tuple[str, str], dict[str, Handle]] = field(default_factory=dict)  # by room and private id
     touched: dict[tuple[str, str], Person] = field(default_factory=dict)
     ending: Ending = LEFT
+    at: int = 0  # of the record that is being applied
 
     def apply(self, record: Record) -> None:
-        self.ending = LEFT
+        self.ending, self.at = LEFT, record.at
         if record.handle is None or not isinstance(record.body, OF_A_HANDLE):
             self._apply_to_server(record)
         elif record.handle not in self.gone_handles:
@@ -83,28 +96,54 @@ class Rooms:
     def _apply_to_server(self, record: Record) -> None:
         match record.body:
             case Created(transport) if record.session is not None:
+                self._forget_session(record.session)
                 self.transports.setdefault(transport, []).append(record.session)
+                self.transport_of[record.session] = transport
             case SessionOver(reason) if record.session is not None:
                 self._end_session(record.session, Ending("exit", "leave" if reason == "destroyed" else reason))
+                self._forget_session(record.session)
             case TransportClosed(transport):
                 for session in self.transports.pop(transport, []):
+                    del self.transport_of[session]
                     if session in self.losses:
-                        self._end_session(session, self.losses[session].ending)
+                        self._end_session(session, self.losses.pop(session).ending)
             case Unpublished(room, feed):
                 self._unpublish((room, feed))
-            case Left(room, feed, reason):
-                gone = self.feeds.get((room, feed))
-                ending = Ending("exit", "leave" if reason == "leaving" else reason)
-                self.ending = ending if gone is None else self._ending(gone.handle, record, ending)
-                self._leave((room, feed))
+            case Left() as left:
+                self._apply_left(left, record)
             case RoomDestroyed(room):
                 self._destroy_room(room, record)
             case Started() | Stopped() as body:
                 self.ending = Ending("exit", "server_stopped" if isinstance(body, Stopped) else "server_restarted")
-                for handle in [handle for handle in self.handles.values() if handle.server == record.server]:
+                for handle in list(self.handles.values()):
                     self._detach(handle)
+                if isinstance(body, Started):  # its ids begin anew
+                    self._forget_ids()
             case _:
                 pass
+
+    def _forget_ids(self) -> None:
+        for known in (
+            *(self.transports, self.transport_of, self.sessions, self.gone_handles, self.gone_feeds),
+            *(self.owners, self.gone_owners, self.rejections),
+        ):
+            known.clear()
+
+    def _apply_left(self, left: Left, record: Record) -> None:
+        key = left.room, left.feed
+        gone = self.feeds.get(key)
+        ending = Ending("exit", "leave" if left.reason == "leaving" else left.reason)
+        self.ending = ending if gone is None else self._ending(gone.handle, record, ending)
+        is_unknown = gone is None and key not in self.gone_feeds
+        self._leave(key)
+        handle = self.handles.get(record.handle or "")
+        user = record.user or (handle.user if handle else None) or left.display
+        if is_unknown and user is not None:  # joined before the feed began
+            person = self._person(left.room, user)
+            if not (person.present or person.feeds or person.viewers):
+                person.lost_second = None
+                self._write(record, person, ending.type, reason=ending.reason)
+            self._touch(person)
 
     def _apply_to_handle(self, handle: Handle, record: Record) -> None:
         match record.body:
@@ -129,11 +168,13 @@ class Rooms:
                 self._join(handle, record, (room, feed), display, first)
                 if private_id is not None and handle.feed is not None:
                     self.owners[room, private_id] = handle.feed.person.user
+                    self.gone_owners.pop((room, private_id), None)
+                    handle.feed.private_id = private_id
             case Published(room, key, display, videos):
                 self._join(handle, record, (room, key), display, first=False)
                 if handle.feed is not None:
                     handle.feed.videos = {video.mid: video for video in videos}
-                    handle.feed.listed_by = record
+                    handle.feed.listed_by = record.place
                     self._touch_watchers(handle.feed)
             case Subscription() as subscription:
                 self._subscribe(handle, record, subscription)
@@ -146,7 +187,7 @@ class Rooms:
     def _handle(self, identifier: str, record: Record) -> Handle:
         handle = self.handles.get(identifier)
         if handle is None:
-            handle = Handle(id=identifier, server=record.server, session=record.session, user=record.user)
+            handle = Handle(id=identifier, session=record.session, user=record.user)
             self.handles[identifier] = handle
             if record.session is not None:
                 self.sessions.setdefault(record.session, {})[identifier] = handle
@@ -168,12 +209,12 @@ class Rooms:
             return
         user = handle.user or display
         if user is None:
-            self._reject_once(key, record, "neither an opaque_id nor a display names the user")
+            self._reject_once(key, "", record.place, "neither an opaque_id nor a display names the user")
             return
         for feed in (handle.feed, self.feeds.get(key)):
             if feed is not None:
                 self._leave(feed.key)
-        self.gone_feeds.discard(key)
+        self.gone_feeds.pop(key, None)
         person = self._person(key[0], user)
         feed = Feed(key=key, person=person, handle=handle)
         self.feeds[key] = handle.feed = person.feeds[key] = feed
@@ -192,9 +233,12 @@ class Rooms:
 
     def _leave(self, key: FeedKey) -> None:
         self._unpublish(key)
-        self.gone_feeds.add(key)
+        self.gone_feeds.setdefault(key, self.at)
+        self.rejections.pop(key, None)
         feed = self.feeds.pop(key, None)
         if feed is not None:
+            if feed.private_id is not None:
+                self.gone_owners[key[0], feed.private_id] = self.at
             feed.handle.feed = None
             del feed.person.feeds[key]
             self._touch(feed.person)
@@ -210,7 +254,7 @@ class Rooms:
             handle.user = handle.user or self.owners.get((room, private_id))
             if handle.user is None:
                 detail = "neither an opaque_id nor a known private_id names the user"
-                self._reject_once((handle.id,), record, detail)
+                self._reject_once((handle.id,), "", record.place, detail)
                 return
             handle.person = self._person(room, handle.user)
             handle.person.subscribers[handle.id] = handle
@@ -219,7 +263,7 @@ class Rooms:
             handle.up = False if first and handle.up is None else handle.up
             if self.owners.get((room, private_id)) != handle.user:
                 handle.person.viewers[handle.id] = handle
-        handle.listed_by = record
+        handle.listed_by = record.place
         self._set_watched(handle, {stream.line_mid: stream for stream in watched})
 
     def _routed(self, carrier: Handle, room: str, private_id: str) -> Handle | None:
@@ -236,7 +280,7 @@ class Rooms:
         if handle.person is None:
             return
         for stream in handle.watched.values():
-            self.watchers.get((handle.person.room, stream.feed), {}).pop(handle.id, None)
+            _remove(self.watchers, (handle.person.room, stream.feed), handle.id)
         for stream in watched.values():
             self.watchers.setdefault((handle.person.room, stream.feed), {})[handle.id] = handle
         handle.watched = watched
@@ -259,15 +303,16 @@ class Rooms:
         self._set_watched(handle, {})
 
     def _detach(self, handle: Handle) -> None:
-        self.gone_handles.add(handle.id)
+        self.gone_handles[handle.id] = self.at
         del self.handles[handle.id]
+        self.rejections.pop((handle.id,), None)
         if handle.session is not None:
-            self.sessions[handle.session].pop(handle.id)
+            _remove(self.sessions, handle.session, handle.id)
         self._set_watched(handle, {})
         if handle.feed is not None:
             self._leave(handle.feed.key)
         if handle.person is not None:
-            self.subscribers[handle.person.room, handle.private_id].pop(handle.id)
+            _remove(self.subscribers, (handle.person.room, handle.private_id), handle.id)
             handle.person.subscribers.pop(handle.id)
             handle.person.viewers.pop(handle.id, None)
             self._touch(handle.person)
@@ -277,6 +322,14 @@ class Rooms:
         for handle in list(self.sessions.get(session, {}).values()):
             self._detach(handle)
         self.sessions.pop(session, None)
+
+    def _forget_session(self, session: str) -> None:
+        """Takes a session that is over off its transport."""
+        transport = self.transport_of.pop(session, "")
+        if transport in self.transports:
+            self.transports[transport].remove(session)
+            if not self.transports[transport]:
+                del self.transports[transport]
 
     def _ending(self, handle: Handle, record: Record, ending: Ending) -> Ending:
         """Threads of Janus may swap two stamps by up to a millisecond: a loss that follows that closely came first."""
@@ -294,6 +347,37 @@ class Rooms:
             for handle in list(person.subscribers.values()):
                 self._detach(handle)
 
+    # Time
+
+    def forget(self, at: int) -> None:
+        """Forgets, at some time (µs), what has gone an hour before, and who has left by the rule of 24 hours."""
+        self.at, before = at, at - REMEMBERED
+        for gone in (self.gone_handles, self.gone_feeds, self.gone_owners):
+            for key in [key for key, gone_at in gone.items() if gone_at < before]:
+                del gone[key]  # type: ignore[arg-type]
+                if gone is self.gone_owners:
+                    self.owners.pop(key, None)  # type: ignore[arg-type]
+        for person in list(self.people.values()):
+            if person.is_stale(at):
+                self._forget_stay(person)
+            elif person.lost_second is not None and not (person.present or person.is_waited_for(at)):
+                person.lost_second = None
+                if not person.subscribers:
+                    del self.people[person.room, person.user]
+
+    def _forget_stay(self, person: Person) -> None:
+        """Forgets a user whose stay has ended by itself, with all handles, as if nothing had been said of them."""
+        person.present, person.received = False, {}
+        feeds = list(person.feeds)
+        for handle in [*person.subscribers.values(), *(feed.handle for feed in person.feeds.values())]:
+            if handle.id in self.handles:
+                self._detach(handle)
+                del self.gone_handles[handle.id]
+        for key in feeds:
+            del self.gone_feeds[key]
+        self.people.pop((person.room, person.user), None)
+        self.touched.clear()
+
     # Writing
 
     def _touch(self, person: Person) -> None:
@@ -305,6 +389,8 @@ class Rooms:
                 self._touch(handle.person)
 
     def _settle(self, person: Person, record: Record) -> None:
+        if person.is_stale(record.at):
+            person.present, person.received = False, {}
         present = bool(person.feeds or person.viewers)
         if present and not person.present:
             back = person.is_waited_for(record.at)
@@ -334,28 +420,30 @@ class Rooms:
                     continue
                 if feed is not None and not feed.sends(stream.mid, self.media):
                     continue
-                picture = self._picture(feed, stream)
+                picture = picture_of(feed, handle, stream)
                 if picture is not None:
                     kind, size = picture
                     yield f"{publisher or ''}:{stream.feed}:{stream.mid}/{kind}", size
                 else:
                     listed_by = feed.listed_by if feed is not None and feed.listed_by else handle.listed_by
                     detail = f"no kind and size of video {stream.mid} of feed {stream.feed} are known"
-                    self._reject_once((*key, stream.mid), listed_by, detail)
+                    if listed_by is not None:
+                        self._reject_once(key, stream.mid, listed_by, detail)
 
-    def _picture(self, feed: Feed | None, stream: Watched) -> tuple[str, Size] | None:
-        """Kind and size: as the publisher last said, else as the subscription says, else as this run was told."""
-        said = [stream.picture]
-        if feed is not None and feed.videos is not None:
-            said.insert(0, feed.videos[stream.mid].picture)
-        kind = next((picture.kind for picture in said if picture.kind), None) or next(iter(self.sizes), None)
-        size = next((picture.size for picture in said if picture.size), None) or self.sizes.get(kind or "")
-        return (kind, size) if kind is not None and size is not None else None
-
-    def _reject_once(self, what: tuple[str, ...], record: Record | None, detail: str) -> None:
-        if record is not None and what not in self.rejections:
-            self.rejections.add(what)
-            self.reject(record, detail)
+    def _reject_once(self, owner: tuple[str, ...], what: str, place: Place, detail: str) -> None:
+        rejected = self.rejections.setdefault(owner, set())
+        if what not in rejected:
+            rejected.add(what)
+            self.reject(place, detail)
 
     def _write(self, record: Record, person: Person, kind: str, **columns: object) -> None:
         self.write(record, {"room_id": person.room, "user_id": person.user, "type": kind, **columns})
+        person.last_second = record.at // SECOND
+
+
+def _remove(sets: dict[Key, dict[str, Handle]], key: Key, handle: str) -> None:
+    """Takes a handle out of one of some sets, and the set away if it is empty then."""
+    if key in sets:
+        sets[key].pop(handle, None)
+        if not sets[key]:
+            del sets[key]

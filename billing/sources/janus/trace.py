@@ -5,18 +5,16 @@ A line holds one event, an array of events as the sample event handler posts the
 it ends with a line `]` or `}`.
 
 Only what tells who is in which room and what reaches them becomes a record; most of a trace is statistics, of which
-only the time stays (a sign that the server was alive). A line that cannot be read is rejected once.
+only the time stays (a sign that the server was alive).
 """
 
 import json
-from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeGuard
 
-from billing.events.rows import RejectedRow, TraceLine
+from billing.events.rows import TraceLine
 from billing.limits import LONGEST_SIDE
 from billing.sources.janus.records import (
     OF_A_HANDLE,
@@ -29,11 +27,13 @@ from billing.sources.janus.records import (
     Joined,
     Left,
     Picture,
+    Place,
     Published,
     Receiving,
     Record,
     RoomDestroyed,
     SessionOver,
+    Sign,
     Started,
     Stopped,
     Subscription,
@@ -47,25 +47,13 @@ from billing.sources.janus.records import (
 
 VIDEO_ROOM = "janus.plugin.videoroom"
 KINDS = ("camera", "screen")
+WITH_SUBTYPE = (16, 32, 256)  # the types of events that mean nothing without one
 # Microseconds; outside of these no event can have happened.
 EARLIEST = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
-@dataclass(slots=True, kw_only=True)
-class Trace:
-    """What all lines of one call say. `records` are in order of time, equal times in the order of the lines."""
-
-    records: list[Record] = field(default_factory=list)
-    # Times (µs) of the events that make no record, by server.
-    alive: dict[str, "array[int]"] = field(default_factory=dict)
-    rejected: dict[tuple[str, int], RejectedRow] = field(default_factory=dict)
-    lines: int = 0
-    media: bool = False  # does the trace tell whether media arrives?
-
-    def reject(self, file: str, line: int, reason: str, detail: str, raw: str) -> None:
-        """Rejects a line; the first reason stands, because a quarantined row is identified by its file and line."""
-        self.rejected.setdefault((file, line), RejectedRow(file, line, reason, detail, raw))
+Reject = Callable[[TraceLine, str, str], None]  # line, reason code, detail
 
 
 class UnreadableError(Exception):
@@ -77,13 +65,11 @@ class UnreadableError(Exception):
         self.detail = detail
 
 
-def read_trace(lines: Iterable[TraceLine]) -> Trace:
-    trace = Trace()
-    for line in _bodies(lines, trace):
-        for event in _events(line, trace):
-            _read_event(event, line, trace)
-    trace.records.sort(key=lambda record: record.at)
-    return trace
+def read_events(lines: Iterable[TraceLine], reject: Reject) -> Iterator[tuple[TraceLine, object]]:
+    """Each event with the line that its body began on; a line that is not JSON is rejected."""
+    for line in _bodies(lines):
+        for event in _events(line, reject):
+            yield line, event
 
 
 def user_of(name: str | None) -> str | None:
@@ -91,11 +77,10 @@ def user_of(name: str | None) -> str | None:
     return (name or "").partition("/")[0] or None
 
 
-def _bodies(lines: Iterable[TraceLine], trace: Trace) -> Iterator[TraceLine]:
+def _bodies(lines: Iterable[TraceLine]) -> Iterator[TraceLine]:
     """One line for each body: an indented one is put together under the number of its first line."""
     block: list[TraceLine] = []
     for line in lines:
-        trace.lines += 1
         text = line.text.rstrip()
         if not text:
             continue
@@ -114,11 +99,11 @@ def _bodies(lines: Iterable[TraceLine], trace: Trace) -> Iterator[TraceLine]:
         yield block[0]._replace(text=b"\n".join(part.text for part in block))
 
 
-def _events(line: TraceLine, trace: Trace) -> Iterator[object]:
+def _events(line: TraceLine, reject: Reject) -> Iterator[object]:
     try:
         body = DECODER.decode(line.text.decode())
     except (ValueError, RecursionError) as error:
-        trace.reject(line.file, line.number, "bad_json", f"not JSON: {error}", _raw(line))
+        reject(line, "bad_json", f"not JSON: {error}")
         return
     for item in body if isinstance(body, list) else [body]:
         wrapped = item.get("e") if isinstance(item, dict) else None
@@ -135,30 +120,26 @@ def _refuse_constant(name: str) -> None:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _raw(line: TraceLine) -> str:
+def raw_of(line: TraceLine) -> str:
+    """The text of a line; bytes that are not UTF-8 become `\\xff`."""
     return line.text.decode("utf-8", errors="backslashreplace")
 
 
-def _read_event(event: object, line: TraceLine, trace: Trace) -> None:
-    try:
-        if not isinstance(event, dict):
-            raise UnreadableError("bad_type", "an event must be a JSON object")
-        kind, at = _integer(event, "type"), _integer(event, "timestamp")
-        if not EARLIEST <= at < LATEST:
-            raise UnreadableError("bad_value", f"timestamp {at} is not a time in microseconds")
-        server = _optional_text(event, "emitter") or ""
-        body = _body(kind, event)
-        if body is None:
-            trace.media = trace.media or kind == 32
-            trace.alive.setdefault(server, array("q")).append(at)
-            return
-        trace.media = trace.media or isinstance(body, Receiving)
-        trace.records.append(_record(event, line, at, server, body))
-    except UnreadableError as error:
-        trace.reject(line.file, line.number, error.reason, error.detail, _raw(line))
+def read_event(event: object, place: Place) -> Sign:
+    """What an event says; an `UnreadableError` if it cannot be read."""
+    if not isinstance(event, dict):
+        raise UnreadableError("bad_type", "an event must be a JSON object")
+    kind, at = _integer(event, "type"), _integer(event, "timestamp")
+    if not EARLIEST <= at < LATEST:
+        raise UnreadableError("bad_value", f"timestamp {at} is not a time in microseconds")
+    if kind in WITH_SUBTYPE:
+        _integer(event, "subtype")
+    body = _body(kind, event)
+    record = None if body is None else _record(event, place, at, body)
+    return Sign(at, kind, _optional_text(event, "emitter") or "", record)
 
 
-def _record(event: dict[str, object], line: TraceLine, at: int, server: str, body: Body) -> Record:
+def _record(event: dict[str, object], place: Place, at: int, body: Body) -> Record:
     session = _optional_identifier(event, "session_id")
     handle = _optional_identifier(event, "handle_id")
     if session is None and isinstance(body, Created | SessionOver):
@@ -166,8 +147,9 @@ def _record(event: dict[str, object], line: TraceLine, at: int, server: str, bod
     if handle is None and isinstance(body, OF_A_HANDLE):
         raise UnreadableError("missing_field", "handle_id is missing")
     user = user_of(_optional_text(event, "opaque_id"))
-    raw = _raw(line) if _may_be_set_aside(body, user) else None
-    return Record(at, server, line.file, line.number, session, handle, user, body, raw)
+    if not _may_be_set_aside(body, user):
+        place = place._replace(raw=None, sizes=())
+    return Record(at, place, session, handle, user, body)
 
 
 def _may_be_set_aside(body: Body, user: str | None) -> bool:
@@ -230,15 +212,15 @@ def _description(body: dict[str, object]) -> Body | None:
     if side not in (("local", "offer"), ("remote", "answer")):
         return None
     offer = side[0] == "local"
-    directions = _sdp_directions(_text(jsep, "sdp")) if "sdp" in jsep else _mline_directions(jsep.get("sdp_mlines"))
+    if "sdp" not in jsep and "sdp_mlines" not in jsep:
+        raise UnreadableError("missing_field", "sdp is missing")
+    directions = _sdp_directions(_text(jsep, "sdp")) if "sdp" in jsep else _mline_directions(jsep["sdp_mlines"])
     flowing = ("sendonly", "sendrecv") if offer else ("recvonly", "sendrecv")
     return Described(offer, {mid: direction in flowing for mid, direction in directions.items()})
 
 
 def _mline_directions(mlines: object) -> dict[str, str]:
     """Rows of [kind, mid, direction, port]."""
-    if mlines is None:
-        return {}
     if not isinstance(mlines, list) or not all(isinstance(row, list) and len(row) > 2 for row in mlines):
         raise UnreadableError("bad_type", "sdp_mlines must be rows of kind, mid, direction, port")
     return {str(row[1]): str(row[2]) for row in mlines}
@@ -281,7 +263,7 @@ def _participant(name: str, data: dict[str, object]) -> Body | None:
     if name == "unpublished":
         return Unpublished(room, feed)
     if name in ("leaving", "kicked"):
-        return Left(room, feed, name)
+        return Left(room, feed, name, display)
     videos = (
         Video(_identifier(s, "mid"), s.get("disabled") is not True, _picture(s.get("description")))
         for s in _video_streams(data)
