@@ -83,7 +83,8 @@ def read_plain(block: Block, lines: Lines) -> tuple[pl.DataFrame, NDArray[np.boo
     frame = pl.DataFrame(columns).with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in ROW_SCHEMA.items() if name not in columns
     )
-    return frame.select(*ROW_SCHEMA).filter(pl.Series(plain)), plain
+    frame = frame.select(*ROW_SCHEMA)
+    return frame if plain.all() else frame.filter(pl.Series(plain)), plain
 
 
 def _letters(content: bytes) -> Letters:
