@@ -391,15 +391,16 @@ class EventLog:
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
         following, version = self.last_ingest_id() + 1, self.version() or 0
+        left: list[Path] = []
         for path in _data_files(self.directory, following):
-            if _COMPACTED.fullmatch(path.name):
-                is_left = int(path.name.split("-")[1]) > version
-            else:
-                is_left = _DATA_FILE.fullmatch(path.name) is not None
-                if is_left and int(path.name[:10]) > following:
+            if _DATA_FILE.fullmatch(path.name):
+                if int(path.name[:10]) > following:
                     raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
-            if is_left:
-                path.unlink()
+                left.append(path)
+            elif _COMPACTED.fullmatch(path.name) and int(path.name.split("-")[1]) > version:
+                left.append(path)
+        for path in left:
+            path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
 
