@@ -79,6 +79,7 @@ class Batch:
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[RawRow]]
     share_read: float = 1.0  # how much of the file was read with this batch, at most 1; about
+    may_hold_nul: bool = True  # False: no text holds a NUL character
 
 
 class Problem(NamedTuple):

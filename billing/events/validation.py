@@ -53,14 +53,19 @@ REJECTED_SCHEMA = pl.Schema({"position": pl.UInt32(), "reason": pl.String(), "de
 
 
 def validate(
-    rows: pl.DataFrame, *, apps: Collection[int], now_ms: int, archive: Archive | None = None
+    rows: pl.DataFrame,
+    *,
+    apps: Collection[int],
+    now_ms: int,
+    archive: Archive | None = None,
+    may_hold_nul: bool = True,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows in `ROW_SCHEMA` as (accepted in `ACCEPTED_SCHEMA`, rejected in `REJECTED_SCHEMA`), both in their order.
 
     `apps` are the known app ids, `now_ms` the present in epoch milliseconds; `position` is a place in `rows`, from 0.
     """
     rows = _read_times(rows)
-    checks = [*_checks(rows, apps, now_ms), *_archived(archive)]
+    checks = [*_checks(rows, apps, now_ms, may_hold_nul=may_hold_nul), *_archived(archive)]
     broken = rows.select(pl.any_horizontal(check.there for check in checks).fill_null(value=False)).to_series()
     rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
     if broken.any():
@@ -108,13 +113,13 @@ def _read_times(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(at=pl.coalesce("at", epoch_ms(rows["at_text"])))
 
 
-def _checks(rows: pl.DataFrame, apps: Collection[int], now_ms: int) -> list[Problem]:
+def _checks(rows: pl.DataFrame, apps: Collection[int], now_ms: int, *, may_hold_nul: bool) -> list[Problem]:
     """Every rule that these rows may break, in the order of the reasons."""
     return [
         Problem(pl.col("problem").is_not_null(), pl.col("problem"), pl.col("problem_detail")),
         *_missing(),
         *_out_of_bounds(),
-        *_nul(rows),
+        *(_nul(rows) if may_hold_nul else ()),
         *_bad_times(now_ms),
         Problem(
             ~pl.col("app_id").is_in(sorted(apps)),

@@ -253,7 +253,7 @@ class Derivation:
         events = [event for _, event in span.events]
         frame = typed(range(len(events)), [place.line for place, _ in span.events], events, {})
         now_ms = max(self.context.now_ms, feed.newest // 1000)
-        accepted, rejected = validate(frame, apps=[feed.app_id], now_ms=now_ms)
+        accepted, rejected = validate(frame, apps=[feed.app_id], now_ms=now_ms, archive=log.archive())
         changes.reject(span, rejected)
         stored = log.derived(feed.app_id, feed.emitter, max(span.start[0], 0)).filter(_after(span.start))
         with log.naming_damage():

@@ -238,11 +238,8 @@ def cause(error: BaseException) -> str:
 
 def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Deduplication, rejects: Rejects) -> int:
     """Hands each row on as accepted or rejected; the number of rows."""
-    archive = context.log.archive()
-    validated = (
-        (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms, archive=archive))
-        for batch in read_ahead(rows.batches())
-    )
+    rules = partial(validate, apps=context.apps, now_ms=context.now_ms, archive=context.log.archive())
+    validated = ((batch, *rules(batch.frame, may_hold_nul=batch.may_hold_nul)) for batch in read_ahead(rows.batches()))
     read = 0
     for batch, accepted, rejected in read_ahead(validated):
         deduplication.add(accepted, share_read=batch.share_read)

@@ -38,6 +38,7 @@ _ABSENT, _NUMBER = -1, -2
 _QUOTE, _BACKSLASH, _MINUS, _ZERO, _NINE = b'"\\-09'
 _OPEN, _CLOSE, _COLON, _COMMA = b"{}:,"
 _TAB, _LINE_END, _RETURN, _SPACE = b"\t\n\r "
+_ALL = np.uint64(2**64 - 1)
 _ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _NULL = np.frombuffer(b"null", np.uint8)
 
@@ -64,19 +65,19 @@ def read_plain(block: Block, lines: Lines) -> tuple[pl.DataFrame, NDArray[np.boo
     """The plain lines in `ROW_SCHEMA`, in their order, and which of the lines they are."""
     content, count = _letters(block.content), len(lines.numbers)
     plain = np.zeros(count, np.bool_)
-    starts = np.empty((len(_COLUMNS), count), np.int32)
+    views = np.zeros((len(_COLUMNS), count, 2), np.uint64)
     lengths = np.full((len(_COLUMNS), count), _ABSENT, np.int32)
     numbers = np.zeros((len(_COLUMNS), count), np.int64)
     _read_rows(
         content, lines.begins, lines.ends, _is_utf8(block.content), _NAMES, _NAME_ENDS, _KINDS, _NULL,
-        plain, starts, lengths, numbers,
+        plain, views, lengths, numbers,
     )  # fmt: skip
     if block.long_bytes:
         plain[0] = False
     columns = {"row": pl.Series(lines.numbers), "line": pl.Series(lines.numbers)}
     for place, name in enumerate(_COLUMNS):
         if _KINDS[place] != _INTEGER:
-            texts = _texts(content, starts[place], lengths[place])
+            texts = _texts(content, views[place], lengths[place])
             columns["at_text" if _KINDS[place] == _EITHER else name] = texts
         if ROW_SCHEMA[name] == pl.Int64:
             columns[name] = _integers(numbers[place], lengths[place])
@@ -101,13 +102,11 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _texts(content: Letters, starts: NDArray[np.int32], lengths: NDArray[np.int32]) -> pl.Series:
-    """The texts where they stand: as views of the content, without a copy."""
+def _texts(content: Letters, views: NDArray[np.uint64], lengths: NDArray[np.int32]) -> pl.Series:
+    """The texts where they stand, without a copy: Arrow's views of the content."""
     present = lengths >= 0
     if not present.any():
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(lengths))
-    views = np.zeros((len(lengths), 4), np.uint32)
-    _view(content, starts, lengths, views.view(np.uint8), views)
     validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
     buffers = [validity, pa.py_buffer(views), pa.py_buffer(content)]
     return pl.Series(pa.Array.from_buffers(pa.string_view(), len(lengths), buffers))
@@ -155,12 +154,11 @@ def _read_rows(
     kinds: NDArray[np.int64],
     null: Letters,
     plain: NDArray[np.bool_],
-    starts: NDArray[np.int32],
+    views: NDArray[np.uint64],
     lengths: NDArray[np.int32],
     numbers: NDArray[np.int64],
 ) -> None:
-    """Fills, for each row, whether it is plain, and for each column where its text begins and how long it is, or its
-    number."""
+    """Fills, for each row, whether it is plain; for each column the view and the length of its text, or its number."""
     for row in range(len(begins)):
         end = ends[row]
         at = _skip(content, begins[row], end)
@@ -188,7 +186,8 @@ def _read_rows(
                 at = _end_of_text(content, start, end, is_utf8)
                 if at < 0 or kinds[column] == _INTEGER:
                     break
-                starts[column, row], lengths[column, row] = start, at - start
+                lengths[column, row] = at - start
+                views[column, row, 0], views[column, row, 1] = _view(content, start, at - start)
                 at += 1
             elif content[at] == null[0]:
                 if not _is_at(content, at, end, null):
@@ -202,7 +201,8 @@ def _read_rows(
                 if kinds[column] == _INTEGER_AS_TEXT:
                     if value == 0 and content[start] == _MINUS:  # -0 is 0
                         break
-                    starts[column, row], lengths[column, row] = start, at - start
+                    lengths[column, row] = at - start
+                    views[column, row, 0], views[column, row, 1] = _view(content, start, at - start)
                 else:
                     numbers[column, row], lengths[column, row] = value, _NUMBER
             at = _skip(content, at, end)
@@ -295,20 +295,22 @@ def _integer(content: Letters, at: int, end: int) -> tuple[int, int]:
     return at, sign * value
 
 
-@compiled
-def _view(
-    content: Letters,
-    starts: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-    letters: NDArray[np.uint8],
-    views: NDArray[np.uint32],
-) -> None:
-    """Fills Arrow's views of texts: the length, then 12 letters at most, or 4 and where in the content it begins."""
-    for row in range(len(starts)):
-        length, start = lengths[row], starts[row]
-        if length >= 0:
-            views[row, 0] = length
-            for at in range(length if length <= _INLINE else _PREFIX):
-                letters[row, 4 + at] = content[start + at]
-            if length > _INLINE:
-                views[row, 3] = start
+@inlined
+def _view(content: Letters, start: int, length: int) -> tuple[np.uint64, np.uint64]:
+    """Arrow's view of a text: the length, then 12 letters at most, or 4 and where in the content it begins."""
+    first, others = np.uint64(0), np.uint64(0)
+    if start + _INLINE <= len(content):
+        first, others = four_letters(content, start), eight_letters(content, start + _PREFIX)
+    else:
+        for at in range(min(length, _PREFIX)):
+            first |= np.uint64(content[start + at]) << np.uint64(8 * at)
+        for at in range(_PREFIX, min(length, _INLINE)):
+            others |= np.uint64(content[start + at]) << np.uint64(8 * (at - _PREFIX))
+    if length > _INLINE:
+        others = np.uint64(start) << np.uint64(32)
+    elif length > _PREFIX:
+        others &= _ALL >> np.uint64(8 * (_INLINE - length))
+    else:
+        others = np.uint64(0)
+        first &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
+    return np.uint64(length) | (first << np.uint64(32)), others

@@ -7,6 +7,8 @@ its beginning is ever held. A UTF-8 byte order mark before the first line is dro
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from billing.events.rows import LINE_LIMIT_BYTES
 
 BLOCK_BYTES = LINE_LIMIT_BYTES
@@ -76,7 +78,12 @@ def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
             first = first[len(_BYTE_ORDER_MARK) :]
     else:
         first = first[:KEPT_BYTES]
-    return Block(number, first + others, others.count(b"\n") + 1, size)
+    return Block(number, first + others, _line_ends(others) + 1, size)
+
+
+def _line_ends(content: bytes) -> int:
+    """How many there are; numpy counts faster than `bytes`."""
+    return int(np.count_nonzero(np.frombuffer(content, np.uint8) == ord("\n")))
 
 
 def _joined(blocks: list[Block]) -> Block:

@@ -57,7 +57,8 @@ def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
             numbers = lines.numbers[others].tolist()
             more, problems = parse_lines(map(text, others), block.long_bytes if others[0] == 0 else 0)
             frame = pl.concat([frame, typed(numbers, numbers, more, problems)]).sort("row")
-        yield Batch(frame=frame, raw=partial(_raw, text, block.long_bytes))
+        # Plain lines have no escapes and no control characters.
+        yield Batch(frame=frame, raw=partial(_raw, text, block.long_bytes), may_hold_nul=not plain.all())
 
 
 def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:
