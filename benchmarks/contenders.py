@@ -33,7 +33,7 @@ def engine(log: EventLog) -> Contender:
     nobody = pl.DataFrame(schema=STATE_SCHEMA)
     # The nightly knows the apps from the catalog, and the last ingest. A first, empty call loads the compiled code, as
     # an import loads that of the others.
-    all_files = pl.scan_parquet(log.directory / "**/*.parquet", hive_partitioning=False)
+    all_files = pl.scan_parquet(log.directory / "day=*/*.parquet", hive_partitioning=False)
     rules = dict.fromkeys(all_files.select(pl.col("app_id").unique()).collect().to_series(), rule)
     last = log.last_ingest_id()
     with TemporaryDirectory() as empty:

@@ -109,9 +109,9 @@ class DayKeys:
     def name(self, commit: Commit) -> None:
         """Names the files that were written as the keys of the log at this commit, and removes the others."""
         state = {"format": _FORMAT, "ingest_id": commit.ingest_id, "identity": commit.identity, "files": self._files}
-        beside = self.directory / f"{_STATE}.new"
+        beside = self.directory.with_suffix(".new")
         beside.write_text(json.dumps(state))
-        sync(beside, self.directory)
+        sync(beside, self.directory.parent)
         os.replace(beside, self.directory / _STATE)
         known = {file.name for file in self._files}
         for path in self.directory.glob("*.keys"):
@@ -187,6 +187,12 @@ def _as_number(name: str) -> pl.Expr:
         if name in columns:
             number = pl.when(~pl.col("assumed").str.contains(kind).fill_null(value=False)).then(number)
     return number.alias(name)
+
+
+def discard_unfinished(log: EventLog) -> None:
+    """Removes what a process has left behind that was killed while it replaced a state."""
+    for path in (log.directory / DIRECTORY).glob("*.new"):
+        path.unlink()
 
 
 def _size_class(entries: int) -> int:

@@ -22,6 +22,7 @@ import polars as pl
 from billing.errors import BillingError
 from billing.events.commits import Commit
 from billing.events.deduplication import Deduplicated, Deduplication
+from billing.events.key_index import discard_unfinished
 from billing.events.log import DeltaError, EventLog
 from billing.events.quarantine import Quarantine, Rejects
 from billing.events.rows import Batch, RejectedRow, display_name
@@ -170,6 +171,7 @@ def ingest_workspace(context: IngestContext) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
         context.log.discard_uncommitted()
         context.quarantine.discard_unfinished()
+        discard_unfinished(context.log)
         try:
             yield made(directory)
         finally:
