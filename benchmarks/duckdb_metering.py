@@ -22,7 +22,8 @@ The same rows as the engine gives, for policy `trtc-intl` and no state carried f
 Seconds `s`, `e`, `t` and windows `w` count from the window in which the day begins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -57,30 +58,70 @@ KEYS = f"""app_id, room_key AS r, user_key AS k, xor(user_key, stream_key) AS ks
     (what >> 4) & {2**29 - 1} | (what >> 33) * {SCREEN} AS pixels"""
 
 
+# The same of events that come from a file, without the keys of the log: hashes of its own, and no repeated ids.
+HASHED_KEYS = f"""app_id, (hash(app_id, room_id) >> 1)::BIGINT AS r, (hash(app_id, room_id, user_id) >> 1)::BIGINT AS k,
+    (hash(app_id, room_id, user_id, stream) >> 1)::BIGINT AS ks, what & 15 AS rank,
+    (what >> 4) & {2**29 - 1} | (what >> 33) * {SCREEN} AS pixels"""
+_TYPES = ("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on")
+
+
 def usage(
     files: Sequence[str | Path], start: int, end: int, *, threads: int = 2, memory: str = "4GB", scratch: str = ".tmp"
 ) -> pl.DataFrame:
     """Usage `app_id, window_start, item, reason, seconds`, sorted, of the events in [start, end) of the event log."""
+    names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    source = f"read_parquet([{names}], hive_partitioning = false)"
+    with _connected(threads, memory, scratch) as connection:
+        return _usage(connection, source, KEYS, start, end)
+
+
+def usage_of_file(
+    file: Path, start: int, end: int, *, threads: int = 2, memory: str = "4GB", scratch: str = ".tmp"
+) -> pl.DataFrame:
+    """The same of an event file as it arrives, Parquet or NDJSON, in which events come more than once."""
+    name = "'" + str(file).replace("'", "''") + "'"
+    columns = "{event_id: 'VARCHAR', app_id: 'BIGINT', room_id: 'VARCHAR', user_id: 'VARCHAR', 'at': 'BIGINT', "
+    columns += "seq: 'BIGINT', type: 'VARCHAR', stream: 'VARCHAR', width: 'BIGINT', height: 'BIGINT'}"
+    is_parquet = file.suffix == ".parquet"
+    read = f"read_parquet({name})" if is_parquet else f"read_ndjson({name}, columns = {columns})"
+    code = " ".join(f"WHEN '{kind}' THEN {number}" for number, kind in enumerate(_TYPES))
+    size = f"CASE WHEN type = 'video_on' THEN width * height + (stream LIKE '%/screen')::BIGINT * {2**29} ELSE 0 END"
+    with _connected(threads, memory, scratch) as connection:
+        connection.execute(
+            f"""CREATE TEMP TABLE arrived AS
+            SELECT any_value(COLUMNS(* EXCLUDE (app_id, event_id))), app_id, event_id FROM (
+                SELECT event_id, app_id, room_id, user_id, "at", coalesce(seq, 0) AS seq, stream,
+                    ({size}) * 16 + CASE type {code} END AS what
+                FROM {read}
+            ) GROUP BY app_id, event_id"""
+        )
+        return _usage(connection, "arrived", HASHED_KEYS, start, end)
+
+
+@contextmanager
+def _connected(threads: int, memory: str, scratch: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute(f"SET threads = {threads}")
         connection.execute(f"SET memory_limit = '{memory}'")
         connection.execute(f"SET temp_directory = '{scratch}'")
         connection.execute("SET preserve_insertion_order = false")
-        names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-        source = f"""read_parquet([{names}], hive_partitioning = false)
-            WHERE "at" >= {start * 1000} AND "at" < {end * 1000}"""
-        seqs = connection.sql(f"SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM {source}").fetchall()[0]
-        order = order_of(start, end, *seqs)
-        connection.execute(
-            f"""CREATE TEMP VIEW event AS SELECT {KEYS}, {_packed(order)} AS o, "at", event_id FROM {source}"""
-        )
-        span = end - order.base
-        _presence(connection, order, span, with_stale=end - start > STALE_SECONDS)
-        _pieces(connection, order, span)
-        _stretches(connection, order, span)
-        _solitude(connection)
-        _changes(connection)
-        return _windows(connection, order.base, span)
+        yield connection
+
+
+def _usage(connection: duckdb.DuckDBPyConnection, rows: str, keys: str, start: int, end: int) -> pl.DataFrame:
+    source = f"""{rows} WHERE "at" >= {start * 1000} AND "at" < {end * 1000}"""
+    seqs = connection.sql(f"SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM {source}").fetchall()[0]
+    order = order_of(start, end, *seqs)
+    connection.execute(
+        f"""CREATE TEMP VIEW event AS SELECT {keys}, {_packed(order)} AS o, "at", event_id FROM {source}"""
+    )
+    span = end - order.base
+    _presence(connection, order, span, with_stale=end - start > STALE_SECONDS)
+    _pieces(connection, order, span)
+    _stretches(connection, order, span)
+    _solitude(connection)
+    _changes(connection)
+    return _windows(connection, order.base, span)
 
 
 def _packed(order: Order) -> str:

@@ -12,13 +12,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from billing.errors import BillingError, UsageError
-from billing.events import deduplication
+from billing.events import day_files, deduplication, key_index, key_runs
 from billing.events import log as event_log
+from billing.events.keys import text_hashes
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
 from billing.events.validation import validate
@@ -133,9 +136,9 @@ def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deduplication, "PART_ROWS", 7)
-    monkeypatch.setattr(deduplication, "ROWS_PER_RANGE", 10)
-    monkeypatch.setattr(deduplication, "KEYS_AT_ONCE", 5)
-    monkeypatch.setattr(deduplication, "SUSPECTS_AT_ONCE", 2)
+    monkeypatch.setattr(day_files, "ROWS_PER_RANGE", 10)
+    monkeypatch.setattr(day_files, "MOST_OPEN", 2)
+    monkeypatch.setattr(key_runs, "SPILLED_ENTRIES", 5)
     rows = [event(event_id=f"e-{n % 60}", at=AT - (n % 3) * 86_400_000) for n in range(100)]
     path = written(tmp_path / "a.parquet", parquet([*rows, event(event_id="e-0", width=9)]))
     assert [counted(report) for report in ingest(home, path, path)] == [(101, 60, 40, 1), (101, 0, 100, 1)]
@@ -145,24 +148,25 @@ def test_files_are_cut_into_parts_and_days_without_anyone_noticing(
 def test_of_a_file_that_fails_nothing_is_being_written_any_more_when_the_next_one_begins(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts are written in the background, and the next file has the same directory for its own."""
+    """Parts are written in the background, and the next file has the same names for its own."""
     written_parts: list[bool] = []
-    write = deduplication.Deduplication._write
+    take = deduplication.Deduplication._take
 
-    def write_slowly(held: deduplication.Deduplication, rows: pl.DataFrame) -> None:
+    def take_slowly(held: deduplication.Deduplication, rows: list[pl.DataFrame], share: float) -> None:
         time.sleep(0.3)
-        write(held, rows)
+        take(held, rows, share)
         written_parts.append(True)
 
     def fail(_: int) -> None:
         raise BillingError("it failed here")
 
     monkeypatch.setattr(deduplication, "PART_ROWS", 1)
-    monkeypatch.setattr(deduplication.Deduplication, "_write", write_slowly)
+    monkeypatch.setattr(deduplication.Deduplication, "_take", take_slowly)
     file = str(written(tmp_path / "a.ndjson", ndjson([event()])))
     (report,) = ingest_files(IngestContext(home=home, apps=APPS, now=LATER, progress=fail), [file])
     assert (report.error, written_parts) == ("it failed here", [True])
     assert not (home.directory / "staging").exists()
+    assert not list(home.events.rglob("*.parquet"))
     assert logged(home).is_empty()
 
 
@@ -170,7 +174,7 @@ def test_the_files_of_a_large_ingest_have_rooms_of_their_own(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then they can be read range by range; a small ingest beside it has all rooms in one file."""
-    monkeypatch.setattr(deduplication, "ROWS_PER_RANGE", 100)
+    monkeypatch.setattr(day_files, "ROWS_PER_RANGE", 100)
     monkeypatch.setattr(event_log, "ROWS_PER_RANGE", 100)
     monkeypatch.setattr(deduplication, "PART_ROWS", 70)
     rows = [event(event_id=f"e-{n}", room_id=f"r-{n % 90}") for n in range(900)]
@@ -190,14 +194,17 @@ def test_the_files_of_a_large_ingest_have_rooms_of_their_own(
     assert sorted(log.scan(*span, ingest_id=1).collect()["event_id"]) == sorted(row["event_id"] for row in rows)
 
 
-def test_rows_whose_hashes_are_equal_by_chance_are_compared_by_their_texts(
+def test_keys_whose_hashes_are_equal_by_chance_are_told_apart_by_their_checks(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key_hash = deduplication._key_hash
-    monkeypatch.setattr(deduplication, "_key_hash", lambda: key_hash() % 4)
+    def few_hashes(texts: pl.Series, seeds: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        hashes, checks = text_hashes(texts, seeds)
+        return hashes % np.uint64(4), checks
+
+    monkeypatch.setattr(key_index, "text_hashes", few_hashes)
     rows = [event(event_id=f"e-{n}", app_id=APPS[n % 2]) for n in range(50)]
-    path = written(tmp_path / "a.ndjson", ndjson([*rows, *rows[:5]]))
-    assert [counted(report) for report in ingest(home, path, path)] == [(55, 50, 5, 0), (55, 0, 55, 0)]
+    path = written(tmp_path / "a.ndjson", ndjson([*rows, *rows[:5], {**rows[7], "width": 9}]))
+    assert [counted(report) for report in ingest(home, path, path)] == [(56, 50, 5, 1), (56, 0, 55, 1)]
 
 
 def test_a_commit_carries_the_file_and_its_counts(home: Home, tmp_path: Path) -> None:
@@ -352,7 +359,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import billing.jobs.ingest as ingest
-from billing.events import deduplication
+from billing.events import day_files, deduplication, key_index
 from billing.events import log as event_log
 from billing.events import quarantine
 from tests.event_facts import ingest as run
@@ -376,7 +383,9 @@ run(Home.at(Path(sys.argv[4])), *sys.argv[5:])
     ("owner", "step"),
     [
         ("deduplication.Deduplication", "finish"),
-        ("event_log.EventLog", "write"),
+        ("day_files.DayFiles", "write"),
+        ("key_index.DayKeys", "write"),
+        ("key_index.DayKeys", "name"),
         ("event_log.EventLog", "commit"),
         ("quarantine.Quarantine", "put"),
         ("quarantine.Quarantine", "release"),

@@ -206,7 +206,7 @@ def test_the_log_says_which_files_have_retractions(billing: Commands) -> None:
 
 
 def test_a_large_ingest_is_retracted_room_by_room(billing: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("billing.events.deduplication.ROWS_PER_RANGE", 100)
+    monkeypatch.setattr("billing.events.day_files.ROWS_PER_RANGE", 100)
     monkeypatch.setattr(event_log, "ROWS_PER_RANGE", 100)
     ids = [f"e-{number}" for number in range(900)]
     ingested(billing, *({"event_id": name, "room_id": name} for name in ids))

@@ -17,6 +17,7 @@ from billing import __version__
 from billing.cli.account_commands import charges, packages
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
+from billing.cli.compact_commands import compact
 from billing.cli.estimate_commands import estimate
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
@@ -31,7 +32,7 @@ from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(status, runs, usage, charges, packages, invoice, estimate),
+    *(compact, status, runs, usage, charges, packages, invoice, estimate),
 )
 
 

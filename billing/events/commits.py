@@ -8,6 +8,7 @@ the table is opened: one that is missing, empty or cut off is damage.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +17,6 @@ from pathlib import Path
 
 from billing.errors import BillingError
 from billing.events.durable_files import whole_parquet
-
-# The newest version, and the number, size and time of its file: another one is another state of the table.
-CommitsState = tuple[int, int, int, int] | None
 
 _COMMIT = re.compile(r"[0-9]{20}\.json")
 _CHECKPOINT = re.compile(r"[0-9]{20}\.checkpoint\.(?:.*\.)?parquet")
@@ -47,20 +45,18 @@ class Ingest:
     feed_dropped: int | None = None
 
 
-def check_commits(directory: Path) -> CommitsState:
-    """The state of the table; a `BillingError` when a commit file since the last checkpoint is missing or damaged."""
-    names = [path.name for path in directory.glob("*")]
+def check_commits(directory: Path) -> list[Path]:
+    """The commit files since the last checkpoint; a `BillingError` when one is missing or damaged."""
+    names = os.listdir(directory) if directory.exists() else []
     first = 0
     if newest := max(filter(_CHECKPOINT.fullmatch, names), default=None):
         whole_parquet(directory / newest)
         first = int(newest[:20]) + 1
     versions = sorted(int(name[:20]) for name in names if _COMMIT.fullmatch(name))
-    for version in range(first, versions[-1] + 1 if versions else 0):
+    current = range(first, versions[-1] + 1 if versions else 0)
+    for version in current:
         _described(directory, version)
-    if not versions:
-        return None
-    status = commit_file(directory, versions[-1]).stat()
-    return versions[-1], status.st_ino, status.st_size, status.st_mtime_ns
+    return [commit_file(directory, version) for version in current]
 
 
 def commit_in(directory: Path, version: int) -> Commit | None:

@@ -1,15 +1,32 @@
 """Data files: Parquet files of the event log, each with rows of one UTC day."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from billing.events.retractions import RETRACTS
+from billing.events.retractions import EMITTER, RETRACTS
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetWriter
+
+PARTITION = "day"
+LOG_SCHEMA = pl.Schema(
+    {
+        **EVENT_SCHEMA,
+        "ingest_id": pl.Int64(),
+        "line": pl.Int64(),  # where the event stood in its file
+        **KEYS_SCHEMA,
+        **CONNECTION_KEYS_SCHEMA,
+        RETRACTS: pl.Int64(),
+        EMITTER: pl.String(),
+    }
+)
 DAY_MS = DAY_SECONDS * 1000
 ROWS_PER_GROUP = 100_000  # what a reader that wants some rooms only can leave out
 BOUNDED = [
@@ -21,6 +38,7 @@ BOUNDED = [
     RETRACTS,
 ]  # the columns whose bounds the log knows of every file
 
+_IN_STEPS = ("at", "line")
 _EPOCH = date(1970, 1, 1)
 
 
@@ -36,24 +54,83 @@ class DataFile:
     largest: Mapping[str, int]
 
 
+class DataFileWriter:
+    """Writes rows of a day, in the schema of the log, to a path in its directory, piece by piece."""
+
+    def __init__(self, directory: Path, path: str, day: date) -> None:
+        self._target = directory / path
+        self._path, self._day, self._rows = path, day, 0
+        self._least: dict[str, int] = {}
+        self._largest: dict[str, int] = {}
+        self._writer: ParquetWriter | None = None
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Adds rows, all of them with the same columns."""
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._writer is None:
+            # A library that takes a while to load, and is needed for writing only.
+            from pyarrow.parquet import ParquetWriter
+
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = ParquetWriter(self._target, table.schema, **_parquet_options(table.schema.names))
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        self._rows += rows.height
+        bounds = (pl.col(BOUNDED).min().name.prefix("min."), pl.col(BOUNDED).max().name.prefix("max."))
+        found = rows.select(*bounds).row(0, named=True)
+        for name in BOUNDED:
+            if found[f"min.{name}"] is not None:
+                self._least[name] = min(self._least.get(name, found[f"min.{name}"]), found[f"min.{name}"])
+                self._largest[name] = max(self._largest.get(name, found[f"max.{name}"]), found[f"max.{name}"])
+
+    def close(self) -> DataFile:
+        """Ends the file."""
+        if self._writer:
+            self._writer.close()
+        return DataFile(
+            path=self._path,
+            day=self._day,
+            rows=self._rows,
+            size=self._target.stat().st_size,
+            least=self._least,
+            largest=self._largest,
+        )
+
+
+def file_path(day: date, name: str, number: int) -> str:
+    """The path of the `number`-th file of an ingest or a compaction."""
+    return f"{PARTITION}={day}/{name}-{number:05d}.parquet"
+
+
 def write_file(rows: pl.DataFrame, directory: Path, path: str, day: date) -> DataFile:
     """Writes rows of a day, in the schema of the log, to a path in its directory."""
-    target = directory / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    rows.write_parquet(target, compression="lz4", row_group_size=ROWS_PER_GROUP)
-    least, largest = (
-        {name: value for name, value in bounds.row(0, named=True).items() if value is not None}
-        for bounds in (rows.select(pl.col(BOUNDED).min()), rows.select(pl.col(BOUNDED).max()))
-    )
-    return DataFile(path=path, day=day, rows=rows.height, size=target.stat().st_size, least=least, largest=largest)
+    writer = DataFileWriter(directory, path, day)
+    writer.write(rows)
+    return writer.close()
+
+
+def _parquet_options(columns: Sequence[str]) -> dict[str, object]:
+    """Texts and keys come again and again; times and lines come in small steps; ids and checks do neither. Statistics
+    help those who want some rooms."""
+    return {
+        "compression": "lz4",
+        "use_dictionary": [name for name in columns if name not in ("event_id", "checks", *_IN_STEPS)],
+        "column_encoding": dict.fromkeys(_IN_STEPS, "DELTA_BINARY_PACKED"),
+        "write_statistics": [name for name in columns if name in BOUNDED],
+        "store_schema": False,
+    }
 
 
 def keyed(events: pl.DataFrame) -> pl.DataFrame:
     """Events with their keys."""
+    return events.hstack(event_keys_of(events))
+
+
+def event_keys_of(events: pl.DataFrame) -> pl.DataFrame:
+    """The keys of events."""
     # Compiled code, which takes a while to load, is needed for writing only.
     from billing.events.keys import event_keys
 
-    return events.hstack(event_keys(events))
+    return event_keys(events)
 
 
 def day_of(at_ms: int) -> date:

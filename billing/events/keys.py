@@ -93,6 +93,8 @@ def text_hashes(
     texts: pl.Series, seeds: NDArray[np.uint64], seed: int = 0
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """XXH64 of each text (null: as the empty text) with its own seed, and the check of each."""
+    if texts.null_count():
+        texts = texts.fill_null("")  # below a null may be any text
     _, offsets, content = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     hashes, checks = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
     if len(texts):
@@ -125,10 +127,10 @@ def _xxh64(letters: NDArray[np.uint8], at: int, end: int, seed: np.uint64) -> np
         one, two = seed + _P1 + _P2, seed + _P2
         three, four = seed, seed - _P1
         while end - at >= 32:
-            one = _round(one, _eight(letters, at))
-            two = _round(two, _eight(letters, at + 8))
-            three = _round(three, _eight(letters, at + 16))
-            four = _round(four, _eight(letters, at + 24))
+            one = _round(one, eight_letters(letters, at))
+            two = _round(two, eight_letters(letters, at + 8))
+            three = _round(three, eight_letters(letters, at + 16))
+            four = _round(four, eight_letters(letters, at + 24))
             at += 32
         mixed = _turned(one, 1) + _turned(two, 7) + _turned(three, 12) + _turned(four, 18)
         mixed = _merged(mixed, one)
@@ -139,10 +141,10 @@ def _xxh64(letters: NDArray[np.uint8], at: int, end: int, seed: np.uint64) -> np
         mixed = seed + _P5
     mixed += length
     while end - at >= 8:
-        mixed = _turned(mixed ^ _round(np.uint64(0), _eight(letters, at)), 27) * _P1 + _P4
+        mixed = _turned(mixed ^ _round(np.uint64(0), eight_letters(letters, at)), 27) * _P1 + _P4
         at += 8
     if end - at >= 4:
-        mixed = _turned(mixed ^ (_four(letters, at) * _P1), 23) * _P2 + _P3
+        mixed = _turned(mixed ^ (four_letters(letters, at) * _P1), 23) * _P2 + _P3
         at += 4
     while at < end:
         mixed = _turned(mixed ^ (np.uint64(letters[at]) * _P5), 11) * _P1
@@ -168,11 +170,13 @@ def _turned(word: np.uint64, bits: int) -> np.uint64:
 
 
 @inlined
-def _four(letters: NDArray[np.uint8], at: int) -> np.uint64:
+def four_letters(letters: NDArray[np.uint8], at: int) -> np.uint64:
+    """Four letters as one number."""
     low = np.uint64(letters[at]) | (np.uint64(letters[at + 1]) << np.uint64(8))
     return low | (np.uint64(letters[at + 2]) << np.uint64(16)) | (np.uint64(letters[at + 3]) << np.uint64(24))
 
 
 @inlined
-def _eight(letters: NDArray[np.uint8], at: int) -> np.uint64:
-    return _four(letters, at) | (_four(letters, at + 4) << np.uint64(32))
+def eight_letters(letters: NDArray[np.uint8], at: int) -> np.uint64:
+    """Eight letters as one number."""
+    return four_letters(letters, at) | (four_letters(letters, at + 4) << np.uint64(32))

@@ -37,6 +37,7 @@ def last_events_since(log: EventLog, start: int, *, ingest_id: int) -> dict[int,
     days = _app_ranges(log)
     if not days:
         return {}
+    start = max(start, min(days) * DAY_SECONDS)  # older ones may be archived
     events = log.scan(start, (max(days) + 1) * DAY_SECONDS, ingest_id=ingest_id)
     with log.naming_damage():
         newest = events.group_by("app_id").agg(pl.col("at").max()).collect(engine="streaming")

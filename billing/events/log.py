@@ -12,66 +12,50 @@ What a run knew is `ingest_id <= N` and the identity of ingest N, not a version 
 cleaned up. The last id is an application transaction of the table, which survives that.
 """
 
-import json
+import os
 import re
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
-from deltalake.exceptions import DeltaError as DeltaError
-from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction
 
 from billing.errors import BillingError
-from billing.events.commits import (
-    Commit,
-    CommitsState,
-    Ingest,
-    check_commits,
-    commit_file,
-    commit_in,
-    damaged,
-    ingests_in,
-    next_identity,
+from billing.events.commits import Commit, Ingest, commit_in, damaged, ingests_in, next_identity
+from billing.events.data_files import (
+    BOUNDED,
+    DAY_MS,
+    PARTITION,
+    DataFile,
+    day_of,
+    file_path,
+    keyed,
+    span_of,
+    write_file,
 )
-from billing.events.data_files import BOUNDED, DAY_MS, DataFile, day_of, keyed, span_of, write_file
-from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
+from billing.events.data_files import LOG_SCHEMA as LOG_SCHEMA
+from billing.events.durable_files import naming_damage, scan_files, whole_parquet
+from billing.events.log_table import (
+    LAST_INGEST,
+    DeltaTable,
+    archive_of,
+    commit_ingest,
+    commits_of,
+    create_table,
+    open_table,
+)
+from billing.events.log_table import Archive as Archive
+from billing.events.log_table import DeltaError as DeltaError
 from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
-from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 
-LOG_SCHEMA = pl.Schema(
-    {
-        **EVENT_SCHEMA,
-        "ingest_id": pl.Int64(),
-        "line": pl.Int64(),  # where the event stood in its file
-        **KEYS_SCHEMA,
-        **CONNECTION_KEYS_SCHEMA,
-        RETRACTS: pl.Int64(),
-        EMITTER: pl.String(),
-    }
-)
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 
-_PARTITION = "day"
 _NUMBER = "number"  # the column that numbers the rows of a scan for itself
-_TRANSACTION = "billing-ingest"
-_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
-_DELTA_SCHEMA = Schema(
-    [
-        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
-        Field(_PARTITION, PrimitiveType("date")),
-    ]
-)
-_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5}\.parquet")
-# Old log entries hold what each ingest counted: they are kept.
-_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+_COMPACTED = re.compile(r"compacted-[0-9]{20}-[0-9]{5,}\.parquet")  # the version that it was committed in
+_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +109,7 @@ class EventLog:
     def ever_retracted(self, day: date, app_id: int) -> pl.LazyFrame:
         """The events of an app and a UTC day that were ever retracted, in `LOG_SCHEMA`, with `LAST_RETRACTION` and
         `IS_RETRACTED`."""
-        return ever_retracted(self._read([(_PARTITION, "=", day)]).filter(pl.col("app_id") == app_id))
+        return ever_retracted(self._read([(PARTITION, "=", day)]).filter(pl.col("app_id") == app_id))
 
     def accepted(self, app_id: int, *, ingest_id: int | None = None, day: date | None = None) -> pl.LazyFrame:
         """All events of an app, or those that one ingest brought, or of one UTC day: the retracted ones too."""
@@ -135,7 +119,7 @@ class EventLog:
             wanted += [("ingest_id", "<=", ingest_id), ("ingest_id", ">=", ingest_id)]
             is_wanted &= pl.col("ingest_id") == ingest_id
         if day is not None:
-            wanted.append((_PARTITION, "=", day))
+            wanted.append((PARTITION, "=", day))
         return self._read(wanted).filter(is_wanted)
 
     def derived(self, app_id: int, emitter: str, start_ms: int) -> pl.LazyFrame:
@@ -149,7 +133,9 @@ class EventLog:
         return standing(rows, _NUMBER).drop(_NUMBER)
 
     def has_accepted(self, app_id: int) -> bool:
-        """Whether an event of an app was ever accepted."""
+        """Whether an event of an app was ever accepted. What is archived may be of any app."""
+        if self.archive():
+            return True
         with self.naming_damage():
             return self.accepted(app_id).limit(1).collect().height > 0
 
@@ -210,7 +196,7 @@ class EventLog:
         if not table:
             return pl.DataFrame(schema=dict.fromkeys(schema, pl.Int64))
         added = pl.DataFrame(table.get_add_actions(flatten=True))
-        day = pl.col(f"partition.{_PARTITION}").cast(pl.Date).dt.epoch("ms")
+        day = pl.col(f"partition.{PARTITION}").cast(pl.Date).dt.epoch("ms")
         unknown = {**{name: pl.lit(value) for name, value in schema.items()}, "min.at": day, "max.at": day + DAY_MS - 1}
         known = [pl.col(name) if name in added.columns else pl.lit(None, pl.Int64) for name in schema]
         return added.select(
@@ -218,11 +204,20 @@ class EventLog:
         )
 
     def files(self, start: int, end: int, *, ingest_id: int | None = None) -> list[Path]:
-        """The Parquet files that may hold what `scan` gives, and other events as well."""
+        """The Parquet files that may hold what `scan` gives, and other events as well.
+
+        A `BillingError` where some of them are archived.
+        """
+        archive = self.archive()
+        if archive and start < span_of(archive.before)[0]:
+            raise BillingError(
+                f"the events before {archive.before} (UTC) are archived: put them back with "
+                f"`billing compact --restore {archive.directory}`"
+            )
         start_ms, end_ms = start * 1000, end * 1000
         wanted: list[tuple[str, str, object]] = [
-            (_PARTITION, ">=", day_of(start_ms)),
-            (_PARTITION, "<=", day_of(end_ms - 1)),
+            (PARTITION, ">=", day_of(start_ms)),
+            (PARTITION, "<=", day_of(end_ms - 1)),
             ("at", ">=", start_ms),
             ("at", "<", end_ms),
         ]
@@ -234,6 +229,28 @@ class EventLog:
         """The events of a UTC day that stand."""
         return self.scan(*span_of(day))
 
+    def rows_of(self, day: date, *, after: int, columns: Sequence[str], at_once: int) -> Iterator[pl.DataFrame]:
+        """The rows of a UTC day, retractions too, that the ingests after `after` brought, so many at once."""
+        for path in self._files([(PARTITION, "=", day), ("ingest_id", ">", after)]):
+            rows = scan_files([path], LOG_SCHEMA)
+            with self.naming_damage():
+                size = rows.select(pl.len()).collect().item()
+            for offset in range(0, size, at_once):
+                piece = rows.slice(offset, at_once).filter(pl.col("ingest_id") > after).select(columns)
+                with self.naming_damage():
+                    yield piece.collect()
+
+    def standing_of(self, day: date, keys: pl.DataFrame, new_files: Sequence[str]) -> pl.DataFrame:
+        """The events of a UTC day with these keys (`app_id, event_id`) that stand, or are in files not committed."""
+        paths = [self.directory / path for path in new_files if path.startswith(f"{PARTITION}={day}/")]
+        rows = pl.concat([self.scan_day(day), scan_files(paths, LOG_SCHEMA)])
+        return rows.join(keys.unique().lazy(), on=keys.columns, how="semi").collect(engine="streaming")
+
+    def archive(self) -> Archive | None:
+        """Where the events of old days are, if they are not here."""
+        table = self._table()
+        return archive_of(table) if table else None
+
     def version(self) -> int | None:
         """The version of the Delta table; None before the first commit."""
         table = self._table()
@@ -242,7 +259,7 @@ class EventLog:
     def last_ingest_id(self) -> int:
         """The number of the last committed ingest; 0 when there is none."""
         table = self._table()
-        return (table.transaction_version(_TRANSACTION) or 0) if table else 0
+        return (table.transaction_version(LAST_INGEST) or 0) if table else 0
 
     def last_commit(self) -> Commit | None:
         """The commit of the last ingest; None when there is none, or its file was removed by a clean-up."""
@@ -280,8 +297,24 @@ class EventLog:
         version, last = self.version(), self.last_ingest_id()
         if version is None or not 0 < ingest_id <= last:
             return None
-        may_be = (commit_in(self._commits, ingest_id + others) for others in range(version - last + 1))
-        return next((commit for commit in may_be if commit and commit.ingest_id == ingest_id), None)
+        low, high = ingest_id, ingest_id + version - last
+        while low <= high:
+            middle = (low + high) // 2
+            at, commit = self._commit_before(middle, low)
+            if commit and commit.ingest_id == ingest_id:
+                return commit
+            if commit and commit.ingest_id > ingest_id:
+                high = at - 1
+            else:
+                low = middle + 1
+        return None
+
+    def _commit_before(self, version: int, first: int) -> tuple[int, Commit | None]:
+        """The last commit of an ingest in the versions from `first` to `version`, and its version."""
+        for at in range(version, first - 1, -1):
+            if commit := commit_in(self._commits, at):
+                return at, commit
+        return first, None
 
     def first_event_at(self, apps: Collection[int]) -> dict[int, int]:
         """The oldest `at` (ms) of the standing events of each of the apps that has any: reads day after day, until all
@@ -289,11 +322,11 @@ class EventLog:
         sought = set(apps)
         table = self._table() if sought else None
         found: dict[int, int] = {}
-        days = sorted({partition[_PARTITION] for partition in table.partitions()}) if table else []
+        days = sorted({partition[PARTITION] for partition in table.partitions()}) if table else []
         for day in days:
             if not sought:
                 break
-            may_hold = [(_PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
+            may_hold = [(PARTITION, "=", day), ("app_id", ">=", min(sought)), ("app_id", "<=", max(sought))]
             with self.naming_damage():
                 events = self._standing(may_hold, pl.col("app_id").is_in(sorted(sought)))
                 found.update(events.group_by("app_id").agg(pl.col("at").min()).collect().iter_rows())
@@ -320,9 +353,7 @@ class EventLog:
 
     def create(self) -> None:
         """Makes the table, if it is not there: before its first data file, because data without a table are damage."""
-        if not self._table():
-            DeltaTable.create(self._uri(), _DELTA_SCHEMA, partition_by=[_PARTITION], configuration=_CONFIGURATION)
-            sync(commit_file(self._commits, 0), self.directory.parent)
+        create_table(self.directory)
 
     def write(self, events: pl.DataFrame, day: date, *, ingest_id: int, number: int) -> DataFile:
         """Writes events of one UTC day, in the columns of `EVENT_SCHEMA`, as the `number`-th file of an ingest.
@@ -331,73 +362,54 @@ class EventLog:
         retractions. Nobody sees them before `commit`.
         """
         rows = events if "room_key" in events.columns else keyed(events).sort("room_key", maintain_order=True)
+        return write_file(
+            self.rows(rows, ingest_id=ingest_id), self.directory, file_path(day, f"{ingest_id:010d}", number), day
+        )
+
+    def rows(self, events: pl.DataFrame, *, ingest_id: int) -> pl.DataFrame:
+        """Events with their keys as rows of the log."""
         absent = [
             pl.lit(None, LOG_SCHEMA[name]).alias(name)
             for name in ("line", RETRACTS, EMITTER)
-            if name not in rows.columns
+            if name not in events.columns
         ]
-        rows = rows.with_columns(pl.lit(ingest_id, pl.Int64).alias("ingest_id"), *absent)
-        path = f"{_PARTITION}={day}/{ingest_id:010d}-{number:05d}.parquet"
-        return write_file(rows.select(*LOG_SCHEMA), self.directory, path, day)
+        of_ingest = pl.lit(ingest_id, pl.Int64).alias("ingest_id")
+        return events.with_columns(of_ingest, *absent).select(*LOG_SCHEMA)
 
-    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> None:
+    def commit(self, files: Iterable[DataFile], *, ingest_id: int, metadata: Mapping[str, object]) -> Commit:
         """Makes the files of an ingest part of the log, all at once; `metadata` is kept with the commit.
 
         They are on the disk before the commit is, and the commit is before this returns: what is billed from it must
         not be gone after a loss of power.
         """
         files = list(files)
-        for file in files:
-            sync(self.directory / file.path, self.directory)
-        table = self._table()
-        if not table:
-            raise AssertionError("the log must be created before its first data file")
-        _widen(table)
         content = [ingest_id, dict(metadata), [(file.path, file.rows, file.least, file.largest) for file in files]]
         identity = next_identity(self.commit_identity(ingest_id - 1), content)
-        table.create_write_transaction(
-            [_added(file) for file in files],
-            mode="append",
-            schema=_DELTA_SCHEMA,
-            partition_by=[_PARTITION],
-            commit_properties=CommitProperties(
-                custom_metadata={"ingest_id": ingest_id, "identity": identity, **metadata},
-                app_transactions=[Transaction(_TRANSACTION, ingest_id)],
-            ),
-        )
-        sync(max(self._commits.glob("*.json")), self.directory.parent)
+        commit_ingest(self.directory, files, ingest_id, {"ingest_id": ingest_id, "identity": identity, **metadata})
+        return Commit(ingest_id=ingest_id, identity=identity)
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
-        following = self.last_ingest_id() + 1
-        written = [path for path in self.directory.glob(f"{_PARTITION}=*/*.parquet") if _DATA_FILE.fullmatch(path.name)]
-        for path in written:
-            if int(path.name[:10]) > following:
-                raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
-        for path in written:
-            if int(path.name[:10]) == following:
-                path.unlink()
+        following, version = self.last_ingest_id() + 1, self.version() or 0
+        left: list[Path] = []
+        for path in _data_files(self.directory, following):
+            if _DATA_FILE.fullmatch(path.name):
+                if int(path.name[:10]) > following:
+                    raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
+                left.append(path)
+            elif _COMPACTED.fullmatch(path.name) and int(path.name.split("-")[1]) > version:
+                left.append(path)
+        for path in left:
+            path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
 
     @property
     def _commits(self) -> Path:
-        return self.directory / "_delta_log"
+        return commits_of(self.directory)
 
     def _table(self) -> DeltaTable | None:
-        state = check_commits(self._commits)
-        try:
-            if DeltaTable.is_deltatable(self._uri()):
-                return _opened(self._uri(), state)
-        except DeltaError as error:
-            raise damaged(self.directory, str(error).splitlines()[0]) from None
-        if any(self.directory.glob(f"{_PARTITION}=*/*.parquet")):
-            raise damaged(self.directory, f"{self._commits} is missing or empty")
-        return None
-
-    def _uri(self) -> str:
-        # A plain path with `%` or `#` in it would be taken for an address.
-        return self.directory.absolute().as_uri()
+        return open_table(self.directory)
 
     def _standing(self, wanted: list[tuple[str, str, object]], known: pl.Expr) -> pl.LazyFrame:
         """The events that stand, as far as the `known` rows of the files say that may hold what is wanted."""
@@ -415,10 +427,11 @@ class EventLog:
         return [whole_parquet(path) for path in paths]
 
 
-@lru_cache(maxsize=1)
-def _opened(uri: str, _state: CommitsState) -> DeltaTable:
-    """The table. A report asks for it several times, and to open it reads every commit since the last checkpoint."""
-    return DeltaTable(uri)
+def _data_files(directory: Path, ingest_id: int) -> list[Path]:
+    """The data files of the ingests from `ingest_id` on and of compactions: to list names is quick."""
+    first = f"{ingest_id:010d}"
+    days = [path for path in directory.glob(f"{PARTITION}=*") if path.is_dir()]
+    return [day / name for day in days for name in os.listdir(day) if first <= name and name.endswith(".parquet")]
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:
@@ -442,23 +455,3 @@ def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, in
     if ingest_id is not None and not all_known:
         rows = rows.filter(pl.col("ingest_id") <= ingest_id)
     return rows
-
-
-def _widen(table: DeltaTable) -> None:
-    """Gives the table of an older version the columns that it lacks."""
-    known = {field.name for field in table.schema().fields}
-    missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
-    if missing:
-        table.alter.add_columns(missing)
-
-
-def _added(file: DataFile) -> AddAction:
-    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
-    return AddAction(
-        path=file.path,
-        size=file.size,
-        partition_values={_PARTITION: file.day.isoformat()},
-        modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
-        stats=json.dumps(statistics),
-    )

@@ -42,7 +42,7 @@ _LEFT = ("id", "file", "file_hash", "line")
 # Why a row is quarantined.
 REASONS = (
     *("bad_json", "too_long", "missing_field", "bad_type", "bad_value", "no_offset", "unknown_app"),
-    *("future", "before_start", "conflict"),
+    *("future", "before_start", "archived", "conflict"),
 )
 _HASH_DIGITS = 12
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)

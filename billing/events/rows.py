@@ -78,6 +78,7 @@ class Batch:
 
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[RawRow]]
+    share_read: float = 1.0  # how much of the file was read with this batch, at most 1; about
 
 
 class Problem(NamedTuple):

@@ -10,6 +10,8 @@ A rejected row gets one reason, the first that applies in this order:
 4. `no_offset`: a time of day without an offset from UTC
 5. `future`: more than 5 minutes ahead of the clock
 6. `unknown_app`: not in the catalog
+7. `archived`: of a day whose events are archived, or of the two days after, because local days begin up to a day before
+   UTC does and a day is billed with all of its events
 
 (`conflict` is found last, by comparison with what is already there.)
 
@@ -24,13 +26,16 @@ from collections.abc import Collection
 import polars as pl
 from xxhash import xxh3_128_hexdigest
 
+from billing.events.data_files import span_of
+from billing.events.log_table import Archive
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
 from billing.events.schema import ASSUMED_COLUMNS, EVENT_SCHEMA, EVENT_TYPES, SIZED_TYPES, VIDEO_TYPES
 from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
-from billing.periods import LOCAL_TIME
+from billing.periods import DAY_SECONDS, LOCAL_TIME
 
 OLDEST_AT_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
 FUTURE_MS = 5 * 60 * 1000
+ARCHIVE_MARGIN_DAYS = 2
 EVENT_ID_CHARACTERS = 128
 NAME_BYTES = 255  # of a room, user or stream
 CONNECTION_BYTES = 128
@@ -47,13 +52,15 @@ ACCEPTED_SCHEMA = pl.Schema({"row": pl.Int64(), "line": pl.Int64(), **EVENT_SCHE
 REJECTED_SCHEMA = pl.Schema({"position": pl.UInt32(), "reason": pl.String(), "detail": pl.String()})
 
 
-def validate(rows: pl.DataFrame, *, apps: Collection[int], now_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def validate(
+    rows: pl.DataFrame, *, apps: Collection[int], now_ms: int, archive: Archive | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows in `ROW_SCHEMA` as (accepted in `ACCEPTED_SCHEMA`, rejected in `REJECTED_SCHEMA`), both in their order.
 
     `apps` are the known app ids, `now_ms` the present in epoch milliseconds; `position` is a place in `rows`, from 0.
     """
     rows = _read_times(rows)
-    checks = _checks(rows, apps, now_ms)
+    checks = [*_checks(rows, apps, now_ms), *_archived(archive)]
     broken = rows.select(pl.any_horizontal(check.there for check in checks).fill_null(value=False)).to_series()
     rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
     if broken.any():
@@ -172,6 +179,14 @@ def _bad_times(now_ms: int) -> list[Problem]:
         Problem.of(at < OLDEST_AT_MS, "bad_value", "at is before 2015 (epoch milliseconds are expected)"),
         Problem.of(at > now_ms + FUTURE_MS, "future", "at is more than 5 minutes ahead of this machine's clock"),
     ]
+
+
+def _archived(archive: Archive | None) -> list[Problem]:
+    if not archive:
+        return []
+    first_ms = (span_of(archive.before)[0] + ARCHIVE_MARGIN_DAYS * DAY_SECONDS) * 1000
+    detail = f"events of that day are archived: `billing compact --restore {archive.directory}`, then retry this row"
+    return [Problem.of(pl.col("at") < first_ms, "archived", detail)]
 
 
 def _between(number: pl.Expr, largest: int) -> pl.Expr:

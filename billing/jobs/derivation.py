@@ -230,16 +230,19 @@ class Derivation:
     def _log(self, spans: Sequence[_Span], batches: Sequence[Mapping[str, Any]]) -> Derived:
         """Adds to the quarantine, commits the difference to the log, then lets rows leave the quarantine."""
         log, changes = self.context.log, _Changes()
-        with closing(Deduplication(log, made(self.directory / "parts"), log.last_ingest_id() + 1)) as deduplication:
+        with closing(Deduplication(log, made(self.directory / "parts"))) as deduplication:
             for span in spans:
                 changes.add(deduplication, self._compared(span, changes))
+            taken_back = [retractions(frame, undo=False) for frame in changes.retracted]
+            deduplication.take_back(taken_back)
             unique = deduplication.finish()
-            files = [*unique.files, *self._retractions(changes.retracted, unique)]
+            files = [*unique.files, *self._retractions(taken_back, unique)]
             self._quarantine(spans, changes)
             rejected = Counter(file_hash for span in spans for file_hash, _, _ in span.rejected)
             rejected = Counter({batch["file_hash"]: rejected[batch["file_hash"]] for batch in batches})
             if files:
-                log.commit(files, ingest_id=unique.ingest_id, metadata=self._metadata(batches, +rejected))
+                commit = log.commit(files, ingest_id=unique.ingest_id, metadata=self._metadata(batches, +rejected))
+                deduplication.committed(commit)
         self._release(spans, batches)
         retracted = sum(frame.height for frame in changes.retracted)
         return Derived(added=unique.accepted, retracted=retracted, rejected=+rejected)
@@ -262,7 +265,7 @@ class Derivation:
     def _retractions(self, retracted: Sequence[pl.DataFrame], unique: Deduplicated) -> Iterator[DataFile]:
         if not retracted:
             return
-        rows = retractions(pl.concat(retracted), undo=False).select(*EVENT_SCHEMA, RETRACTS, EMITTER)
+        rows = pl.concat(retracted).select(*EVENT_SCHEMA, RETRACTS, EMITTER)
         days = rows.group_by(pl.col("at") // DAY_MS, maintain_order=True)
         for number, ((day,), of_day) in enumerate(days, len(unique.files)):
             yield self.context.log.write(of_day, day_of(day * DAY_MS), ingest_id=unique.ingest_id, number=number)

@@ -138,23 +138,23 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
     log = context.log
     rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
-    with closing(Deduplication(log, made(directory / "parts"), log.last_ingest_id() + 1)) as deduplication:
+    with closing(Deduplication(log, made(directory / "parts"))) as deduplication:
         read = len(rows.unread) + _validate_rows(context, rows, deduplication, rejects)
         unique = deduplication.finish()
-    _reject_conflicts(rows, unique.conflicts, rejects)
-    rows.check_unchanged()
-    report = FileReport(
-        file=rows.file,
-        read=read,
-        accepted=unique.accepted,
-        duplicates=unique.duplicates,
-        quarantined=rejects.count,
-        reasons=rejects.reasons(),
-        lines=rows.lines,
-    )
-    if read != report.accepted + report.duplicates + report.quarantined:
-        raise AssertionError(f"rows were lost or made up: {report}")
-    _store(context, rows, rejects, unique, report)
+        _reject_conflicts(rows, unique.conflicts, rejects)
+        rows.check_unchanged()
+        report = FileReport(
+            file=rows.file,
+            read=read,
+            accepted=unique.accepted,
+            duplicates=unique.duplicates,
+            quarantined=rejects.count,
+            reasons=rejects.reasons(),
+            lines=rows.lines,
+        )
+        if read != report.accepted + report.duplicates + report.quarantined:
+            raise AssertionError(f"rows were lost or made up: {report}")
+        _store(context, rows, rejects, unique, report, deduplication)
     return report
 
 
@@ -202,7 +202,10 @@ def made(directory: Path) -> Path:
 def _ingest_file(context: IngestContext, path: str, standard_input: str) -> FileReport:
     with open_event_file(path, spool=context.home.directory, standard_input=standard_input) as file:
         rows = FileRows(
-            file=file.name, file_hash=file.digest, batches=file.batches, check_unchanged=file.check_unchanged
+            file=file.name,
+            file_hash=file.digest,
+            batches=file.batches,
+            check_unchanged=file.check_unchanged,
         )
         return _ingest_in_workspace(context, rows)
 
@@ -235,13 +238,14 @@ def cause(error: BaseException) -> str:
 
 def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Deduplication, rejects: Rejects) -> int:
     """Hands each row on as accepted or rejected; the number of rows."""
+    archive = context.log.archive()
     validated = (
-        (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms))
+        (batch, *validate(batch.frame, apps=context.apps, now_ms=context.now_ms, archive=archive))
         for batch in read_ahead(rows.batches())
     )
     read = 0
     for batch, accepted, rejected in read_ahead(validated):
-        deduplication.add(accepted)
+        deduplication.add(accepted, share_read=batch.share_read)
         if rejected.height:
             _reject(rows, batch, rejected, rejects)
         read += batch.frame.height
@@ -271,16 +275,25 @@ def _reject(rows: FileRows, batch: Batch, rejected: pl.DataFrame, rejects: Rejec
         rejects.add(entries.with_columns(rejected["reason"], rejected["detail"]))
 
 
-def _store(context: IngestContext, rows: FileRows, rejects: Rejects, unique: Deduplicated, report: FileReport) -> None:
+def _store(
+    context: IngestContext,
+    rows: FileRows,
+    rejects: Rejects,
+    unique: Deduplicated,
+    report: FileReport,
+    deduplication: Deduplication,
+) -> None:
     """Adds to the quarantine, commits to the log, then takes from the quarantine what was not rejected again."""
     quarantine = context.quarantine
     before = quarantine.ids(rows.file_hash) if rows.quarantined is None else rows.quarantined.select("id")
     if rejects.count:
         quarantine.put(rows.file_hash, rejects.rows())
+    commit = None
     if unique.files:
         metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms, **rows.also()}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
-        context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
+        commit = context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
+    deduplication.committed(commit)
     released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
         quarantine.release(rows.file_hash, released["id"], context.now_ms)

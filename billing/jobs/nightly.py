@@ -22,6 +22,7 @@ from billing import periods
 from billing.catalog.catalog import Catalog
 from billing.errors import BillingError, UsageError
 from billing.home import Home
+from billing.jobs.compact import compact_settled_days
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
@@ -98,6 +99,7 @@ def run_nightly(
             despite_silence=scope.despite_silence,
         )
         yield from night.bill(accounts)
+    compact_settled_days(home, engine)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -129,6 +129,7 @@ STAGES = [
     Stage(name="late record of a trace", line=f"{_TRACE} FILES/trace-late.jsonl", now=_NEXT),
     Stage(name="nightly after late events", line="nightly", now=_NEXT),
     Stage(name="later ingest", line="ingest FILES/later.ndjson", now=_NEXT),
+    Stage(name="compact", line="compact", now=_NEXT),
     Stage(name="rebill", line="rebill berlin --from 2026-10-13 --reason asked", now=_NEXT),
     Stage(name="retract", line="retract --app 1400000001 --event-id lesson-0-1-3 --reason asked", now=_NEXT),
     Stage(name="nightly after a retraction", line="nightly", now=_NEXT),

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -60,10 +60,10 @@ class EventFile:
         self.content.seek(0)
         if kind == "parquet":
             yield from read_parquet(self.name, self.content)
-        elif kind == "csv":
-            yield from read_csv(self.name, line_blocks(self._chunks(compression)))
-        else:
-            yield from read_ndjson(line_blocks(self._chunks(compression)))
+            return
+        blocks = line_blocks(self._chunks(compression))
+        for batch in read_csv(self.name, blocks) if kind == "csv" else read_ndjson(blocks):
+            yield replace(batch, share_read=max(self.content.tell(), 1) / max(self.stamp[0], 1))
 
     def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:
         """The lines that are not blank: number, text without its end, and 0 or the length of a line that is too long,

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from billing.events.keys import eight_letters, four_letters
 from billing.events.rows import INTEGER_COLUMNS, ROW_SCHEMA
 from billing.events.schema import EVENT_SCHEMA
 from billing.numba_cache import compiled, inlined
@@ -31,11 +32,13 @@ _KINDS = np.array(
 _NAMES = np.frombuffer("".join(_COLUMNS).encode(), np.uint8)
 _NAME_ENDS = np.cumsum([0, *map(len, _COLUMNS)])
 _MOST_DIGITS = 18
+_INLINE, _PREFIX = 12, 4  # of Arrow's views of texts
 # Lengths that are none.
 _ABSENT, _NUMBER = -1, -2
 _QUOTE, _BACKSLASH, _MINUS, _ZERO, _NINE = b'"\\-09'
 _OPEN, _CLOSE, _COLON, _COMMA = b"{}:,"
 _TAB, _LINE_END, _RETURN, _SPACE = b"\t\n\r "
+_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _NULL = np.frombuffer(b"null", np.uint8)
 
 
@@ -51,8 +54,9 @@ class Lines:
 def rows_of(block: Block) -> Lines:
     """The lines that are rows; a first line that is too long is one."""
     content, size = _letters(block.content), block.size
+    line_ends = np.append(np.flatnonzero(content == _LINE_END), len(content))
     numbers, begins, ends = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32)
-    count = _find_rows(content, block.long_bytes > 0, numbers, begins, ends)
+    count = _find_rows(content, line_ends, block.long_bytes > 0, numbers, begins, ends)
     return Lines(numbers=numbers[:count] + block.first, begins=begins[:count], ends=ends[:count])
 
 
@@ -79,7 +83,8 @@ def read_plain(block: Block, lines: Lines) -> tuple[pl.DataFrame, NDArray[np.boo
     frame = pl.DataFrame(columns).with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in ROW_SCHEMA.items() if name not in columns
     )
-    return frame.select(*ROW_SCHEMA).filter(pl.Series(plain)), plain
+    frame = frame.select(*ROW_SCHEMA)
+    return frame if plain.all() else frame.filter(pl.Series(plain)), plain
 
 
 def _letters(content: bytes) -> Letters:
@@ -97,17 +102,15 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _texts(content: Letters, starts: NDArray[np.int32], lengths: NDArray[np.int32]) -> pl.Series:
+    """The texts where they stand: as views of the content, without a copy."""
     present = lengths >= 0
     if not present.any():
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(lengths))
-    ends = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(np.where(present, lengths, 0), out=ends[1:])
-    letters = np.empty(ends[-1], np.uint8)
-    _copy(content, starts, ends, letters)
-    validity = pa.py_buffer(np.packbits(present, bitorder="little"))
-    return pl.Series(
-        pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), pa.py_buffer(letters), validity)
-    )
+    views = np.zeros((len(lengths), 4), np.uint32)
+    _view(content, starts, lengths, views.view(np.uint8), views)
+    validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [validity, pa.py_buffer(views), pa.py_buffer(content)]
+    return pl.Series(pa.Array.from_buffers(pa.string_view(), len(lengths), buffers))
 
 
 def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Series:
@@ -120,24 +123,24 @@ def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Seri
 @compiled
 def _find_rows(
     content: Letters,
+    line_ends: NDArray[np.int64],
     has_long_line: bool,
     numbers: NDArray[np.int64],
     begins: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
     """Fills the place of each row, numbered from 0; the number of rows."""
-    found = number = begin = 0
-    is_blank = not has_long_line
-    for at in range(len(content) + 1):
-        letter = content[at] if at < len(content) else _LINE_END
-        if letter == _LINE_END:
-            if not is_blank:
-                end = at - 1 if content[at - 1] == _RETURN else at
-                numbers[found], begins[found], ends[found] = number, begin, end
-                found += 1
-            number, begin, is_blank = number + 1, at + 1, True
-        elif letter != _SPACE and not (_TAB <= letter <= _RETURN):
-            is_blank = False
+    found = begin = 0
+    for number in range(len(line_ends)):
+        end = line_ends[number]
+        at = begin
+        while at < end and (content[at] == _SPACE or _TAB <= content[at] <= _RETURN):
+            at += 1
+        if at < end or (has_long_line and number == 0):
+            numbers[found], begins[found] = number, begin
+            ends[found] = end - 1 if content[end - 1] == _RETURN else end
+            found += 1
+        begin = end + 1
     return found
 
 
@@ -224,6 +227,8 @@ def _skip(content: Letters, at: int, end: int) -> int:
 @inlined
 def _end_of_text(content: Letters, at: int, end: int, is_utf8: bool) -> int:
     """The place of the closing quotation mark; -1: there is none, or the text is not plain."""
+    while at + 8 <= end and _stops(eight_letters(content, at), is_utf8) == 0:
+        at += 8
     while at < end:
         letter = content[at]
         if letter == _QUOTE:
@@ -235,19 +240,33 @@ def _end_of_text(content: Letters, at: int, end: int, is_utf8: bool) -> int:
 
 
 @inlined
+def _stops(word: np.uint64, is_utf8: bool) -> np.uint64:
+    """0 when eight letters are plain: no quote, backslash or control character (and no letter beyond ASCII)."""
+    quote, backslash = word ^ (_ONES * np.uint64(_QUOTE)), word ^ (_ONES * np.uint64(_BACKSLASH))
+    found = (quote - _ONES) & ~quote
+    found |= (backslash - _ONES) & ~backslash
+    found |= (word - _ONES * np.uint64(_SPACE)) & ~word
+    return (found if is_utf8 else found | word) & _HIGHS
+
+
+@inlined
 def _column_of(
     content: Letters, start: int, length: int, likely: int, names: Letters, name_ends: NDArray[np.int64]
 ) -> int:
     """The column with this name; -1: there is none. Columns come mostly in the same order."""
     count = len(name_ends) - 1
-    for turn in range(count):
-        column = (likely + turn) % count
-        if name_ends[column + 1] - name_ends[column] == length:
+    column = likely if likely < count else 0
+    for _ in range(count):
+        begin = name_ends[column]
+        if name_ends[column + 1] - begin == length:
             same = 0
-            while same < length and content[start + same] == names[name_ends[column] + same]:
+            while same + 4 <= length and four_letters(content, start + same) == four_letters(names, begin + same):
+                same += 4
+            while same < length and content[start + same] == names[begin + same]:
                 same += 1
             if same == length:
                 return column
+        column = column + 1 if column + 1 < count else 0
     return -1
 
 
@@ -277,9 +296,19 @@ def _integer(content: Letters, at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def _copy(content: Letters, starts: NDArray[np.int32], ends: NDArray[np.int64], letters: Letters) -> None:
-    """Brings the texts together, one after the other."""
+def _view(
+    content: Letters,
+    starts: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    letters: NDArray[np.uint8],
+    views: NDArray[np.uint32],
+) -> None:
+    """Fills Arrow's views of texts: the length, then 12 letters at most, or 4 and where in the content it begins."""
     for row in range(len(starts)):
-        move = starts[row] - ends[row]
-        for at in range(ends[row], ends[row + 1]):
-            letters[at] = content[at + move]
+        length, start = lengths[row], starts[row]
+        if length >= 0:
+            views[row, 0] = length
+            for at in range(length if length <= _INLINE else _PREFIX):
+                letters[row, 4 + at] = content[start + at]
+            if length > _INLINE:
+                views[row, 3] = start

@@ -20,17 +20,13 @@ class Block(NamedTuple):
 
     first: int  # number of the first line, from 1
     content: bytes
+    size: int  # how many lines there are
     long_bytes: int  # 0, or the length of a first line that is too long
 
     @property
     def lines(self) -> list[bytes]:
         """The lines without their LF."""
         return self.content.split(b"\n")
-
-    @property
-    def size(self) -> int:
-        """How many lines there are."""
-        return self.content.count(b"\n") + 1
 
 
 def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
@@ -80,9 +76,9 @@ def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
             first = first[len(_BYTE_ORDER_MARK) :]
     else:
         first = first[:KEPT_BYTES]
-    return Block(number, first + others, size)
+    return Block(number, first + others, others.count(b"\n") + 1, size)
 
 
 def _joined(blocks: list[Block]) -> Block:
-    first = blocks[0]
-    return first._replace(content=b"\n".join(block.content for block in blocks)) if len(blocks) > 1 else first
+    content = b"\n".join(block.content for block in blocks) if len(blocks) > 1 else blocks[0].content
+    return blocks[0]._replace(content=content, size=sum(block.size for block in blocks))

@@ -8,6 +8,7 @@ value of a wrong type is written as `{"<type>": "<value>"}`, so that it stays wr
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import IO, NamedTuple
 
 import polars as pl
@@ -48,8 +49,9 @@ def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
         rows = rows_at_once(name, content, file.metadata, columns)
         first = 1
         for batch in file.iter_batches(batch_size=rows, columns=columns):
-            yield _batch(batch, first)
-            first += batch.num_rows
+            following = first + batch.num_rows
+            yield replace(_batch(batch, first), share_read=(following - 1) / file.metadata.num_rows)
+            first = following
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BillingError(f"{name}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
 

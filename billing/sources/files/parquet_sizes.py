@@ -2,7 +2,7 @@
 
 The metadata give the uncompressed size of a column, but its values may take far more: with a dictionary of one text of
 1 MiB every row is 1 MiB long, and prefix coding (`DELTA_BYTE_ARRAY`) has the same effect. So the longest value of each
-text column is looked up first. A batch has at most 250,000 rows, and at most 64 MiB if all rows had the longest values:
+text column is looked up first. A batch has at most 125,000 rows, and at most 64 MiB if all rows had the longest values:
 with that text, 64 rows.
 """
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from billing.errors import BillingError
 
-BATCH_ROWS = 250_000
+BATCH_ROWS = 125_000
 BATCH_BYTES = 64 << 20
 ROW_GROUP_LIMIT_BYTES = 512 << 20  # uncompressed, of the columns that are read
 DICTIONARY_LIMIT_BYTES = 192 << 20  # uncompressed: a dictionary is copied when its longest value is looked up

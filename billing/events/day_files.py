@@ -1,0 +1,73 @@
+"""Day files: the data files of one commit, written piece by piece, for each UTC day and each range of its rooms.
+
+A day of which about R million events are expected gets 1, 2, 4 … 64 files, at most R, each for an equal range of room
+keys. Each piece is sorted by room, and so is the part of a file that comes of it. At most 500 files are open at once:
+before another one, the oldest is closed, and what comes later for its rooms goes into a new file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import count, pairwise
+
+import numpy as np
+import polars as pl
+
+from billing.events.data_files import DataFile, DataFileWriter, file_path
+from billing.events.log import MOST_RANGES, ROWS_PER_RANGE, EventLog
+
+MOST_OPEN = 500
+
+_LIMITS = np.array([-(2**63) + number * (2**64 // MOST_RANGES) for number in range(1, MOST_RANGES)], np.int64)
+
+
+@dataclass(slots=True, kw_only=True)
+class DayFiles:
+    """The files of a commit to a log, whose names begin with `name`; `close` gives those that were written."""
+
+    log: EventLog
+    name: str
+    _ranges: dict[date, int] = field(default_factory=dict)
+    _open: dict[tuple[date, int], DataFileWriter] = field(default_factory=dict)
+    _written: list[DataFile] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def write(self, day: date, rows: pl.DataFrame, *, expected: int) -> None:
+        """Writes rows of a day, sorted by room; `expected`: how many the day will get in all."""
+        if day not in self._ranges:
+            self._ranges[day] = ranges_of(expected)
+        step = MOST_RANGES // self._ranges[day]
+        edges = [0, *np.searchsorted(rows["room_key"].to_numpy(), _LIMITS[step - 1 :: step]), rows.height]
+        for number, (first, after) in enumerate(pairwise(edges)):
+            if first < after:
+                self._writer(day, number).write(rows[first:after])
+
+    def close(self) -> list[DataFile]:
+        """Closes what is open; all files, by day and room."""
+        for place in list(self._open):
+            self._close(place)
+        return sorted(self._written, key=lambda file: file.path)
+
+    def remove(self) -> None:
+        """Removes all files."""
+        for file in self._written:
+            (self.log.directory / file.path).unlink(missing_ok=True)
+
+    def _writer(self, day: date, number: int) -> DataFileWriter:
+        if (day, number) not in self._open:
+            if not self._written and not self._open:
+                self.log.create()
+            while len(self._open) >= MOST_OPEN:
+                self._close(next(iter(self._open)))
+            path = file_path(day, self.name, next(self._numbers))
+            self._open[day, number] = DataFileWriter(self.log.directory, path, day)
+        return self._open[day, number]
+
+    def _close(self, place: tuple[date, int]) -> None:
+        self._written.append(self._open.pop(place).close())
+
+
+def ranges_of(rows: int) -> int:
+    """Into how many ranges of rooms so many rows of a day are divided."""
+    pieces = max(1, rows // ROWS_PER_RANGE)
+    return min(MOST_RANGES, 1 << (pieces.bit_length() - 1))

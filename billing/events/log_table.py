@@ -1,0 +1,240 @@
+"""The Delta table of the event log: how it is opened, and what is committed to it.
+
+A table is opened again only if its directory of commits, or one of the commit files since the last checkpoint, has
+changed. Files become part of the table, or leave it, in one commit each time: those of an ingest; those that replace
+others in a compaction; those that leave for the archive. Files that left stay on the disk for a day, for readers that
+opened the table before.
+
+Where days are archived, the table says so itself, in two properties: the first day that is still here, and the
+directory that has those before it.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from deltalake import CommitProperties, Field, Schema, Transaction
+from deltalake import DeltaTable as DeltaTable
+from deltalake.exceptions import DeltaError as DeltaError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction, RemoveAction
+
+from billing.events.commits import check_commits, commit_file, damaged
+from billing.events.data_files import LOG_SCHEMA, PARTITION, DataFile
+from billing.events.durable_files import sync
+
+LAST_INGEST = "billing-ingest"  # the application transaction whose version is the number of the last ingest
+KEPT_HOURS = 24  # files that have left the table
+CLOCK_TICK_NS = 100_000_000  # of the coarsest file system
+
+_ARCHIVED_BEFORE, _ARCHIVE = "billing.archivedBefore", "billing.archive"
+_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
+_DELTA_SCHEMA = Schema(
+    [
+        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
+        Field(PARTITION, PrimitiveType("date")),
+    ]
+)
+# Old log entries hold what each ingest counted: they are kept.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Where the events of the UTC days before `before` are."""
+
+    before: date
+    directory: str
+
+
+class _Opened(NamedTuple):
+    """A table, and the state of its directory of commits when it was opened."""
+
+    table: DeltaTable
+    files: Sequence[Path]
+    stamp: tuple[int, ...]
+
+
+_opened: dict[Path, _Opened] = {}
+
+
+def commits_of(directory: Path) -> Path:
+    """The directory of a table's commits."""
+    return directory / "_delta_log"
+
+
+def open_table(directory: Path) -> DeltaTable | None:
+    """The table in a directory; None before it was created. A `BillingError` when it is damaged."""
+    place = commits_of(directory).absolute()
+    opened = _opened.get(place)
+    if opened and opened.stamp == _stamp(place, opened.files):
+        return opened.table
+    _opened.pop(place, None)
+    began = time.time_ns()
+    files = check_commits(commits_of(directory))
+    stamp = _stamp(place, files)
+    try:
+        if DeltaTable.is_deltatable(_uri(directory)):
+            table = DeltaTable(_uri(directory))
+            # Another change at the same tick of the file system's clock would not be seen.
+            if stamp and stamp[0] < began - CLOCK_TICK_NS:
+                _opened[place] = _Opened(table, files, stamp)
+            return table
+    except DeltaError as error:
+        raise damaged(directory, str(error).splitlines()[0]) from None
+    if any(directory.glob(f"{PARTITION}=*/*.parquet")):
+        raise damaged(directory, f"{commits_of(directory)} is missing or empty")
+    return None
+
+
+def create_table(directory: Path) -> None:
+    """Makes the table, if it is not there."""
+    if not open_table(directory):
+        DeltaTable.create(_uri(directory), _DELTA_SCHEMA, partition_by=[PARTITION], configuration=_CONFIGURATION)
+        sync(commit_file(commits_of(directory), 0), directory.parent)
+
+
+def commit_ingest(directory: Path, files: Sequence[DataFile], ingest_id: int, metadata: Mapping[str, object]) -> None:
+    """Adds the files of an ingest; they and the commit are on the disk when this returns."""
+    _commit(directory, files, (), metadata, [Transaction(LAST_INGEST, ingest_id)])
+
+
+def commit_files(
+    directory: Path, added: Sequence[DataFile], removed: Iterable[str], metadata: Mapping[str, object]
+) -> None:
+    """Adds and removes files, in one commit that is of no ingest."""
+    _commit(directory, added, removed, metadata, None)
+
+
+def files_of(table: DeltaTable, day: date | None = None) -> list[DataFile]:
+    """The files of a UTC day, or of all, with what is known of them."""
+    added = pl.DataFrame(table.get_add_actions(flatten=True)).sort("path")
+    if day:
+        added = added.filter(pl.col(f"partition.{PARTITION}").cast(pl.Date) == day)
+    return [_data_file(row) for row in added.iter_rows(named=True)]
+
+
+def archive_of(table: DeltaTable) -> Archive | None:
+    """The archive of a table, if it has one."""
+    properties = table.metadata().configuration
+    before, directory = properties.get(_ARCHIVED_BEFORE), properties.get(_ARCHIVE)
+    return Archive(before=date.fromisoformat(before), directory=directory) if before and directory else None
+
+
+def set_archive(directory: Path, archive: Archive | None) -> None:
+    """Says where the events of old days are; None: here, all of them. Once is enough."""
+    table = _widened(directory)
+    if archive_of(table) == archive:
+        return
+    properties = {
+        _ARCHIVED_BEFORE: archive.before.isoformat() if archive else "",
+        _ARCHIVE: archive.directory if archive else "",
+    }
+    table.alter.set_table_properties(properties, raise_if_not_exists=False)
+    _sync_last(directory, table)
+
+
+def files_that_left(table: DeltaTable) -> list[str]:
+    """The paths of files that have left the table long enough ago to be removed from the disk."""
+    paths = table.vacuum(retention_hours=KEPT_HOURS, dry_run=True, enforce_retention_duration=False)
+    return [path for path in paths if path.startswith(f"{PARTITION}=") and path.endswith(".parquet")]
+
+
+def next_version(directory: Path) -> int:
+    """The version that the next commit of files makes."""
+    return int(_widened(directory).version()) + 1
+
+
+def _commit(
+    directory: Path,
+    added: Sequence[DataFile],
+    removed: Iterable[str],
+    metadata: Mapping[str, object],
+    transactions: list[Transaction] | None,
+) -> None:
+    for file in added:
+        sync(directory / file.path, directory)
+    table = _widened(directory)
+    is_ingest = transactions is not None
+    now_ms = time.time_ns() // 1_000_000
+    actions: list[AddAction | RemoveAction] = [_added(file, now_ms, data_change=is_ingest) for file in added]
+    known = {file.path: file for file in files_of(table)} if removed else {}
+    actions += [
+        RemoveAction(path, is_ingest, now_ms, known[path].size, {PARTITION: known[path].day.isoformat()})
+        for path in removed
+    ]
+    table.create_write_transaction(
+        actions,
+        mode="append",
+        schema=_DELTA_SCHEMA,
+        partition_by=[PARTITION],
+        commit_properties=CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions),
+    )
+    _sync_last(directory, table)
+
+
+def _sync_last(directory: Path, table: DeltaTable) -> None:
+    """Waits until the last commit is on the disk; the table may be as it was before."""
+    version, commits = table.version(), commits_of(directory)
+    while commit_file(commits, version + 1).exists():
+        version += 1
+    sync(commit_file(commits, version), directory.parent)
+
+
+def _widened(directory: Path) -> DeltaTable:
+    """The table, with the columns that one of an older version lacks."""
+    table = open_table(directory)
+    if not table:
+        raise AssertionError("the log must be created before its first data file")
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in _DELTA_SCHEMA.fields if field.name not in known]
+    if missing:
+        table.alter.add_columns(missing)
+    return table
+
+
+def _added(file: DataFile, now_ms: int, *, data_change: bool) -> AddAction:
+    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={PARTITION: file.day.isoformat()},
+        modification_time=now_ms,
+        data_change=data_change,
+        stats=json.dumps(statistics),
+    )
+
+
+def _data_file(row: Mapping[str, object]) -> DataFile:
+    def bounds(end: str) -> dict[str, int]:
+        found = {name.removeprefix(end): value for name, value in row.items() if name.startswith(end)}
+        return {name: int(str(value)) for name, value in found.items() if value is not None}
+
+    return DataFile(
+        path=str(row["path"]),
+        day=date.fromisoformat(str(row[f"partition.{PARTITION}"])),
+        rows=int(str(row["num_records"] or 0)),
+        size=int(str(row["size_bytes"])),
+        least=bounds("min."),
+        largest=bounds("max."),
+    )
+
+
+def _stamp(commits: Path, files: Sequence[Path]) -> tuple[int, ...]:
+    """What changes with the directory of the commits, and with each of these files; empty where one is missing."""
+    try:
+        found = [os.stat(path) for path in (commits, *files)]
+    except FileNotFoundError:
+        return ()
+    return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
+
+
+def _uri(directory: Path) -> str:
+    # A plain path with `%` or `#` in it would be taken for an address.
+    return directory.absolute().as_uri()
