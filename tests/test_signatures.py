@@ -75,6 +75,7 @@ def test_livekits_own_receiver_takes_what_we_take() -> None:
         "..",
         token()[:-2],
     ],
+    ids=range(19),  # the tokens hold the present time
 )
 def test_livekits_own_receiver_refuses_what_we_refuse(authorization: str) -> None:
     assert not is_theirs(BODY, authorization)

@@ -399,7 +399,7 @@ def _detail(bills: Sequence[DayBill]) -> str:
     minutes = sum(charge.minutes for bill in bills for charge in bill.billed.charges)
     findings = sum(bill.metered.findings.height for bill in bills if bill.metered)
     days = f", {len(bills):,} days without usage from {bills[0].day}" if len(bills) > 1 else ""
-    return f"{minutes:,} minutes" + (f", {findings:,} findings" if findings else "") + days
+    return f"{minutes:,} minutes" + (f", {findings:,} finding{'s'[findings == 1 :]}" if findings else "") + days
 
 
 def _counts(bills: Sequence[DayBill]) -> dict[str, int]:

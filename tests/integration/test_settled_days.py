@@ -17,7 +17,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import reading, writing
 from billing.ledger.settled_days import AlreadyBilled, SpanBill
-from billing.metering.schemas import USAGE_SCHEMA
+from billing.metering.schemas import STATE_SCHEMA, USAGE_SCHEMA, as_state
 from billing.rating.balances import PackageBalance
 from billing.rating.deductions import Deduction
 from tests.integration.days import ACME, CLASSROOM, FIRST, LIST_PRICES, apply_catalog, charge, day_bill, run, settle
@@ -26,10 +26,16 @@ SECOND = FIRST + timedelta(days=1)
 LOBBY = 2
 # Midnight of 2026-03-01 in Tokyo.
 START = 1_772_290_800
+# A user who receives a stream over a named connection, and one who waits.
+CAMERA = {"stream": "alice/camera", "width": 1280, "height": 720, "connection": "c1"}
+OPEN = {"connection": "c1", "receives": "all", "until": None, "closed": False}
 STATE = pl.DataFrame(
-    {"room_id": ["r1", "東京"], "waits_until": [None, START + 90], "streams": [[("alice/camera", 1280)], []]},
-    schema_overrides={"waits_until": pl.Int64},
-    strict=False,
+    [
+        (LOBBY, "r1", "bob", START, None, [CAMERA], [OPEN], [], ["carol/camera"]),
+        (LOBBY, "東京", "dan", START, START + 90, [], [], [CAMERA], []),
+    ],
+    schema=STATE_SCHEMA,
+    orient="row",
 )
 
 
@@ -156,6 +162,18 @@ def test_the_state_at_the_end_of_a_day_is_read_back_with_its_types(books: Engine
         assert_frame_equal(_ledger(conn).state_after(FIRST), STATE)
         assert_frame_equal(_ledger(conn).state_before(SECOND), STATE)
         assert _ledger(conn).state_after(SECOND).is_empty()
+
+
+def test_the_state_of_an_older_version_is_read_in_todays_columns() -> None:
+    stored = STATE.select(
+        *STATE.columns[:5],
+        pl.col("streams").list.eval(pl.struct(pl.element().struct.field("stream", "width", "height"))),
+    )
+    read = as_state(stored)
+    assert read.schema == STATE_SCHEMA
+    assert read["streams"].to_list() == [[CAMERA | {"connection": None}], []]
+    assert read.select("connections", "published", "excepted").rows() == [([], [], [])] * 2
+    assert read.select(STATE.columns[:5]).equals(STATE.select(STATE.columns[:5]))
 
 
 def test_a_settled_day_knows_its_run(books: Engine) -> None:

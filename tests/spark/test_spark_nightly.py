@@ -16,7 +16,7 @@ import pytest
 
 from tests.commands import ROOT, Commands
 from tests.ledger import differences, ledger
-from tests.property.rooms import GAPS, KINDS, MILLISECONDS, SIZES, STREAMS, events_of
+from tests.property.rooms import GAPS, KINDS, MILLISECONDS, SIZES, STREAMS, SUBSCRIBED_KINDS, events_of
 
 CLUSTER = "local-cluster[2,1,1024]"  # two workers, one core and 1024 MB each
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
@@ -65,9 +65,11 @@ needs_spark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 def rows(rng: random.Random, start: int, name: str) -> Iterator[dict[str, Any]]:
-    """Events of rooms in all apps, which share their users."""
-    choices = (GAPS, MILLISECONDS, KINDS, [1, 2, 3, 4], [0, 0, 0, 1], STREAMS, SIZES, range(10))
+    """Events of rooms in all apps, which share their users; every third with automatic subscription."""
+    usual = (GAPS, MILLISECONDS, KINDS, [1, 2, 3, 4], [0, 0, 0, 1], STREAMS, SIZES, range(10))
+    subscribed = (*usual[:2], SUBSCRIBED_KINDS, *usual[3:], [None, "c1", "c2"], [None, "all"])
     for number in range(ROOMS):
+        choices = usual if number % 3 else subscribed
         steps = [[rng.choice(options) for options in choices] for _ in range(rng.randint(1, 15))]
         begin = start + rng.randrange(DAY)
         yield from events_of(steps, begin, 1 + number % len(APPS), f"{name}{number}")
@@ -142,9 +144,8 @@ def test_worker_processes_bill_and_correct_row_by_row_what_this_machine_does(tmp
             assert Commands(home=home)(line).exit_code == 0
     for table in ("usage", "carried_state", "finding", "usage_correction", "finding_correction", "charge"):
         assert on_record[table], table
-    assert {"concurrent_rooms", "stale_stay", "outside_stay", "reentered"} <= {
-        cell for row in on_record["finding"] for cell in row
-    }
+    usual = {"concurrent_rooms", "stale_stay", "outside_stay", "reentered"}
+    assert usual | {"closed_connection", "implied_enter"} <= {cell for row in on_record["finding"] for cell in row}
 
 
 @needs_spark
