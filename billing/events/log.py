@@ -12,8 +12,6 @@ What a run knew is `ingest_id <= N` and the identity of ingest N, not a version 
 cleaned up. The last id is an application transaction of the table, which survives that.
 """
 
-import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import BillingError
-from billing.events.commits import Commit, Ingest, commit_in, damaged, ingests_in, next_identity
+from billing.events.commits import Commit, Ingest, commit_in, ingests_in, next_identity
 from billing.events.data_files import (
     BOUNDED,
     DAY_MS,
@@ -45,6 +43,7 @@ from billing.events.log_table import (
     commits_of,
     create_table,
     open_table,
+    uncommitted_files,
 )
 from billing.events.log_table import Archive as Archive
 from billing.events.log_table import DeltaError as DeltaError
@@ -54,8 +53,6 @@ MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
 
 _NUMBER = "number"  # the column that numbers the rows of a scan for itself
-_COMPACTED = re.compile(r"compacted-[0-9]{20}-[0-9]{5,}\.parquet")  # the version that it was committed in
-_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,16 +387,7 @@ class EventLog:
 
     def discard_uncommitted(self) -> None:
         """Removes the files of an ingest that was killed before its commit, and a commit's that was not finished."""
-        following, version = self.last_ingest_id() + 1, self.version() or 0
-        left: list[Path] = []
-        for path in _data_files(self.directory, following):
-            if _DATA_FILE.fullmatch(path.name):
-                if int(path.name[:10]) > following:
-                    raise damaged(self.directory, f"{path} is of a later ingest than the last commit, {following - 1}")
-                left.append(path)
-            elif _COMPACTED.fullmatch(path.name) and int(path.name.split("-")[1]) > version:
-                left.append(path)
-        for path in left:
+        for path in uncommitted_files(self.directory, self.last_ingest_id(), self.version() or 0):
             path.unlink()
         for path in self._commits.glob("*#*"):
             path.unlink()
@@ -425,13 +413,6 @@ class EventLog:
         addresses = table.file_uris(file_pruning_predicate=wanted) if table else []
         paths = (self.directory.absolute().joinpath(*address.rsplit("/", 2)[1:]) for address in addresses)
         return [whole_parquet(path) for path in paths]
-
-
-def _data_files(directory: Path, ingest_id: int) -> list[Path]:
-    """The data files of the ingests from `ingest_id` on and of compactions: to list names is quick."""
-    first = f"{ingest_id:010d}"
-    days = [path for path in directory.glob(f"{PARTITION}=*") if path.is_dir()]
-    return [day / name for day in days for name in os.listdir(day) if first <= name and name.endswith(".parquet")]
 
 
 def _may_retract(bounds: pl.DataFrame) -> bool:

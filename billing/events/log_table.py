@@ -11,6 +11,7 @@ directory that has those before it.
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ LAST_INGEST = "billing-ingest"  # the application transaction whose version is t
 KEPT_HOURS = 24  # files that have left the table
 CLOCK_TICK_NS = 100_000_000  # of the coarsest file system
 
+_COMPACTED = re.compile(r"compacted-[0-9]{20}-[0-9]{5,}\.parquet")  # the version that it was committed in
+_DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 _ARCHIVED_BEFORE, _ARCHIVE = "billing.archivedBefore", "billing.archive"
 _DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
 _DELTA_SCHEMA = Schema(
@@ -144,6 +147,21 @@ def files_that_left(table: DeltaTable) -> list[str]:
     """The paths of files that have left the table long enough ago to be removed from the disk."""
     paths = table.vacuum(retention_hours=KEPT_HOURS, dry_run=True, enforce_retention_duration=False)
     return [path for path in paths if path.startswith(f"{PARTITION}=") and path.endswith(".parquet")]
+
+
+def uncommitted_files(directory: Path, ingest_id: int, version: int) -> list[Path]:
+    """The data files of an ingest or compaction that came after the last ones and was killed before its commit. A
+    `BillingError` where they are of a later ingest than that."""
+    first, left = f"{ingest_id + 1:010d}", []
+    days = [path for path in directory.glob(f"{PARTITION}=*") if path.is_dir()]
+    for path in (day / name for day in days for name in os.listdir(day) if first <= name):
+        if _DATA_FILE.fullmatch(path.name):
+            if int(path.name[:10]) > ingest_id + 1:
+                raise damaged(directory, f"{path} is of a later ingest than the last commit, {ingest_id}")
+            left.append(path)
+        elif _COMPACTED.fullmatch(path.name) and int(path.name.split("-")[1]) > version:
+            left.append(path)
+    return left
 
 
 def next_version(directory: Path) -> int:
