@@ -205,6 +205,20 @@ def test_a_day_that_is_not_settled_is_not_archived(billing: Commands, tmp_path: 
     assert "only settled days can be archived, and days before 2026-03-12 are settled" in refused.stderr
 
 
+def test_events_that_are_not_billed_yet_are_not_archived(billing: Commands, tmp_path: Path) -> None:
+    """Late ones of a settled day, which the next nightly bills, and those of an account that was never billed."""
+    archive = f"compact --archive-before 2026-03-11 -o {tmp_path / 'archive'}"
+    late = written(tmp_path / "late.ndjson", ndjson([event(event_id="late")]))
+    assert billing(f"ingest {late}").exit_code == 0
+    refused = billing(archive)
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        f"Error: app {APPS[0]} has events before 2026-03-11 that are not billed yet: run `billing nightly` first\n",
+    )
+    assert billing("nightly").exit_code == 0
+    assert billing(archive).exit_code == 0
+
+
 def test_an_archive_of_another_home_is_refused(home: Home, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not the archive of this home: nothing is archived"):
         put_back(log_of(home), tmp_path / "archive")

@@ -5,6 +5,7 @@ two days; a command that was killed is run again.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -12,12 +13,13 @@ from pathlib import Path
 from billing.errors import BillingError, UsageError
 from billing.events.archive import archive_days, put_back
 from billing.events.compaction import Compacted, compact_day, days_to_compact, remove_replaced
-from billing.events.data_files import day_of
+from billing.events.data_files import day_of, span_of
+from billing.events.log import EventLog
 from billing.home import Home
 from billing.jobs.ingest import DISK_ERRORS, IngestContext, cause, ingest_workspace, open_context
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
-from billing.ledger.runs import last_settled_days
+from billing.ledger.runs import last_settled_days, read_through
 from billing.periods import day_bounds, now, time_zone
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def archive(context: IngestContext, engine: Engine, before: date, directory: Pat
         raise UsageError(f"only settled days can be archived, and {until} settled for every account")
     try:
         with ingest_workspace(context):
+            _check_billed(context.log, engine, before)
             return archive_days(context.log, before, directory)
     except DISK_ERRORS as error:
         raise BillingError(f"not finished ({cause(error)}): put that right and run the command again") from error
@@ -65,6 +68,22 @@ def settled_before(engine: Engine) -> date | None:
         accounts, settled = load_catalog(conn).accounts, last_settled_days(conn)
     ends = [day_bounds(day, time_zone(accounts[name].timezone))[1] for name, day in settled.items() if name in accounts]
     return day_of(min(ends) * 1000) if ends else None
+
+
+def _check_billed(log: EventLog, engine: Engine, before: date) -> None:
+    """A `BillingError` where an account has events before a UTC day that no bill takes in yet: late ones that the
+    nightly has not read, or any of an account that was never billed."""
+    with reading(engine) as conn:
+        apps, read = load_catalog(conn).apps, read_through(conn)
+    unread: dict[int, set[int]] = defaultdict(set)
+    for app in apps.values():
+        unread[read.get(app.account, 0)].add(app.id)
+    last, start = log.last_ingest_id(), span_of(before)[0]
+    for after, app_ids in unread.items():
+        if late := log.late_events(after=after, upto=last, before=start).keys() & app_ids:
+            raise BillingError(
+                f"app {min(late)} has events before {before} that are not billed yet: run `billing nightly` first"
+            )
 
 
 def compact_settled_days(home: Home, engine: Engine) -> None:
