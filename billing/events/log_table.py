@@ -27,7 +27,7 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from billing.events.commits import check_commits, commit_file, damaged
-from billing.events.data_files import LOG_SCHEMA, PARTITION, DataFile
+from billing.events.data_files import BOUNDED, LOG_SCHEMA, PARTITION, DataFile
 from billing.events.durable_files import sync
 
 LAST_INGEST = "billing-ingest"  # the application transaction whose version is the number of the last ingest
@@ -231,7 +231,8 @@ def _added(file: DataFile, now_ms: int, *, data_change: bool) -> AddAction:
 
 def _data_file(row: Mapping[str, object]) -> DataFile:
     def bounds(end: str) -> dict[str, int]:
-        found = {name.removeprefix(end): value for name, value in row.items() if name.startswith(end)}
+        # Other programs that compact the table know the bounds of texts as well.
+        found = {name: row.get(f"{end}{name}") for name in BOUNDED}
         return {name: int(str(value)) for name, value in found.items() if value is not None}
 
     return DataFile(

@@ -12,6 +12,7 @@ What is wrong with the home, such as a full disk or a locked database, is not th
 is tried again.
 """
 
+import math
 import os
 import stat
 from collections import Counter
@@ -192,6 +193,12 @@ class Watch:
                 self._trouble = ""
         yield from self._refreshed_in_time()
 
+    def once(self) -> Iterator[Told]:
+        """One turn, and one refresh after it."""
+        self._refresh_at = math.inf
+        yield from self.turn()
+        yield from self.bring_up()
+
     def bring_up(self) -> Iterator[Told]:
         """Refreshes, if anything came since the last time."""
         self._refresh_at = _next_window(self.clock())
@@ -276,8 +283,7 @@ class Watch:
 def watch(watching: Watch, *, sleep: Callable[[], None], once: bool) -> Iterator[Told]:
     """Turn after turn until it is stopped; or one turn and a refresh."""
     if once:
-        yield from watching.turn()
-        yield from watching.bring_up()
+        yield from watching.once()
         return
     while not watching.is_stopping():
         yield from watching.turn()
