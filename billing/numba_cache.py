@@ -47,7 +47,7 @@ def only_with(field: str, function: _Function) -> _Function:
     to nothing and gives 0."""
 
     def chosen(*arguments: object) -> object:
-        return function(*arguments)
+        return function(*arguments) if getattr(arguments[0], field) else 0
 
     @overload(chosen, jit_options={"nogil": True, "_nrt": False})  # type: ignore[typeddict-unknown-key]
     def choose(*arguments):  # type: ignore[no-untyped-def]  # numba compares the arguments

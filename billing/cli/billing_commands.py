@@ -192,9 +192,8 @@ class _Cause:
 @format_option
 @pass_home
 def rebill(home: "Home", account: str, cause: _Cause, output_format: str) -> None:
-    """Go through billed days of an account again, and post what is different. Nothing that is billed changes: each
-    difference is a signed correction, in the month of the last billed day. Late events need no rebill, for the nightly
-    sees to them.
+    """Bill billed days again, and post the difference. Nothing that is billed changes: each difference is a signed
+    correction, in the month of the last billed day. Late events need no rebill, for the nightly sees to them.
 
     \b
     Example:

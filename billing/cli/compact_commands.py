@@ -30,7 +30,7 @@ _FIELDS = ("day", "files_before", "files", "rows")
 def compact(
     home: "Home", archive_before: "date | None", directory: Path | None, restore: Path | None, output_format: str
 ) -> None:
-    """Merge the small event files of each day, which makes days quicker to read. No event, bill or report changes. The
+    """Merge the small event files of each day. Days are quicker to read then; no event, bill or report changes. The
     nightly does it for settled days.
 
     With --archive-before the event files of old settled days move to a directory. Charges, invoices and usage by window

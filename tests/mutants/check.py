@@ -26,6 +26,7 @@ SECONDS = [
     "tests/test_metering_keys.py",
     "tests/test_metering_findings.py",
     "tests/test_metering_tiers.py",
+    "tests/test_metering_subscriptions.py",
     f"{ROOMS}::test_a_span_that_begins_and_ends_inside_a_window_equals_that_of_the_obvious_meter",
     f"{ROOMS}::test_cuts_change_nothing",
     "tests/test_metering_meter.py",
@@ -42,6 +43,7 @@ METERING = [
     "tests/test_values.py",
     "tests/property/test_metering_laws.py::test_an_app_without_a_rule_is_refused",
 ]
+SUBSCRIPTIONS = ["tests/test_metering_subscriptions.py", *SECONDS]
 # The tests of each module, the likeliest to fail first.
 TESTS = {
     "billing/rating/charges.py": ["tests/test_charges.py", *RATING],
@@ -63,7 +65,16 @@ TESTS = {
     "billing/metering/engine/parts.py": METERING,
     "billing/metering/engine/keyed_rows.py": METERING,
     "billing/metering/state.py": SECONDS,
+    "billing/metering/engine/classes.py": SECONDS,
+    "billing/metering/engine/connections.py": SUBSCRIPTIONS,
+    "billing/metering/engine/crowds.py": SUBSCRIPTIONS,
+    "billing/metering/engine/publications.py": SUBSCRIPTIONS,
+    "billing/metering/engine/rooms.py": SECONDS,
     "billing/metering/engine/stays.py": SECONDS,
+    "billing/metering/engine/subscription_tables.py": SUBSCRIPTIONS,
+    "billing/metering/engine/timers.py": SECONDS,
+    "billing/metering/engine/views.py": SUBSCRIPTIONS,
+    "billing/metering/engine/worker_results.py": METERING,
     "billing/metering/engine/room_tables.py": SECONDS,
     "billing/metering/tiers.py": ["tests/test_metering_tiers.py", *SECONDS],
     "billing/metering/windows.py": SECONDS,

@@ -110,11 +110,12 @@ def _as_machine_code(module: str) -> None:
     """Makes plain Python do what machine code does: records have attributes, and numbers that overflow go round. Texts
     are hashed by the library of that hash, which is quicker, unless the hash is what is tried."""
     np.seterr(over="ignore")
-    tables = importlib.import_module("billing.metering.engine.room_tables")
-    for name, dtype in list(vars(tables).items()):
-        if isinstance(dtype, np.dtype):
-            record = type("Record", (np.void,), {field: _attribute(field) for field in dtype.names})
-            setattr(tables, name, np.dtype((record, dtype)))
+    for place in ("room_tables", "subscription_tables"):
+        tables = importlib.import_module(f"billing.metering.engine.{place}")
+        for name, dtype in list(vars(tables).items()):
+            if isinstance(dtype, np.dtype):
+                record = type("Record", (np.void,), {field: _attribute(field) for field in dtype.names})
+                setattr(tables, name, np.dtype((record, dtype)))
     if module != "billing/events/keys.py":
         event_keys = importlib.import_module("billing.events.keys")
         event_keys._hash_all = functools.partial(_hash_all, event_keys.CHECK)
