@@ -156,6 +156,29 @@ def test_a_publish_over_a_connection_that_was_never_seen_opens_it() -> None:
     assert found["ann", "audio", "no_video_received"] == 90
 
 
+def test_an_unpublish_wins_over_a_publish_of_one_instant() -> None:
+    """Over its own connection or none; what is said over another connection, or by another user, ends nothing."""
+    found = seconds_of(
+        "0 r bob enter all",
+        "0 r ann enter c1",
+        "0 r ann enter c2",
+        "0 r cid enter",
+        f"100 r ann publish c1 ann/camera {HD}",
+        "100 r ann unpublish c1 ann/camera",
+        f"200 r ann publish c1 ann/camera {HD}",
+        "200 r ann unpublish ann/camera",
+        f"300 r ann publish c1 ann/screen {FHD}",
+        "300 r ann unpublish c2 ann/screen",
+        "300 r cid unpublish ann/screen",
+        "400 r ann unpublish c1 ann/screen",
+        f"401 r ann publish c1 ann/screen {FHD}",
+        "500 r ann unpublish ann/screen",
+        "600 r bob exit",
+    )
+    assert found["bob", "fhd", "screen_share"] == 100 + 99
+    assert ("bob", "hd", "camera") not in found
+
+
 def test_an_exception_ends_with_the_publication_or_the_users_video_on_but_not_with_a_connection() -> None:
     found = seconds_of(
         "0 r ann enter",
