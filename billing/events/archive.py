@@ -16,7 +16,7 @@ from pathlib import Path
 
 from billing.errors import BillingError, UsageError
 from billing.events.data_files import DataFile
-from billing.events.durable_files import sync
+from billing.events.durable_files import replace_file, sync
 from billing.events.key_index import DIRECTORY
 from billing.events.log import EventLog
 from billing.events.log_table import Archive, commit_files, files_of, open_table, set_archive
@@ -111,11 +111,7 @@ def _write_contents(directory: Path, log: EventLog, files: dict[str, DataFile]) 
         "identity": last.identity if last else "",
         "files": [{**asdict(file), "day": file.day.isoformat()} for file in files.values()],
     }
-    beside = directory / f"{_CONTENTS}.new"
-    beside.write_text(json.dumps(described, indent=1))
-    sync(beside, directory)
-    os.replace(beside, directory / _CONTENTS)
-    sync(directory / _CONTENTS, directory)
+    replace_file(directory / _CONTENTS, json.dumps(described, indent=1).encode(), directory)
 
 
 def _check_origin(directory: Path, log: EventLog) -> None:

@@ -18,9 +18,8 @@ import numpy as np
 import polars as pl
 
 from billing.events.data_files import LOG_SCHEMA, DataFile, event_keys_of
-from billing.events.day_files import DayFiles, ranges_of
+from billing.events.day_files import DayFiles, order_by_room, ranges_of
 from billing.events.durable_files import scan_files, whole_parquet
-from billing.events.key_runs import sorted_places
 from billing.events.log import EventLog
 from billing.events.log_table import commit_files, files_of, files_that_left, next_version, open_table
 
@@ -96,5 +95,5 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows by room; those of an older version, which have no keys, get them."""
     if rows["room_key"].null_count():
         rows = rows.with_columns(event_keys_of(rows).get_columns())
-    rooms = rows["room_key"].to_numpy().view(np.uint64) ^ np.uint64(1 << 63)
-    return rows.lazy().select(pl.all().gather(pl.Series(sorted_places(rooms).astype(np.uint32)))).collect()
+    order = pl.Series(order_by_room(rows["room_key"].to_numpy()).astype(np.uint32))
+    return rows.lazy().select(pl.all().gather(order)).collect()

@@ -12,8 +12,10 @@ from itertools import count, pairwise
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from billing.events.data_files import DataFile, DataFileWriter, file_path
+from billing.events.key_runs import Places, sorted_places
 from billing.events.log import MOST_RANGES, ROWS_PER_RANGE, EventLog
 
 MOST_OPEN = 500
@@ -65,6 +67,12 @@ class DayFiles:
 
     def _close(self, place: tuple[date, int]) -> None:
         self._written.append(self._open.pop(place).close())
+
+
+def order_by_room(room_keys: NDArray[np.int64]) -> Places:
+    """The places of rows in the order of their rooms."""
+    # With its first bit turned round, a signed number is in the same order as an unsigned one.
+    return sorted_places(room_keys.view(np.uint64) ^ np.uint64(1 << 63))
 
 
 def ranges_of(rows: int) -> int:

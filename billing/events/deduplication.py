@@ -21,7 +21,7 @@ import polars as pl
 
 from billing.events.commits import Commit
 from billing.events.data_files import DAY_MS, DataFile, day_of
-from billing.events.day_files import DayFiles
+from billing.events.day_files import DayFiles, order_by_room
 from billing.events.key_index import DayKeys, entries
 from billing.events.key_runs import CONFLICT, DOUBTFUL, DUPLICATE, NEW, Run, judged, sorted_places
 from billing.events.keys import event_keys
@@ -163,8 +163,7 @@ class Deduplication:
             kept = is_new[order]
             held.add(Run(hashes=run.hashes[kept], checks=run.checks[kept]))
         places = np.flatnonzero(is_new)
-        rooms = keys["room_key"].to_numpy()[places].view(np.uint64) ^ np.uint64(1 << 63)
-        in_order = pl.Series(places[sorted_places(rooms)].astype(np.uint32))
+        in_order = pl.Series(places[order_by_room(keys["room_key"].to_numpy()[places])].astype(np.uint32))
         # Lazy, because that takes a third of the time: texts are not copied.
         return rows.drop("row").hstack(keys).lazy().select(pl.all().gather(in_order)).collect()
 

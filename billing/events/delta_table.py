@@ -4,7 +4,6 @@ The number of the last batch is an application transaction of the table. The fil
 that what a killed process left behind is known. One process writes at a time; readers see whole commits only.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
-from deltalake.exceptions import DeltaError
-from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction
+from deltalake import CommitProperties, DeltaTable, Transaction
 
 from billing.errors import BillingError
 from billing.events.commits import check_commits, commit_file
-from billing.events.data_files import ROWS_PER_GROUP, DataFile
+from billing.events.data_files import PARTITION, ROWS_PER_GROUP, DataFile
+from billing.events.delta import added, address, commits_of, delta_schema, read_table, sync_last
 from billing.events.durable_files import sync, whole_parquet
 
-PARTITION = "day"
 _TRANSACTION = "billing-batch"
-_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer", "Boolean": "boolean"}
 Wanted = list[tuple[str, str, object]]
 
 
@@ -69,8 +64,8 @@ class BatchTable:
     def create(self) -> None:
         """Makes the table, if it is not there: before its first data file, because data without a table are damage."""
         if not self._table():
-            DeltaTable.create(self._uri(), self._delta_schema, partition_by=[PARTITION])
-            sync(commit_file(self._commits, 0), self.directory.parent)
+            DeltaTable.create(address(self.directory), delta_schema(self.schema), partition_by=[PARTITION])
+            sync(commit_file(commits_of(self.directory), 0), self.directory.parent)
 
     def write(self, rows: pl.DataFrame, path: str, day: date, *, bounded: Sequence[str]) -> DataFile:
         """Writes rows of a day to a path in the directory, with the bounds of some columns. Nobody sees them before
@@ -100,37 +95,29 @@ class BatchTable:
         for path in self.directory.glob(f"{PARTITION}=*/*.parquet"):
             if path.name not in committed:
                 path.unlink()
-        for path in self._commits.glob("*#*"):
+        for path in commits_of(self.directory).glob("*#*"):
             path.unlink()
-
-    @property
-    def _commits(self) -> Path:
-        return self.directory / "_delta_log"
 
     def _write(
         self, files: Sequence[DataFile], *, batch: int | None, metadata: Mapping[str, object], day: date | None = None
     ) -> None:
         for file in files:
             sync(self.directory / file.path, self.directory)
+        now_ms = time.time_ns() // 1_000_000
         transactions = [] if batch is None else [Transaction(_TRANSACTION, batch)]
         table = self._table()
         if table is None:
             raise AssertionError("the table must be created before its first data file")
         table.create_write_transaction(
-            [_added(file) for file in files],
+            [added(file, now_ms) for file in files],
             mode="append" if day is None else "overwrite",
-            schema=self._delta_schema,
+            schema=delta_schema(self.schema),
             partition_by=[PARTITION],
             partition_filters=None if day is None else [(PARTITION, "=", day.isoformat())],
             commit_properties=CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions),
         )
-        sync(max(self._commits.glob("*.json")), self.directory.parent)
+        sync_last(self.directory, table)
         table.update_incremental()
-
-    @property
-    def _delta_schema(self) -> Schema:
-        columns = [Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in self.schema.items()]
-        return Schema([*columns, Field(PARTITION, PrimitiveType("date"))])
 
     def _paths(self, wanted: Wanted) -> list[Path]:
         table = self._table()
@@ -143,31 +130,8 @@ class BatchTable:
         return self._opened
 
     def _open(self) -> DeltaTable | None:
-        try:
-            check_commits(self._commits)
-            if DeltaTable.is_deltatable(self._uri()):
-                return DeltaTable(self._uri())
-        except DeltaError as error:
-            raise self._damaged(str(error).splitlines()[0]) from None
-        if any(self.directory.glob(f"{PARTITION}=*/*.parquet")):
-            raise self._damaged(f"{self._commits} is missing or empty")
-        return None
+        check_commits(commits_of(self.directory))
+        return read_table(self.directory, self._damaged)
 
     def _damaged(self, detail: str) -> BillingError:
         return BillingError(f"the {self.name} in {self.directory} are damaged; restore them from a backup: {detail}")
-
-    def _uri(self) -> str:
-        # A plain path with `%` or `#` in it would be taken for an address.
-        return self.directory.absolute().as_uri()
-
-
-def _added(file: DataFile) -> AddAction:
-    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
-    return AddAction(
-        path=file.path,
-        size=file.size,
-        partition_values={PARTITION: file.day.isoformat()},
-        modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
-        stats=json.dumps(statistics),
-    )

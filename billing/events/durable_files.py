@@ -30,6 +30,16 @@ def sync(path: Path, root: Path) -> None:
             return
 
 
+def replace_file(path: Path, content: bytes, root: Path) -> None:
+    """Puts a file with this content in its place at once, on the disk with the directories above it up to `root`. A
+    process that is killed leaves no more than `PATH.new` behind."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_bytes(content)
+    sync(beside, beside)
+    os.replace(beside, path)
+    sync(path, root)
+
+
 def whole_parquet(path: Path) -> Path:
     """The same path; a `BillingError` if the file was cut off or overwritten, an `OSError` if it is not there."""
     with path.open("rb") as file:

@@ -15,13 +15,12 @@ process that was killed between two writes is repeated by the next one.
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from billing.events.durable_files import sync
+from billing.events.durable_files import replace_file
 
 _THROUGH, _FEED, _ENDING = "through.json", "feed.json", ".json.gz"
 
@@ -96,11 +95,7 @@ class FeedStates:
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.new")
-        beside.write_bytes(content)
-        sync(beside, beside)
-        os.replace(beside, path)
-        sync(path.parent, self.directory.parent)
+        replace_file(path, content, self.directory.parent)
 
 
 def _text(value: object) -> bytes:

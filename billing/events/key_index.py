@@ -16,7 +16,6 @@ with each eightfold growth of its day only.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ import numpy as np
 import polars as pl
 
 from billing.events.commits import Commit
-from billing.events.durable_files import sync
+from billing.events.durable_files import replace_file, sync
 from billing.events.key_runs import ASSUMED, RETRACTION, FreshRuns, Numbers, Run, checks_of, folded, merged
 from billing.events.keys import CODE_BITS, event_keys, text_hashes
 from billing.events.log import EventLog
@@ -109,10 +108,7 @@ class DayKeys:
     def name(self, commit: Commit) -> None:
         """Names the files that were written as the keys of the log at this commit, and removes the others."""
         state = {"format": _FORMAT, "ingest_id": commit.ingest_id, "identity": commit.identity, "files": self._files}
-        beside = self.directory.with_suffix(".new")
-        beside.write_text(json.dumps(state))
-        sync(beside, self.directory.parent)
-        os.replace(beside, self.directory / _STATE)
+        replace_file(self.directory / _STATE, json.dumps(state).encode(), self.directory)
         known = {file.name for file in self._files}
         for path in self.directory.glob("*.keys"):
             if path.name not in known:
@@ -191,7 +187,7 @@ def _as_number(name: str) -> pl.Expr:
 
 def discard_unfinished(log: EventLog) -> None:
     """Removes what a process has left behind that was killed while it replaced a state."""
-    for path in (log.directory / DIRECTORY).glob("*.new"):
+    for path in (log.directory / DIRECTORY).glob("*/*.new"):
         path.unlink()
 
 

@@ -34,13 +34,13 @@ from billing.events.data_files import (
     write_file,
 )
 from billing.events.data_files import LOG_SCHEMA as LOG_SCHEMA
+from billing.events.delta import commits_of
 from billing.events.durable_files import naming_damage, scan_files, whole_parquet
 from billing.events.log_table import (
     LAST_INGEST,
     DeltaTable,
     archive_of,
     commit_ingest,
-    commits_of,
     create_table,
     open_table,
     uncommitted_files,
@@ -48,6 +48,7 @@ from billing.events.log_table import (
 from billing.events.log_table import Archive as Archive
 from billing.events.log_table import DeltaError as DeltaError
 from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
+from billing.events.schema import CONNECTION_KEYS_SCHEMA
 
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
@@ -149,10 +150,6 @@ class EventLog:
     def may_retract(self, files: Collection[Path]) -> bool:
         """Whether any of these files may hold retractions."""
         return _may_retract(self._bounds(files))
-
-    def may_name_connections(self, start: int, end: int, *, ingest_id: int | None = None) -> bool:
-        """Whether any event of a span may name a connection."""
-        return _may_hold(self._bounds(self.files(start, end, ingest_id=ingest_id)), "connection_key")
 
     def room_ranges(self, start: int, end: int, *, ingest_id: int | None = None) -> int:
         """Into how many equal ranges of room keys the files of a span can be cut so that a range is read without much
@@ -427,7 +424,9 @@ def _may_hold(bounds: pl.DataFrame, column: str) -> bool:
 
 def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, ingest_id: int | None) -> pl.LazyFrame:
     """The rows of files that lie in a span, of ingests up to one. No filter where the statistics say that all rows
-    pass: to filter costs as much as to read."""
+    pass, and no reading where they say that no event names a connection: both cost as much as to read."""
+    if not _may_hold(bounds, "connection_key"):
+        rows = rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in CONNECTION_KEYS_SCHEMA.items())
     timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
     known = pl.col("max.ingest_id") <= (ingest_id or 0)
     all_timely, all_known = bounds.select(each.fill_null(value=False).all() for each in (timely, known)).row(0)

@@ -9,25 +9,25 @@ Where days are archived, the table says so itself, in two properties: the first 
 directory that has those before it.
 """
 
-import json
 import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from deltalake import CommitProperties, Field, Schema, Transaction
+from deltalake import CommitProperties, Transaction
 from deltalake import DeltaTable as DeltaTable
 from deltalake.exceptions import DeltaError as DeltaError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from billing.events.commits import check_commits, commit_file, damaged
 from billing.events.data_files import BOUNDED, LOG_SCHEMA, PARTITION, DataFile
+from billing.events.delta import added, address, commits_of, delta_schema, read_table, sync_last
 from billing.events.durable_files import sync
 
 LAST_INGEST = "billing-ingest"  # the application transaction whose version is the number of the last ingest
@@ -37,13 +37,7 @@ CLOCK_TICK_NS = 100_000_000  # of the coarsest file system
 _COMPACTED = re.compile(r"compacted-[0-9]{20}-[0-9]{5,}\.parquet")  # the version that it was committed in
 _DATA_FILE = re.compile(r"[0-9]{10}-[0-9]{5,}\.parquet")
 _ARCHIVED_BEFORE, _ARCHIVE = "billing.archivedBefore", "billing.archive"
-_DELTA_TYPES = {"String": "string", "Int64": "long", "Int32": "integer"}
-_DELTA_SCHEMA = Schema(
-    [
-        *(Field(name, PrimitiveType(_DELTA_TYPES[str(dtype)])) for name, dtype in LOG_SCHEMA.items()),
-        Field(PARTITION, PrimitiveType("date")),
-    ]
-)
+_DELTA_SCHEMA = delta_schema(LOG_SCHEMA)
 # Old log entries hold what each ingest counted: they are kept.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 
@@ -67,11 +61,6 @@ class _Opened(NamedTuple):
 _opened: dict[Path, _Opened] = {}
 
 
-def commits_of(directory: Path) -> Path:
-    """The directory of a table's commits."""
-    return directory / "_delta_log"
-
-
 def open_table(directory: Path) -> DeltaTable | None:
     """The table in a directory; None before it was created. A `BillingError` when it is damaged."""
     place = commits_of(directory).absolute()
@@ -82,24 +71,17 @@ def open_table(directory: Path) -> DeltaTable | None:
     began = time.time_ns()
     files = check_commits(commits_of(directory))
     stamp = _stamp(place, files)
-    try:
-        if DeltaTable.is_deltatable(_uri(directory)):
-            table = DeltaTable(_uri(directory))
-            # Another change at the same tick of the file system's clock would not be seen.
-            if stamp and stamp[0] < began - CLOCK_TICK_NS:
-                _opened[place] = _Opened(table, files, stamp)
-            return table
-    except DeltaError as error:
-        raise damaged(directory, str(error).splitlines()[0]) from None
-    if any(directory.glob(f"{PARTITION}=*/*.parquet")):
-        raise damaged(directory, f"{commits_of(directory)} is missing or empty")
-    return None
+    table = read_table(directory, partial(damaged, directory))
+    # Another change at the same tick of the file system's clock would not be seen.
+    if table and stamp and stamp[0] < began - CLOCK_TICK_NS:
+        _opened[place] = _Opened(table, files, stamp)
+    return table
 
 
 def create_table(directory: Path) -> None:
     """Makes the table, if it is not there."""
     if not open_table(directory):
-        DeltaTable.create(_uri(directory), _DELTA_SCHEMA, partition_by=[PARTITION], configuration=_CONFIGURATION)
+        DeltaTable.create(address(directory), _DELTA_SCHEMA, partition_by=[PARTITION], configuration=_CONFIGURATION)
         sync(commit_file(commits_of(directory), 0), directory.parent)
 
 
@@ -109,10 +91,10 @@ def commit_ingest(directory: Path, files: Sequence[DataFile], ingest_id: int, me
 
 
 def commit_files(
-    directory: Path, added: Sequence[DataFile], removed: Iterable[str], metadata: Mapping[str, object]
+    directory: Path, new: Sequence[DataFile], removed: Iterable[str], metadata: Mapping[str, object]
 ) -> None:
     """Adds and removes files, in one commit that is of no ingest."""
-    _commit(directory, added, removed, metadata, None)
+    _commit(directory, new, removed, metadata, None)
 
 
 def files_of(table: DeltaTable, day: date | None = None) -> list[DataFile]:
@@ -140,7 +122,7 @@ def set_archive(directory: Path, archive: Archive | None) -> None:
         _ARCHIVE: archive.directory if archive else "",
     }
     table.alter.set_table_properties(properties, raise_if_not_exists=False)
-    _sync_last(directory, table)
+    sync_last(directory, table)
 
 
 def files_that_left(table: DeltaTable) -> list[str]:
@@ -171,17 +153,17 @@ def next_version(directory: Path) -> int:
 
 def _commit(
     directory: Path,
-    added: Sequence[DataFile],
+    new: Sequence[DataFile],
     removed: Iterable[str],
     metadata: Mapping[str, object],
     transactions: list[Transaction] | None,
 ) -> None:
-    for file in added:
+    for file in new:
         sync(directory / file.path, directory)
     table = _widened(directory)
     is_ingest = transactions is not None
     now_ms = time.time_ns() // 1_000_000
-    actions: list[AddAction | RemoveAction] = [_added(file, now_ms, data_change=is_ingest) for file in added]
+    actions: list[AddAction | RemoveAction] = [added(file, now_ms, data_change=is_ingest) for file in new]
     known = {file.path: file for file in files_of(table)} if removed else {}
     actions += [
         RemoveAction(path, is_ingest, now_ms, known[path].size, {PARTITION: known[path].day.isoformat()})
@@ -194,15 +176,7 @@ def _commit(
         partition_by=[PARTITION],
         commit_properties=CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions),
     )
-    _sync_last(directory, table)
-
-
-def _sync_last(directory: Path, table: DeltaTable) -> None:
-    """Waits until the last commit is on the disk; the table may be as it was before."""
-    version, commits = table.version(), commits_of(directory)
-    while commit_file(commits, version + 1).exists():
-        version += 1
-    sync(commit_file(commits, version), directory.parent)
+    sync_last(directory, table)
 
 
 def _widened(directory: Path) -> DeltaTable:
@@ -215,18 +189,6 @@ def _widened(directory: Path) -> DeltaTable:
     if missing:
         table.alter.add_columns(missing)
     return table
-
-
-def _added(file: DataFile, now_ms: int, *, data_change: bool) -> AddAction:
-    statistics = {"numRecords": file.rows, "minValues": file.least, "maxValues": file.largest}
-    return AddAction(
-        path=file.path,
-        size=file.size,
-        partition_values={PARTITION: file.day.isoformat()},
-        modification_time=now_ms,
-        data_change=data_change,
-        stats=json.dumps(statistics),
-    )
 
 
 def _data_file(row: Mapping[str, object]) -> DataFile:
@@ -252,8 +214,3 @@ def _stamp(commits: Path, files: Sequence[Path]) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return tuple(number for each in found for number in (each.st_mtime_ns, each.st_size, each.st_ino))
-
-
-def _uri(directory: Path) -> str:
-    # A plain path with `%` or `#` in it would be taken for an address.
-    return directory.absolute().as_uri()

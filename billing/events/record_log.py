@@ -7,18 +7,19 @@ in it; `text` is that content as JSON, keys in order. `batch` numbers what was s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from itertools import count
 from pathlib import Path
 
 import polars as pl
 
-from billing.events.data_files import DataFile
-from billing.events.delta_table import PARTITION, BatchTable
+from billing.events.data_files import DAY_MS, PARTITION, DataFile, day_of, file_path, span_of
+from billing.events.delta_table import BatchTable
 from billing.events.durable_files import naming_damage, scan_files
 from billing.periods import DAY_SECONDS
 
-DAY_US = DAY_SECONDS * 1_000_000
+US_PER_MS, US_PER_SECOND = 1_000, 1_000_000
+DAY_US = DAY_SECONDS * US_PER_SECOND
 RECORD_SCHEMA = pl.Schema(
     {
         "source": pl.String,
@@ -38,7 +39,6 @@ RECORD_SCHEMA = pl.Schema(
     }
 )
 _BOUNDED = ["app_id", "at", "batch"]
-_EPOCH = date(1970, 1, 1)
 ROWS_PER_FILE = 1_000_000
 MOST_FILES = 32  # of a day that is over
 
@@ -58,10 +58,10 @@ class RecordLog:
         wanted: list[tuple[str, str, object]] = [("batch", ">", after)] if after else []
         condition = pl.col("batch") > after
         if start is not None:
-            wanted += [(PARTITION, ">=", day_of(start)), ("at", ">=", start)]
+            wanted += [(PARTITION, ">=", day_of(start // US_PER_MS)), ("at", ">=", start)]
             condition &= pl.col("at") >= start
         if end is not None:
-            wanted += [(PARTITION, "<=", day_of(end - 1)), ("at", "<", end)]
+            wanted += [(PARTITION, "<=", day_of((end - 1) // US_PER_MS)), ("at", "<", end)]
             condition &= pl.col("at") < end
         return scan_files(self.table.files(wanted), RECORD_SCHEMA).filter(condition)
 
@@ -76,7 +76,7 @@ class RecordLog:
         rows = rows.with_columns(batch=pl.lit(batch, pl.Int64))
         files = []
         for (number,), of_day in rows.group_by(pl.col("at") // DAY_US, maintain_order=True):
-            files += self._write_day(of_day, _EPOCH + timedelta(days=int(str(number))), batch, numbers)
+            files += self._write_day(of_day, day_of(int(str(number)) * DAY_MS), batch, numbers)
         return files
 
     def commit(self, files: Sequence[DataFile], *, batch: int, metadata: Mapping[str, object]) -> None:
@@ -85,9 +85,11 @@ class RecordLog:
 
     def tidy(self, before: int) -> None:
         """Merges the files of one day before an instant (µs) that has many."""
-        days = (day for day, files in self.table.days().items() if files > MOST_FILES and day < day_of(before))
+        today = day_of(before // US_PER_MS)
+        days = (day for day, files in self.table.days().items() if files > MOST_FILES and day < today)
         if day := min(days, default=None):
-            rows = self.collect(self.scan((day - _EPOCH).days * DAY_US, ((day - _EPOCH).days + 1) * DAY_US))
+            start, end = (second * US_PER_SECOND for second in span_of(day))
+            rows = self.collect(self.scan(start, end))
             last = self.table.last_batch()
             self.table.merge(self._write_day(rows, day, last, count(50_000)), day)
 
@@ -96,10 +98,5 @@ class RecordLog:
         return [
             self.table.write(piece, path, day, bounded=_BOUNDED)
             for piece in rows.iter_slices(ROWS_PER_FILE)
-            for path in [f"{PARTITION}={day}/{batch:010d}-{next(numbers):05d}.parquet"]
+            for path in [file_path(day, f"{batch:010d}", next(numbers))]
         ]
-
-
-def day_of(at: int) -> date:
-    """The UTC day that holds an instant (µs)."""
-    return _EPOCH + timedelta(days=at // DAY_US)

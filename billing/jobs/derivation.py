@@ -22,6 +22,7 @@ from typing import Any
 
 import polars as pl
 
+from billing.catalog.feeds import Size, parse_size
 from billing.errors import BillingError
 from billing.events.data_files import DAY_MS, DataFile, day_of
 from billing.events.deduplication import Deduplicated, Deduplication
@@ -34,14 +35,13 @@ from billing.events.schema import EVENT_SCHEMA
 from billing.events.validation import validate
 from billing.jobs.ingest import IngestContext, made
 from billing.sources.files.ndjson import line_of, typed
-from billing.sources.janus.fold import AHEAD, Fold, Position
+from billing.sources.janus.fold import AHEAD, HOUR, Fold, Position
 from billing.sources.janus.people import SECOND
-from billing.sources.janus.records import Place, Record, Sign, Size
+from billing.sources.janus.records import Place, Record, Sign
 from billing.sources.janus.snapshot import VERSION, restored, snapshot
 from billing.sources.janus.trace import read_event
 
 LAG = 60 * SECOND  # so far before its newest record goes on what comes in order
-HOUR = 3600 * SECOND
 BEFORE_ALL: Position = (-1, 0)
 HOURLY = 48 * HOUR  # so long before the newest record there is a snapshot for each hour, earlier for each day
 
@@ -363,6 +363,5 @@ def _sizes(assumed: str | None) -> tuple[tuple[str, Size], ...]:
     found = []
     for part in assumed.split(",") if assumed else ():
         kind, _, size = part.partition("=")
-        width, _, height = size.partition("x")
-        found.append((kind, (int(width), int(height))))
+        found.append((kind, parse_size(size)))
     return tuple(found)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import polars as pl
 
 from billing.events.log import EventLog
-from billing.events.schema import CONNECTION_KEYS_SCHEMA
 from billing.metering.engine.keyed_rows import ROW_NUMBER
 from billing.metering.meter import Span, meter
 from billing.metering.schemas import Metered
@@ -17,7 +16,5 @@ Metering = Callable[[EventLog, int, pl.DataFrame, Span], Metered]
 def meter_log(log: EventLog, ingest_id: int, carried: pl.DataFrame, span: Span) -> Metered:
     """Meters a span from the first `ingest_id` ingests of the log and the stays open at its start (`STATE_SCHEMA`)."""
     events = log.scan(span.start, span.end, ingest_id=ingest_id, apps=span.rules.keys(), number=ROW_NUMBER)
-    if not log.may_name_connections(span.start, span.end, ingest_id=ingest_id):
-        events = events.drop(CONNECTION_KEYS_SCHEMA)  # to read a column of nulls takes time as well
     with log.naming_damage():
         return meter(events, carried, span, ranges=log.room_ranges(span.start, span.end, ingest_id=ingest_id))

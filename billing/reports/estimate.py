@@ -25,6 +25,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from billing.catalog.catalog import Account, Catalog, known_policies
+from billing.catalog.feeds import Size
 from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, free_minutes_id, is_free_minutes
 from billing.catalog.policies import builtin_policies
@@ -44,7 +45,6 @@ from billing.rating.span import DayUsage, bill_span
 from billing.reports.package_sets import Offer, PackageSet, cheapest_set, demand
 
 # Width and height in pixels.
-Size = tuple[int, int]
 
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31

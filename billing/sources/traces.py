@@ -10,15 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from billing.catalog.feeds import RECORD_SOURCES
+from billing.catalog.feeds import RECORD_SOURCES, Size
 from billing.errors import UsageError
 from billing.events.rows import DerivedEvent, RejectedRow, TraceLine
 from billing.output_files import Output
 from billing.sources import janus
 from billing.sources.files.event_files import expand, open_event_file
 from billing.sources.files.ndjson import line_of
-
-Size = tuple[int, int]
 
 SOURCES = {"janus": janus.derive}
 

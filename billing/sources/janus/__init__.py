@@ -19,9 +19,10 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from billing.catalog.feeds import Size
 from billing.events.rows import DerivedEvent, RejectedRow, TraceLine
 from billing.sources.janus.fold import Fold
-from billing.sources.janus.records import Place, Record, Sign, Size
+from billing.sources.janus.records import Place, Record, Sign
 from billing.sources.janus.trace import UnreadableError, raw_of, read_event, read_events
 
 

@@ -27,7 +27,7 @@ AHEAD = 5 * SECOND
 ALERT_BEFORE = 5 * SECOND
 ALERT_AFTER = 100 * MS
 _SOON = 4 * SECOND  # and a millisecond more is less than AHEAD
-_HOUR = 3600 * SECOND
+HOUR = 3600 * SECOND
 _MEDIA = 32  # the type of events about media
 
 Position = tuple[int, int]
@@ -92,10 +92,10 @@ class Fold:
                 pass
 
     def _apply(self, sign: Sign) -> None:
-        hour = sign.at // _HOUR
+        hour = sign.at // HOUR
         if hour != self.hour:
             if self.hour is not None:
-                self._forget(hour * _HOUR)
+                self._forget(hour * HOUR)
             self.hour = hour
         if sign.record is not None:
             while self._closings and self._closings[0].at - MS < sign.at:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from billing.catalog.feeds import Size
 from billing.periods import STALE_SECONDS, WAIT_SECONDS
-from billing.sources.janus.records import Place, Size, Video, Watched
+from billing.sources.janus.records import Place, Video, Watched
 
 MS = 1_000  # µs
 SECOND = 1_000 * MS

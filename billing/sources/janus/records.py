@@ -5,7 +5,7 @@ Ids of rooms, feeds, sessions and handles are text here, whether Janus is set up
 
 from typing import NamedTuple
 
-Size = tuple[int, int]  # width, height in pixels
+from billing.catalog.feeds import Size
 
 
 class Picture(NamedTuple):

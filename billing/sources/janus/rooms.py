@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from billing.catalog.feeds import Size
 from billing.sources.janus.people import LEFT, MS, SECOND, Ending, Feed, FeedKey, Handle, Loss, Person, picture_of
 from billing.sources.janus.records import (
     OF_A_HANDLE,
@@ -41,7 +42,6 @@ from billing.sources.janus.records import (
     Record,
     RoomDestroyed,
     SessionOver,
-    Size,
     Started,
     Stopped,
     Subscription,

@@ -6,9 +6,10 @@ if their texts are.
 
 from typing import Any
 
+from billing.catalog.feeds import Size
 from billing.sources.janus.fold import ALERT_BEFORE, Fold, Write
 from billing.sources.janus.people import Feed, Handle, Person
-from billing.sources.janus.records import Picture, Place, Size, Video, Watched
+from billing.sources.janus.records import Picture, Place, Video, Watched
 from billing.sources.janus.rooms import Reject, Rooms
 
 VERSION = 1
