@@ -56,6 +56,7 @@ from billing.metering.engine.room_tables import (
     Events,
     RoomTables,
     code_of,
+    names_connection,
     note_finding,
 )
 from billing.metering.engine.stays import begin_stay, leave, pass_time, touch, user_of
@@ -71,7 +72,7 @@ def apply_over_connection(events: Events, carried: Carried, tables: RoomTables, 
     """Applies the event at this place of the order, which has a user: `DONE`, `COLLISION` or `UNKNOWN_APP`."""
     row = events.order[place]
     code, is_carried = code_of(events.size_and_type[row]), events.row_number[row] >= carried.first
-    is_named = len(events.has_connection) > 0 and events.has_connection[row]
+    is_named = names_connection(events, row)
     adds = code in (ENTER, RECONNECT, CARRIED) or (is_named and code in (EXIT, PUBLISH))
     user_number = user_of(events, tables, row, adds)
     if user_number < NOBODY:
@@ -112,7 +113,7 @@ def change_over(events: Events, tables: RoomTables, place: int, user_number: int
     """A `disconnect` or an event about video: `DONE` or `COLLISION`."""
     row = events.order[place]
     code = code_of(events.size_and_type[row])
-    is_named = len(events.has_connection) > 0 and events.has_connection[row]
+    is_named = names_connection(events, row)
     state = state_of(tables, connection, second) if is_named else tables.users[user_number].state
     over = connection if is_named else -1
     begins = code == PUBLISH and is_named and state == ABSENT
@@ -179,7 +180,7 @@ def open_connection(
 @compiled
 def exit_over(events: Events, tables: RoomTables, row: int, user_number: int, connection: int, second: int) -> None:
     """Closes a connection, or all."""
-    is_named = len(events.has_connection) > 0 and events.has_connection[row]
+    is_named = names_connection(events, row)
     state = state_of(tables, connection, second) if is_named else tables.users[user_number].state
     if state == ABSENT:
         note_finding(tables, OUTSIDE_STAY, events.row_number[row], events.at[row])
@@ -274,7 +275,7 @@ def unpublish_at_once(events: Events, tables: RoomTables, place: int, user_numbe
             and events.user_key[other] == events.user_key[row]
             and events.stream_key[other] == events.stream_key[row]
         ):
-            is_named = len(events.has_connection) > 0 and events.has_connection[other]
+            is_named = names_connection(events, other)
             connection = find_connection(events, tables, other, user_number, is_named) if is_named else -1
             if connection >= 0 or not is_named:
                 unpublish_over(events, tables, other, user_number, connection, second)
@@ -351,7 +352,7 @@ def place_of_connection(events: Events, tables: RoomTables, row: int, user_numbe
 @inlined
 def add_connection(events: Events, tables: RoomTables, row: int, user_number: int) -> int:
     """The number of the connection of an event, which is not in the table yet."""
-    is_named = len(events.has_connection) > 0 and events.has_connection[row]
+    is_named = names_connection(events, row)
     number = tables.subscriptions.used[CONNECTIONS]
     tables.subscriptions.used[CONNECTIONS] += 1
     tables.subscriptions.connection_places[place_of_connection(events, tables, row, user_number, is_named)] = number

@@ -6,6 +6,7 @@ once, and those apart are looked at one by one.
 """
 
 from billing.metering.engine.classes import classify, clear_streams, count_size
+from billing.metering.engine.lists import link, unlink
 from billing.metering.engine.room_tables import CONNECTED, RoomTables, place_of_stream
 from billing.metering.engine.views import place_of_publication, received_size
 from billing.numba_cache import compiled, inlined
@@ -51,26 +52,15 @@ def count_published(tables: RoomTables, user_number: int, second: int) -> None:
 @inlined
 def join_apart(tables: RoomTables, user_number: int) -> None:
     """The user is told of every change of what is published."""
-    member, video = (
-        tables.subscriptions.members[user_number],
-        tables.subscriptions.rooms[tables.users[user_number].room],
-    )
-    member.apart_before, member.apart_after, member.is_apart = -1, video.first_apart, True
-    if video.first_apart >= 0:
-        tables.subscriptions.members[video.first_apart].apart_before = user_number
-    video.first_apart = user_number
+    members, video = tables.subscriptions.members, tables.subscriptions.rooms[tables.users[user_number].room]
+    video.first_apart = link(members, user_number, video.first_apart)
+    members[user_number].is_apart = True
 
 
 @inlined
 def leave_apart(tables: RoomTables, user_number: int) -> None:
     """The user is not told any more."""
-    member = tables.subscriptions.members[user_number]
-    if not member.is_apart:
-        return
-    member.is_apart = False
-    if member.apart_before >= 0:
-        tables.subscriptions.members[member.apart_before].apart_after = member.apart_after
-    else:
-        tables.subscriptions.rooms[tables.users[user_number].room].first_apart = member.apart_after
-    if member.apart_after >= 0:
-        tables.subscriptions.members[member.apart_after].apart_before = member.apart_before
+    members, video = tables.subscriptions.members, tables.subscriptions.rooms[tables.users[user_number].room]
+    if members[user_number].is_apart:
+        video.first_apart = unlink(members, user_number, video.first_apart)
+        members[user_number].is_apart = False

@@ -6,6 +6,7 @@ Example: anna publishes a camera over c1, then over c2: the publication moves to
 from billing.events.keys import CODE_BITS, SCREEN_BIT
 from billing.metering.engine.classes import change_size, classify_crowd, video_class
 from billing.metering.engine.crowds import begin_change, end_change
+from billing.metering.engine.lists import link, unlink
 from billing.metering.engine.room_tables import (
     ABSENT,
     CONNECTED,
@@ -91,17 +92,9 @@ def set_state(tables: RoomTables, connection: int, state: int) -> None:
     if not is_open:
         found.is_subscribed = False
     if is_open and not was_open:
-        found.before, found.after = -1, member.first_connection
-        if member.first_connection >= 0:
-            tables.subscriptions.connections[member.first_connection].before = connection
-        member.first_connection = connection
+        member.first_connection = link(tables.subscriptions.connections, connection, member.first_connection)
     elif was_open and not is_open:
-        if found.before >= 0:
-            tables.subscriptions.connections[found.before].after = found.after
-        else:
-            member.first_connection = found.after
-        if found.after >= 0:
-            tables.subscriptions.connections[found.after].before = found.before
+        member.first_connection = unlink(tables.subscriptions.connections, connection, member.first_connection)
 
 
 @compiled
@@ -122,9 +115,8 @@ def end_publications(tables: RoomTables, user_number: int, connection: int, all_
     """Ends what a user, who is in a change, publishes over a connection (-1: over none)."""
     number = tables.subscriptions.members[user_number].first_own
     while number >= 0:
-        publication = tables.subscriptions.publications[number]
-        following = publication.own_after
-        if all_of_them or publication.connection == connection:
+        following = tables.subscriptions.own[number].after
+        if all_of_them or tables.subscriptions.publications[number].connection == connection:
             end_publication(tables, number, second)
         number = following
 
@@ -138,21 +130,18 @@ def change_publication(tables: RoomTables, number: int, second: int) -> None:
     while each >= 0:
         view = tables.stream_places[place_of_stream(tables, each, publication.key)]
         tables.subscriptions.members[each].size_before = received_size(tables, each, view, number)
-        each = tables.subscriptions.members[each].apart_after
+        each = tables.subscriptions.members[each].after
     count_publication(tables, number, -1)
     if publication.user < 0:
         publication.serial += 1
-        publication.before, publication.after = -1, video.first_publication
-        if video.first_publication >= 0:
-            tables.subscriptions.publications[video.first_publication].before = number
-        video.first_publication = number
+        video.first_publication = link(tables.subscriptions.publications, number, video.first_publication)
     elif publication.next_user < 0:
-        unlist_publication(tables, number)
+        video.first_publication = unlink(tables.subscriptions.publications, number, video.first_publication)
     publication.user, publication.size = publication.next_user, publication.next_size
     count_publication(tables, number, 1)
     each = video.first_apart
     while each >= 0:
-        following, member = tables.subscriptions.members[each].apart_after, tables.subscriptions.members[each]
+        following, member = tables.subscriptions.members[each].after, tables.subscriptions.members[each]
         if publication.user < 0:
             forget_stream(tables, each, publication.key)
         view = tables.stream_places[place_of_stream(tables, each, publication.key)]
@@ -176,37 +165,17 @@ def count_publication(tables: RoomTables, number: int, sign: int) -> None:
 
 
 @inlined
-def unlist_publication(tables: RoomTables, number: int) -> None:
-    publication = tables.subscriptions.publications[number]
-    if publication.before >= 0:
-        tables.subscriptions.publications[publication.before].after = publication.after
-    else:
-        tables.subscriptions.rooms[publication.room].first_publication = publication.after
-    if publication.after >= 0:
-        tables.subscriptions.publications[publication.after].before = publication.before
-
-
-@inlined
 def own(tables: RoomTables, number: int) -> None:
     """Adds a publication to those of its user."""
-    publication = tables.subscriptions.publications[number]
-    member = tables.subscriptions.members[publication.user]
-    publication.own_before, publication.own_after = -1, member.first_own
-    if member.first_own >= 0:
-        tables.subscriptions.publications[member.first_own].own_before = number
-    member.first_own = number
+    member = tables.subscriptions.members[tables.subscriptions.publications[number].user]
+    member.first_own = link(tables.subscriptions.own, number, member.first_own)
 
 
 @inlined
 def disown(tables: RoomTables, number: int) -> None:
     """Removes a publication from those of its user."""
-    publication = tables.subscriptions.publications[number]
-    if publication.own_before >= 0:
-        tables.subscriptions.publications[publication.own_before].own_after = publication.own_after
-    else:
-        tables.subscriptions.members[publication.user].first_own = publication.own_after
-    if publication.own_after >= 0:
-        tables.subscriptions.publications[publication.own_after].own_before = publication.own_before
+    member = tables.subscriptions.members[tables.subscriptions.publications[number].user]
+    member.first_own = unlink(tables.subscriptions.own, number, member.first_own)
 
 
 @compiled

@@ -234,7 +234,7 @@ def count_codes(events: Events, codes: NDArray[np.int64]) -> None:
         codes[code] += 1
         if size_and_type >> CODE_BITS == 1 and code in (ENTER, RECONNECT):
             codes[_SUBSCRIBES] += 1
-        if len(events.has_connection) > 0 and events.has_connection[row]:
+        if names_connection(events, row):
             codes[_SUBSCRIBES] += 1
 
 
@@ -242,6 +242,12 @@ def count_codes(events: Events, codes: NDArray[np.int64]) -> None:
 def code_of(size_and_type: int) -> int:
     """The type of an event, as a code."""
     return int(size_and_type & (2**CODE_BITS - 1))
+
+
+@inlined
+def names_connection(events: Events, row: int) -> bool:
+    """Whether an event names a connection."""
+    return len(events.has_connection) > 0 and bool(events.has_connection[row])
 
 
 @inlined

@@ -24,6 +24,7 @@ import numpy as np
 from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, RECONNECT
 from billing.metering.engine.classes import change_size, classify, clear_streams, reclassify_crowd
 from billing.metering.engine.keyed_rows import CARRIED
+from billing.metering.engine.lists import link, unlink
 from billing.metering.engine.publications import end_what_is_said
 from billing.metering.engine.room_tables import (
     ABSENT,
@@ -140,10 +141,7 @@ def join_room(tables: RoomTables, user_number: int, second: int) -> None:
     user = tables.users[user_number]
     room = tables.rooms[user.room]
     other = room.first
-    user.before, user.after = -1, other
-    if other >= 0:
-        tables.users[other].before = user_number
-    room.first = user_number
+    room.first = link(tables.users, user_number, other)
     room.present += 1
     if room.present == 2:
         classify(tables, other, second)
@@ -163,12 +161,7 @@ def leave(tables: RoomTables, user_number: int, second: int) -> None:
     note_stay(tables, user_number, second)
     tables.sums.stay_seconds[user.app] -= tables.span.end - second
     room = tables.rooms[user.room]
-    if user.before >= 0:
-        tables.users[user.before].after = user.after
-    else:
-        room.first = user.after
-    if user.after >= 0:
-        tables.users[user.after].before = user.before
+    room.first = unlink(tables.users, user_number, room.first)
     room.present -= 1
     if room.present == 1:
         classify(tables, room.first, second)

@@ -25,8 +25,8 @@ MEMBER = np.dtype(
         ("first_connection", np.int64),  # of those connected or waiting
         ("first_view", np.int64),
         ("first_own", np.int64),  # of the user's publications
-        ("apart_before", np.int64),
-        ("apart_after", np.int64),
+        ("before", np.int64),  # list of those apart in the room
+        ("after", np.int64),
         ("size_before", np.int64),  # of the stream that is being changed
         ("is_apart", np.bool_),
         ("in_crowd", np.bool_),
@@ -62,11 +62,10 @@ PUBLICATION = np.dtype(
         ("row_number", np.uint32),  # of the last `publish`
         ("before", np.int64),  # list of what is published in the room
         ("after", np.int64),
-        ("own_before", np.int64),  # list of what the user publishes
-        ("own_after", np.int64),
     ],
     align=True,
 )
+OWN = np.dtype([("before", np.int64), ("after", np.int64)], align=True)  # list of what a user publishes
 VIEW = np.dtype(
     [
         ("first_receipt", np.int64),  # the last received first
@@ -102,13 +101,15 @@ ROOM_VIDEO = np.dtype(
 
 
 class SubscriptionTables(NamedTuple):
-    """`members`, `views` and `rooms` go with the users, streams and rooms of the room tables. `used`: connections,
+    """`members`, `views` and `rooms` go with the users, streams and rooms of the room tables, `own` with the
+    publications. `used`: connections,
     publications and receipts in use. By room and class: `published`, the number of
     streams; `weights` and, if seconds are counted by user, `crowd_seconds` of one in the crowd."""
 
     members: Records
     connections: Records
     publications: Records
+    own: Records
     views: Records
     receipts: Records
     rooms: Records
@@ -150,6 +151,7 @@ def empty_subscriptions(sizes: TableSizes, classes: int, *, by_user: bool) -> Su
         members=members,
         connections=np.zeros(sizes.connections, CONNECTION),
         publications=np.zeros(sizes.publications, PUBLICATION),
+        own=np.zeros(sizes.publications, OWN),
         views=views,
         receipts=np.zeros(sizes.receipts, RECEIPT),
         rooms=rooms,

@@ -8,6 +8,7 @@ anna publishes a camera of 1280x720, and ben has a `video_on` of it of 640x360: 
 
 import numpy as np
 
+from billing.metering.engine.lists import link, unlink
 from billing.metering.engine.room_tables import STREAMS, Events, RoomTables, place_of_stream, stream_check
 from billing.numba_cache import compiled, inlined
 
@@ -56,17 +57,9 @@ def list_view(tables: RoomTables, view: int) -> None:
     record, member = tables.subscriptions.views[view], tables.subscriptions.members[tables.streams[view].user]
     is_needed = record.first_receipt >= 0 or record.excepted > 0
     if is_needed and not record.is_listed:
-        record.before, record.after = -1, member.first_view
-        if member.first_view >= 0:
-            tables.subscriptions.views[member.first_view].before = view
-        member.first_view = view
+        member.first_view = link(tables.subscriptions.views, view, member.first_view)
     elif record.is_listed and not is_needed:
-        if record.before >= 0:
-            tables.subscriptions.views[record.before].after = record.after
-        else:
-            member.first_view = record.after
-        if record.after >= 0:
-            tables.subscriptions.views[record.after].before = record.before
+        member.first_view = unlink(tables.subscriptions.views, view, member.first_view)
     record.is_listed = is_needed
 
 
