@@ -163,9 +163,8 @@ class Deduplication:
             kept = is_new[order]
             held.add(Run(hashes=run.hashes[kept], checks=run.checks[kept]))
         places = np.flatnonzero(is_new)
-        in_order = pl.Series(places[order_by_room(keys["room_key"].to_numpy()[places])].astype(np.uint32))
-        # Lazy, because that takes a third of the time: texts are not copied.
-        return rows.drop("row").hstack(keys).lazy().select(pl.all().gather(in_order)).collect()
+        in_order = places[order_by_room(keys["room_key"].to_numpy()[places])]
+        return _gathered(rows.drop("row").hstack(keys), pl.Series(in_order.astype(np.uint32)))
 
     def _settle_doubts(self, day: date, rows: pl.DataFrame, files: list[str]) -> None:
         """Tells duplicates from conflicts by comparing columns with the events that hold the keys."""
@@ -193,6 +192,14 @@ def _is_same(name: str) -> pl.Expr:
         pl.col(f"assumed{side}").str.contains(kind).fill_null(value=False) for side in ("", "_first") for kind in named
     )
     return pl.any_horizontal(same, *assumed)
+
+
+def _gathered(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """The rows at these places. Lazy, because that takes a third of the time: texts are not copied."""
+    without_values = [column.name for column in rows if column.null_count() == rows.height]
+    found = rows.drop(without_values).lazy().select(pl.all().gather(places)).collect()
+    absent = [pl.lit(None, rows.schema[name]).alias(name) for name in without_values]
+    return found.with_columns(absent).select(rows.columns)
 
 
 def _by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:

@@ -28,7 +28,7 @@ import polars as pl
 
 from billing.events.commits import Commit
 from billing.events.durable_files import replace_file, sync
-from billing.events.key_runs import ASSUMED, RETRACTION, FreshRuns, Numbers, Run, checks_of, folded, merged
+from billing.events.key_runs import ASSUMED, RETRACTION, FreshRuns, Numbers, Run, checks_of, folded, write_merged
 from billing.events.keys import CODE_BITS, event_keys, text_hashes
 from billing.events.log import EventLog
 from billing.events.retractions import RETRACTS
@@ -101,7 +101,7 @@ class DayKeys:
         for path in self.directory.iterdir():
             if path.name != _STATE and path.name not in known:
                 path.unlink()
-        self._add(self.fresh.merged(), f"{ingest_id:010d}-0")
+        self._add(self.fresh.runs, f"{ingest_id:010d}-0")
         self.fresh.runs = []
         self._merge_alike(ingest_id)
 
@@ -114,11 +114,11 @@ class DayKeys:
             if path.name not in known:
                 path.unlink()
 
-    def _add(self, run: Run, name: str) -> None:
+    def _add(self, runs: Sequence[Run], name: str) -> None:
         path = self.directory / f"{name}.keys"
-        run.write(path)
+        run = write_merged(runs, path)
         sync(path, self.directory)
-        self.stored.append(Run.in_file(path, len(run)))
+        self.stored.append(run)
         self._files.append(_File(path.name, len(run), path.stat().st_mtime_ns))
 
     def _merge_alike(self, ingest_id: int) -> None:
@@ -127,10 +127,10 @@ class DayKeys:
             alike = next((size for size in sorted(set(classes)) if classes.count(size) >= ALIKE), None)
             if alike is None:
                 return
-            whole = merged([run for run, size in zip(self.stored, classes, strict=True) if size == alike])
+            alike_runs = [run for run, size in zip(self.stored, classes, strict=True) if size == alike]
             kept = [place for place, size in enumerate(classes) if size != alike]
             self.stored, self._files = [self.stored[place] for place in kept], [self._files[place] for place in kept]
-            self._add(whole, f"{ingest_id:010d}-{number}")
+            self._add(alike_runs, f"{ingest_id:010d}-{number}")
 
     def _read(self, log: EventLog) -> int:
         """Opens the files that the state names; the last ingest that they cover, 0 where they are of no use."""

@@ -58,20 +58,12 @@ class Run:
         return cls(hashes=hashes[order], checks=checks[order])
 
     @classmethod
-    def in_file(cls, path: Path, entries: int, *, create: bool = False) -> "Run":
+    def in_file(cls, path: Path, entries: int) -> "Run":
         """The run in a file of so many entries: all hashes, then all checks."""
-        with path.open("x+b" if create else "rb") as file:
-            if create:
-                file.truncate(16 * entries)
-            memory = mmap.mmap(file.fileno(), 16 * entries, access=mmap.ACCESS_WRITE if create else mmap.ACCESS_READ)
+        with path.open("rb") as file:
+            memory = mmap.mmap(file.fileno(), 16 * entries, access=mmap.ACCESS_READ)
         numbers = np.frombuffer(memory, "<u8")
         return cls(hashes=numbers[:entries], checks=numbers[entries:], memory=memory)
-
-    def write(self, path: Path) -> None:
-        """Writes the run to a file for `in_file`."""
-        with path.open("wb") as file:
-            file.write(self.hashes.data)
-            file.write(self.checks.data)
 
     def forget(self) -> None:
         """Takes what was read of the file out of this process's memory."""
@@ -93,18 +85,11 @@ class FreshRuns:
         while len(self.runs) > 1 and len(self.runs[-2]) < 2 * len(self.runs[-1]):
             self._merge_last(2)
 
-    def merged(self) -> Run:
-        """All of them as one run."""
-        if len(self.runs) > 1:
-            self._merge_last(len(self.runs))
-        return self.runs[0]
-
     def _merge_last(self, number: int) -> None:
         parts = self.runs[-number:]
-        entries = sum(map(len, parts))
-        large = entries > SPILLED_ENTRIES
+        large = sum(map(len, parts)) > SPILLED_ENTRIES
         path = self.directory / f"{next(self._numbers):06d}.keys"
-        self.runs[-number:] = [merged(parts, Run.in_file(path, entries, create=True) if large else None)]
+        self.runs[-number:] = [write_merged(parts, path) if large else merged(parts)]
 
 
 def judged(stored: Sequence[Run], rows: Run, order: Places) -> NDArray[np.uint8]:
@@ -125,27 +110,34 @@ def judged(stored: Sequence[Run], rows: Run, order: Places) -> NDArray[np.uint8]
     return verdicts
 
 
-def merged(runs: Sequence[Run], into: Run | None = None) -> Run:
-    """The entries of all runs in one: `into`, or a new one in memory."""
-    if len(runs) == 1 and into is None:
-        return runs[0]
+def merged(runs: Sequence[Run]) -> Run:
+    """The entries of all runs in one, in memory."""
+    hashes, checks = _merge_pieces([(run.hashes, run.checks) for run in runs])
+    return Run(hashes=hashes, checks=checks)
+
+
+def write_merged(runs: Sequence[Run], path: Path) -> Run:
+    """The entries of all runs in one, in a file. (It is written, not mapped: a page that is mapped to be written costs
+    as much as to merge what it holds.)"""
     total = sum(map(len, runs))
-    whole = into or Run(hashes=np.empty(total, np.uint64), checks=np.empty(total, np.uint64))
-    at = 0
     cuts = CUTS if total > SPILLED_ENTRIES else 1
     limits = np.array([number * (2**64 // cuts) for number in range(1, cuts)], np.uint64)
     bounds = [[0, *np.searchsorted(run.hashes, limits).tolist(), len(run)] for run in runs]
-    for number in range(cuts):
-        pieces = [
-            (run.hashes[edges[number] : edges[number + 1]], run.checks[edges[number] : edges[number + 1]])
-            for run, edges in zip(runs, bounds, strict=True)
-        ]
-        size = sum(len(hashes) for hashes, _ in pieces)
-        _merge_pieces(pieces, whole.hashes[at : at + size], whole.checks[at : at + size])
-        at += size
-        for run in (*runs, whole):
-            run.forget()
-    return whole
+    at = 0
+    with path.open("wb") as file:
+        for number in range(cuts):
+            pieces = [
+                (run.hashes[edges[number] : edges[number + 1]], run.checks[edges[number] : edges[number + 1]])
+                for run, edges in zip(runs, bounds, strict=True)
+            ]
+            hashes, checks = _merge_pieces(pieces)
+            for place, numbers in ((at, hashes), (total + at, checks)):
+                file.seek(8 * place)
+                file.write(numbers.data)
+            at += len(hashes)
+            for run in runs:
+                run.forget()
+    return Run.in_file(path, total)
 
 
 def sorted_places(keys: Numbers) -> Places:
@@ -179,9 +171,9 @@ def _cut(rows: Run, run: Run) -> Iterator[tuple[int, int]]:
     yield from pairwise(edges)
 
 
-def _merge_pieces(pieces: list[tuple[Numbers, Numbers]], hashes: Numbers, checks: Numbers) -> None:
-    """Merges two by two; the last merge fills `hashes` and `checks`."""
-    while len(pieces) > 2:
+def _merge_pieces(pieces: list[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """Merges two by two, until there is one."""
+    while len(pieces) > 1:
         halved = []
         for place in range(0, len(pieces) - 1, 2):
             one, two = pieces[place], pieces[place + 1]
@@ -190,9 +182,7 @@ def _merge_pieces(pieces: list[tuple[Numbers, Numbers]], hashes: Numbers, checks
             _merge(*one, *two, *both)
             halved.append(both)
         pieces = halved + pieces[len(pieces) // 2 * 2 :]
-    nothing = np.empty(0, np.uint64)
-    one, two = (*pieces, (nothing, nothing))[:2]
-    _merge(*one, *two, hashes, checks)
+    return pieces[0]
 
 
 @compiled

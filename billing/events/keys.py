@@ -44,8 +44,9 @@ def event_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) ->
 
     `mask` exists so that a test can make collisions likely.
     """
-    code = pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical()
-    keys = name_keys(events, seed=seed, mask=mask).with_columns(events.select(size_and_type(code)).to_series())
+    coded = events.with_columns(code=pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical())
+    numbers = coded.select(size_and_type(pl.col("code"))).to_series()
+    keys = name_keys(events, seed=seed, mask=mask).with_columns(numbers)
     return keys.hstack(connection_keys(events["connection"], seed=seed, mask=mask))
 
 
