@@ -67,7 +67,7 @@ def judged(content: bytes, ending: str = ".ndjson") -> tuple[list[dict[str, obje
     accepted: list[dict[str, object]] = []
     rejected: list[tuple[int, str, str]] = []
     for batch in event_file(content, ending).batches():
-        good, bad = validate(batch.frame, apps=APPS, now_ms=NOW_MS)
+        good, bad = validate(batch.frame, apps=APPS, now_ms=NOW_MS, may_hold_nul=batch.may_hold_nul)
         accepted += good.drop("row", "line").rows(named=True)
         lines = batch.frame["line"].gather(bad["position"])
         rejected += zip(lines, bad["reason"], bad["detail"], strict=True)

@@ -216,6 +216,17 @@ def test_parquet_columns_may_have_any_type_that_fits(dtypes: dict[str, pl.DataTy
     assert judged(parquet([stored], **dtypes), ".parquet") == judged(ndjson([row]))
 
 
+@pytest.mark.parametrize(
+    "dtype", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str
+)
+@pytest.mark.parametrize("name", ["event_id", "room_id", "user_id", "role"])
+@pytest.mark.parametrize("text", ["\0", "a\0b", "of more than twelve bytes\0"])
+def test_a_parquet_text_with_a_nul_is_seen_whatever_the_kind_of_column(
+    name: str, dtype: pa.DataType, text: str
+) -> None:
+    assert reasons(arrow(**{name: pa.array([text]).cast(dtype)}), ".parquet") == ["bad_value"]
+
+
 def test_a_finer_timestamp_is_cut_to_the_millisecond() -> None:
     content = arrow(at=pa.array([AT * 1_000_000 + 1_999_999], pa.timestamp("ns", "UTC")))
     assert judged(content, ".parquet")[0][0]["at"] == AT + 1

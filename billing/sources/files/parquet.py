@@ -31,7 +31,7 @@ from billing.events.rows import (
 from billing.events.schema import EVENT_SCHEMA
 from billing.sources.files.csv import check_columns
 from billing.sources.files.lines import KEPT_BYTES
-from billing.sources.files.parquet_sizes import rows_at_once
+from billing.sources.files.parquet_sizes import rows_at_once, without_views
 
 MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
 FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
@@ -70,12 +70,13 @@ def _check_footer(name: str, content: IO[bytes]) -> None:
 
 
 def _batch(batch: pa.RecordBatch, first: int) -> Batch:
+    stored = {name: without_views(batch.column(name)) for name in EVENT_SCHEMA if name in batch.schema.names}
     columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
     columns["line"] = columns["row"]
     misfits: dict[str, pl.Series] = {}
     problems: list[Problem] = []
-    for name in (name for name in EVENT_SCHEMA if name in batch.schema.names):
-        column = _read(name, batch.column(name))
+    for name, values in stored.items():
+        column = _read(name, values)
         columns["at_text" if name == "at" and column.values.dtype == pl.String else name] = column.values
         if column.misfit is not None:
             misfits[name] = column.misfit
@@ -93,19 +94,18 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
         pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
     )
     frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
-    values = {name: _beginnings(batch.column(name)) for name in misfits}  # `batch` itself may be large
+    beginnings = {name: _beginnings(stored[name]) for name in misfits}  # `stored` itself may be large
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
         texts = _texts_of(frame[list(positions)])
         for place, position in enumerate(positions if misfits else ()):
-            texts[place] = _with_misfits(texts[place], values, misfits, position)
+            texts[place] = _with_misfits(texts[place], beginnings, misfits, position)
         return [
             RawRow(text[:KEPT_BYTES], None, None) if too_long[position] else RawRow(text, "ndjson", None)
             for text, position in zip(texts, positions, strict=True)
         ]
 
-    may_hold_nul = any(_may_hold_nul(batch.column(name)) for name in TEXT_COLUMNS if name in batch.schema.names)
-    return Batch(frame=frame, raw=raw, may_hold_nul=may_hold_nul)
+    return Batch(frame=frame, raw=raw, may_hold_nul=any(map(_may_hold_nul, stored.values())))
 
 
 def _may_hold_nul(column: pa.Array) -> bool:
@@ -114,8 +114,6 @@ def _may_hold_nul(column: pa.Array) -> bool:
         column = column.dictionary
     if not _is_text(column.type):
         return False
-    if pa.types.is_string_view(column.type):
-        return True
     letters = column.buffers()[-1]
     return bool(letters and letters.size and np.frombuffer(letters, np.uint8).min() == 0)
 
@@ -173,7 +171,7 @@ def _series(column: pa.Array) -> pl.Series:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _texts(column: pa.Array) -> pl.Series:

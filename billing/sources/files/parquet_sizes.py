@@ -108,8 +108,15 @@ def _longest(file: pq.ParquetFile, chunk: _Chunk) -> int:
         while pa.types.is_struct(values.type):
             values = values.field(0)
         has_dictionary = pa.types.is_dictionary(values.type)
-        lengths = pc.binary_length(values.dictionary if has_dictionary else values)
+        lengths = pc.binary_length(without_views(values.dictionary if has_dictionary else values))
         longest = max(longest, pc.max(lengths).as_py() or 0)
         if has_dictionary:  # all of it is there with the first row
             break
     return longest
+
+
+def without_views(values: pa.Array) -> pa.Array:
+    """Texts and bytes in the form that every function knows; pyarrow has few for views."""
+    if pa.types.is_string_view(values.type):
+        return values.cast(pa.large_string())
+    return values.cast(pa.large_binary()) if pa.types.is_binary_view(values.type) else values
