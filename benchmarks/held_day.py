@@ -28,9 +28,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.held_day", description=__doc__.splitlines()[0])
     add_options(parser)
     parser.add_argument("--held", type=int, default=10, help="how many times the made-up day is ingested")
-    held = parser.parse_args().held
+    arguments = parser.parse_args()
+    held = arguments.held
     use_few_processors()
-    day = Day(shape_of(parser.parse_args()))
+    day = Day(shape_of(arguments))
     billing = day.billing("held-day-home")
     billing.start_over(day.catalog)
     rows = pl.scan_parquet(day.file())

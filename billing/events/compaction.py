@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-import numpy as np
 import polars as pl
 
 from billing.events.data_files import LOG_SCHEMA, DataFile, event_keys_of
-from billing.events.day_files import DayFiles, order_by_room, ranges_of
+from billing.events.day_files import DayFiles, gathered, order_by_room, ranges_of
 from billing.events.durable_files import scan_files, whole_parquet
 from billing.events.log import EventLog
 from billing.events.log_table import commit_files, files_of, files_that_left, next_version, open_table
@@ -95,5 +94,4 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows by room; those of an older version, which have no keys, get them."""
     if rows["room_key"].null_count():
         rows = rows.with_columns(event_keys_of(rows).get_columns())
-    order = pl.Series(order_by_room(rows["room_key"].to_numpy()).astype(np.uint32))
-    return rows.lazy().select(pl.all().gather(order)).collect()
+    return gathered(rows, order_by_room(rows["room_key"].to_numpy()))

@@ -75,6 +75,15 @@ def order_by_room(room_keys: NDArray[np.int64]) -> Places:
     return sorted_places(room_keys.view(np.uint64) ^ np.uint64(1 << 63))
 
 
+def gathered(rows: pl.DataFrame, places: NDArray[np.integer]) -> pl.DataFrame:
+    """The rows at these places. Lazy, because that takes a third of the time: texts are not copied."""
+    without_values = [column.name for column in rows if column.null_count() == rows.height > 0]
+    there = pl.Series(places.astype(np.uint32))
+    found = rows.drop(without_values).lazy().select(pl.all().gather(there)).collect()
+    absent = [pl.lit(None, rows.schema[name]).alias(name) for name in without_values]
+    return found.with_columns(absent).select(rows.columns)
+
+
 def ranges_of(rows: int) -> int:
     """Into how many ranges of rooms so many rows of a day are divided."""
     pieces = max(1, rows // ROWS_PER_RANGE)

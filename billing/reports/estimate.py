@@ -44,8 +44,6 @@ from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
 from billing.reports.package_sets import Offer, PackageSet, cheapest_set, demand
 
-# Width and height in pixels.
-
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31
 MOST = 10**9  # users, or rooms a day: far above any real number

@@ -102,9 +102,8 @@ ROOM_VIDEO = np.dtype(
 
 class SubscriptionTables(NamedTuple):
     """`members`, `views` and `rooms` go with the users, streams and rooms of the room tables, `own` with the
-    publications. `used`: connections,
-    publications and receipts in use. By room and class: `published`, the number of
-    streams; `weights` and, if seconds are counted by user, `crowd_seconds` of one in the crowd."""
+    publications. `used`: connections, publications and receipts in use. By room and class: `published`, the number
+    of streams; `weights` and, if seconds are counted by user, `crowd_seconds` of one in the crowd."""
 
     members: Records
     connections: Records
