@@ -48,6 +48,20 @@ def round_half_up(value: Decimal, digits: int) -> Decimal:
         return value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
 
 
+def round_by(mode: str, numerator: Decimal, denominator: Decimal, digits: int) -> Decimal:
+    """A quotient rounded to `digits` decimals, `half_up`, `up` or `down`: symmetric about zero, `down` towards it.
+
+    Whole numbers are divided, so that no digit is lost before the rounding: 57,500 x 20 / 100 = 11,500.
+    """
+    with localcontext(EXACT):
+        scale = Decimal(10) ** digits
+        quotient, rest = divmod(abs(numerator) * scale, denominator)
+        if rest and (mode == "up" or (mode == "half_up" and 2 * rest >= denominator)):
+            quotient += 1
+        rounded = quotient.scaleb(-digits)
+    return -rounded if numerator < 0 and rounded else rounded
+
+
 def round_to_minor_unit(value: Decimal, currency: str) -> Decimal:
     """A total rounded half up to the currency's minor unit: the one rounding of an invoice."""
     return round_half_up(value, minor_digits(currency))

@@ -10,7 +10,7 @@ An invoice repeats what it needs (names, addresses, terms), holds no day-by-day 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
@@ -175,7 +175,7 @@ def _stored() -> TypeAdapter[Invoice]:
 
 def make_invoice(month: BilledMonth) -> Invoice:
     """The invoice that the charges and corrections of a month add up to."""
-    lines = _lines(month)
+    lines = tuple(line for line, _ in month_lines(month))
     seller = month.seller
     return Invoice(
         header=_header(month),
@@ -229,12 +229,16 @@ def _totals(lines: Sequence[Line], currency: str) -> Totals:
         )
 
 
-def _lines(month: BilledMonth) -> tuple[Line, ...]:
-    groups: dict[tuple[str, int, str, Decimal], list[PostedCharge]] = {}
+def month_lines(
+    month: BilledMonth, part_of: Callable[[PostedCharge], object] = lambda _: None
+) -> list[tuple[Line, Sequence[PostedCharge]]]:
+    """The lines of a month in their order, each with its charges; those that differ in `part_of` share no line."""
+    groups: dict[tuple[object, ...], list[PostedCharge]] = {}
     for posted in sorted(month.charges, key=lambda posted: posted.day):
         charge = posted.charge
-        groups.setdefault((posted.kind, charge.app_id, charge.item, charge.unit_price), []).append(posted)
-    return tuple(sorted((_line(month, group) for group in groups.values()), key=_place))
+        key = posted.kind, charge.app_id, charge.item, charge.unit_price, part_of(posted)
+        groups.setdefault(key, []).append(posted)
+    return sorted(((_line(month, group), group) for group in groups.values()), key=lambda pair: _place(pair[0]))
 
 
 def _place(line: Line) -> tuple[bool, int, int, date, Decimal]:
