@@ -178,7 +178,7 @@ def make_invoice(month: BilledMonth) -> Invoice:
     lines = tuple(line for line, _ in month_lines(month))
     seller = month.seller
     return Invoice(
-        header=_header(month),
+        header=make_header(month),
         seller=Party(name=seller.name, address=seller.address) if seller else None,
         customer=Party(name=month.account.name, address=month.account.address),
         lines=lines,
@@ -186,7 +186,8 @@ def make_invoice(month: BilledMonth) -> Invoice:
     )
 
 
-def _header(month: BilledMonth) -> Header:
+def make_header(month: BilledMonth) -> Header:
+    """What a month is billed under."""
     return Header(
         month=month.month,
         account_id=month.account.id,

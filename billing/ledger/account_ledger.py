@@ -192,6 +192,14 @@ class AccountLedger:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
         return self._charges(self._posted(tables.charge, first, last))
 
+    def last_posting_day(self) -> date | None:
+        """The last day on which anything is posted."""
+        charge = tables.charge
+        day: date | None = self.conn.execute(
+            select(func.max(charge.c.posted_on)).where(self._posted(charge, date.min, date.max))
+        ).scalar()
+        return day
+
     def charges_of_day(self, day: date) -> list[PostedCharge]:
         """Everything charged for the use of a day, corrections included."""
         return self._charges(self._of_days(tables.charge, day, day))

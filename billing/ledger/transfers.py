@@ -84,9 +84,16 @@ def credit_of(conn: Connection, account_id: str) -> Decimal:
     return -_balance(conn, of_account(account_id), CREDIT)
 
 
-def package_balance(conn: Connection, package_id: str, account: str) -> Decimal:
-    """The balance (debits less credits) that a package's transfers leave on an account of the books."""
-    return _balance(conn, transfer.c.package_id == package_id, account)
+def deferred_by_documents(conn: Connection, package_id: str) -> Decimal:
+    """What invoices have deferred of a package's price, less what credit notes took back."""
+    return -_balance(
+        conn, (transfer.c.package_id == package_id) & transfer.c.cause.in_([INVOICE, CREDIT_NOTE]), DEFERRED
+    )
+
+
+def recognised(conn: Connection, package_id: str, cause: str) -> Decimal:
+    """What was recognised of a package's price by its use, or by its lapse."""
+    return _balance(conn, (transfer.c.package_id == package_id) & (transfer.c.cause == cause), DEFERRED)
 
 
 def _balance(conn: Connection, where: ColumnElement[bool], account: str) -> Decimal:

@@ -1,0 +1,114 @@
+"""Issuing: what every document has in common, whatever it is for: its number, its message, its transfers.
+
+All of it happens in the caller's transaction, under the writer's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from billing import periods
+from billing.catalog.catalog import Account, Catalog
+from billing.catalog.sellers import Seller
+from billing.invoicing.documents import INVOICE, Document
+from billing.invoicing.page import make_page, page_table
+from billing.ledger.catalog_store import last_change, load_catalog
+from billing.ledger.database import Connection
+from billing.ledger.documents import Issue, StoredDocument, issue
+from billing.ledger.drafts import Draft, seller_of
+from billing.ledger.outbox import put
+from billing.ledger.postings import Moment, apply_credit, post_document, recognise_packages
+from billing.ledger.runs import last_run
+from billing.money import plain
+from billing.rating.charges import PostedCharge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who issues documents for an account, by the catalog of this moment."""
+
+    conn: Connection
+    catalog: Catalog
+    account: Account
+    seller: Seller
+    moment: Moment
+
+    @classmethod
+    def of(cls, conn: Connection, account_id: str, *, seller_id: str | None = None) -> "Issuer":
+        """For an account, its present seller or another; a `BillingError` when it has none."""
+        catalog = load_catalog(conn)
+        account = catalog.account(account_id)
+        seller = catalog.sellers[seller_id] if seller_id else seller_of(catalog, account)
+        moment = Moment(day=today_of(seller), at_ms=now_ms())
+        return cls(conn=conn, catalog=catalog, account=account, seller=seller, moment=moment)
+
+    @property
+    def terms_days(self) -> int:
+        """How many days after its issue an invoice of the account is due."""
+        return self.seller.terms_days if self.account.terms_days is None else self.account.terms_days
+
+    def issue(
+        self,
+        document: Document,
+        *,
+        charges: Mapping[int, Sequence[PostedCharge]] | None = None,
+        packages: Mapping[int, tuple[str, str]] | None = None,
+    ) -> StoredDocument:
+        """Gives a document its number, and writes it with the message that it was issued."""
+        stored = issue(
+            self.conn,
+            Issue(
+                document=document,
+                seller=self.seller,
+                today=self.moment.day,
+                terms_days=self.terms_days,
+                run_id=last_run(self.conn),
+                catalog_change=last_change(self.conn),
+                at_ms=self.moment.at_ms,
+                charges=charges or {},
+                packages=packages or {},
+                first_page=first_page,
+            ),
+        )
+        put(self.conn, "invoice.issued", stored.account_id, stored.number, _facts(stored), at_ms=self.moment.at_ms)
+        return stored
+
+    def issue_draft(self, draft: Draft) -> StoredDocument:
+        """Issues a draft with the transfers that it makes."""
+        stored = self.issue(draft.document, charges=draft.charges, packages=draft.packages)
+        post_document(self.conn, stored, draft.document, self.moment)
+        self.settle(stored.currency)
+        return stored
+
+    def settle(self, currency: str) -> None:
+        """Recognises what packages have earned, and pays open invoices from what credit there is."""
+        recognise_packages(self.conn, self.account.id, currency, self.moment)
+        apply_credit(self.conn, self.account.id, currency, self.moment)
+
+
+def first_page(document: Document) -> object:
+    """The plain values of a document's first page."""
+    return page_table(make_page(document))
+
+
+def today_of(seller: Seller) -> date:
+    """The seller's date, by which documents are issued and fall due."""
+    return periods.local_day(int(periods.now().timestamp()), periods.time_zone(seller.timezone))
+
+
+def now_ms() -> int:
+    """This moment in epoch milliseconds."""
+    return int(periods.now().timestamp() * 1000)
+
+
+def _facts(stored: StoredDocument) -> dict[str, object]:
+    return {
+        "number": stored.number,
+        "kind": stored.kind,
+        "purpose": stored.purpose,
+        "month": f"{stored.month:%Y-%m}" if stored.month else None,
+        "total": plain(stored.total),
+        "currency": stored.currency,
+        "issued_on": stored.issued_on.isoformat(),
+        "due_on": stored.due_on.isoformat() if stored.kind == INVOICE and stored.due_on else None,
+    }
