@@ -1,4 +1,4 @@
-"""Credit and reissue: what is wrong on an issued document is taken back by a further one; nothing is deleted or voided."""
+"""Credit and reissue: what is wrong on an issued document is taken back by a further one; nothing is deleted."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class Wanted:
 
 
 def credit(engine: Engine, number: str, wanted: Wanted) -> StoredDocument:
-    """Writes a credit note for an invoice; a `BillingError`, and nothing is written, if it would be more than is left."""
+    """Writes a credit note for an invoice; a `BillingError`, and nothing is written, for more than is left."""
     with writing(engine) as conn:
         stored = find(conn, number)
         _check_invoice(stored)

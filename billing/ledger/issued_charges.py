@@ -1,6 +1,5 @@
 """Issued charges: on which document each charge stands, and what corrections have changed of it since."""
 
-from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -15,7 +14,7 @@ ChargeKey = tuple[date, int, str, str, int]
 
 
 def live_documents(conn: Connection, account_id: str, first: date, last: date) -> dict[ChargeKey, str]:
-    """The number of the document on which each charge stands that was posted in a period; a reissued one is not live."""
+    """The number of the live document of each charge that was posted in a period; a reissued document is not live."""
     on, charge = document_charge.c, tables.charge.c
     key = (on.day, on.app_id, on.item, on.kind, on.run_id)
     joined = document_charge.join(document, document.c.id == on.document_id).join(
@@ -35,35 +34,24 @@ def live_documents(conn: Connection, account_id: str, first: date, last: date) -
 
 
 def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
-    """By line of a document, what corrections that stand on no line of it have changed of its charges.
-
-    A correction is of the charge of its day, app and item.
-    """
+    """By line of a document, what later corrections have changed of its charges: those of the same day, app and item
+    that were posted by a later run than what stands on the line."""
     on, charge = document_charge.c, tables.charge.c
-    lines = select(on.account_id, on.day, on.app_id, on.item, func.min(on.line).label("line")).where(
-        on.document_id == document_id
+    billed = (
+        select(
+            on.account_id, on.day, on.app_id, on.item, func.min(on.line).label("line"), func.max(on.run_id).label("run")
+        )
+        .where(on.document_id == document_id)
+        .group_by(on.account_id, on.day, on.app_id, on.item)
+        .subquery()
     )
-    billed = lines.group_by(on.account_id, on.day, on.app_id, on.item).subquery()
-    own = select(on.run_id, on.day, on.app_id, on.item).where(on.document_id == document_id, on.kind == "correction")
-    standing = {tuple(row) for row in conn.execute(own)}
-    same = and_(
+    later = and_(
         charge.account_id == billed.c.account_id,
         charge.day == billed.c.day,
         charge.app_id == billed.c.app_id,
         charge.item == billed.c.item,
-        charge.kind == "correction",
+        charge.run_id > billed.c.run,
     )
-    columns = (billed.c.line, charge.run_id, charge.day, charge.app_id, charge.item, charge.amount_scaled)
-    rows = conn.execute(select(*columns).select_from(billed.join(tables.charge, same)))
-    return _sums(
-        (row.line, from_scaled(row.amount_scaled))
-        for row in rows
-        if (row.run_id, row.day, row.app_id, row.item) not in standing
-    )
-
-
-def _sums(amounts: Iterable[tuple[int, Decimal]]) -> dict[int, Decimal]:
-    sums: dict[int, Decimal] = {}
-    for line, amount in amounts:
-        sums[line] = sums.get(line, Decimal(0)) + amount
-    return sums
+    amounts = select(billed.c.line, func.sum(charge.amount_scaled)).select_from(billed.join(tables.charge, later))
+    rows = conn.execute(amounts.where(charge.kind == "correction").group_by(billed.c.line))
+    return {line: from_scaled(int(amount)) for line, amount in rows}
