@@ -7,15 +7,16 @@ first unbilled day on. What anything billed rests on cannot be removed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, check_catalog
+from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal
 from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy
+from billing.catalog.references import check_catalog
 from billing.errors import BillingError
 from billing.money import plain
 from billing.periods import time_zone
@@ -29,6 +30,9 @@ class Billed:
     apps: Mapping[tuple[str, int], date] = field(default_factory=dict)  # the last charged day, by account and app
     policies: Mapping[tuple[str, str], date] = field(default_factory=dict)  # the last settled day, by id and hash
     tried: frozenset[str] = frozenset()  # accounts that have runs of any result
+    invoiced: Mapping[str, str] = field(default_factory=dict)  # a document's number, by package
+    closed: Mapping[str, date] = field(default_factory=dict)  # the last closed month, by account
+    series: frozenset[tuple[str, str]] = frozenset()  # kinds of which sellers have issued documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,29 @@ class Change:
     detail: str = ""
 
 
+def resolved(stored: Catalog, new: Catalog) -> Catalog:
+    """A catalog file with what it leaves to what is stored: how a package is charged, from which month an account is
+    invoiced. A new package is charged by the mode of its account."""
+    accounts = {
+        each.id: replace(each, invoices_from=stored.accounts[each.id].invoices_from)
+        for each in new.accounts.values()
+        if each.invoices_from is None and each.id in stored.accounts
+    }
+    merged = {**stored.accounts, **new.accounts}
+    packages = {
+        each.id: replace(each, charge=_charge_of(stored.packages.get(each.id), merged.get(each.account)))
+        for each in new.packages.values()
+        if each.charge is None
+    }
+    return replace(new, accounts={**new.accounts, **accounts}, packages={**new.packages, **packages})
+
+
+def _charge_of(known: Package | None, account: Account | None) -> Literal["invoice", "prepaid", "external"]:
+    if known and known.charge:
+        return known.charge
+    return "prepaid" if account and account.mode == "prepaid" else "external"
+
+
 def plan(stored: Catalog, new: Catalog, billed: Billed) -> list[Change]:
     """What applying `new` would do, in the order of the kinds; a `BillingError` with a line for all that cannot be."""
     check_catalog(stored.merged(new))
@@ -50,12 +77,11 @@ def plan(stored: Catalog, new: Catalog, billed: Billed) -> list[Change]:
         *_package_refusals(billed, stored, new),
         *_contract_refusals(billed, stored, new),
         *_policy_refusals(billed, new),
+        *_document_refusals(billed, stored, new),
     ]
     if problems:
         raise BillingError("\n".join(["this would change what is billed already, so nothing was changed:", *problems]))
-    sellers = [{"seller": catalog.seller} if catalog.seller else {} for catalog in (stored, new)]
-    changes = list(_changes("seller", *sellers))
-    return changes + [change for kind in KINDS for change in _changes(kind, stored.entries(kind), new.entries(kind))]
+    return [change for kind in KINDS for change in _changes(kind, stored.entries(kind), new.entries(kind))]
 
 
 def plan_removal(stored: Catalog, removal: Removal, billed: Billed) -> Change:
@@ -100,12 +126,18 @@ def _shown(value: object) -> str:
             return plain(value)
         case datetime():
             return value.isoformat()
+        case date():
+            return value.isoformat()
+        case bool():
+            return "true" if value else "false"
         case Mapping():
             return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items()) or "none"
         case tuple():
             return ", ".join(map(_shown, value)) or "none"
         case Assumptions():
             return _shown({key: each for key, each in asdict(value).items() if each})
+    if is_dataclass(value) and not isinstance(value, type):
+        return _shown(asdict(value))
     return str(value)
 
 
@@ -191,6 +223,35 @@ def _policy_refusals(billed: Billed, new: Catalog) -> Iterator[str]:
             )
 
 
+def _document_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterator[str]:
+    for account in new.accounts.values():
+        known, closed = stored.accounts.get(account.id), billed.closed.get(account.id)
+        if known and closed and known.invoices_from != account.invoices_from:
+            yield (
+                f'account "{account.id}": invoices_from cannot change, because its months up to {closed:%Y-%m} are '
+                "closed; leave it as it is"
+            )
+    for package in new.packages.values():
+        bought = stored.packages.get(package.id)
+        number = billed.invoiced.get(package.id)
+        if bought and number and (bought.price, bought.charge) != (package.price, package.charge):
+            yield (
+                f'package "{package.id}": it is billed on {number}, so its price and charge cannot change; '
+                f"write a credit note with `billing invoice credit {number}`"
+            )
+        elif bought and bought.charge != package.charge and "prepaid" in (bought.charge, package.charge):
+            yield f'package "{package.id}": its charge cannot become {package.charge}; add a new package'
+    for seller in new.sellers.values():
+        issuer = stored.sellers.get(seller.id)
+        for kind in ("invoice", "credit_note"):
+            before, after = getattr(issuer, kind, None), getattr(seller, kind)
+            if before and (seller.id, kind) in billed.series and before.reset != after.reset:
+                yield (
+                    f'seller "{seller.id}": the reset of its {kind} numbers cannot change, because some are given; '
+                    "keep it, or add a seller"
+                )
+
+
 def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator[str]:
     where = f'account "{account.id}"'
     if account.id in billed.accounts:
@@ -216,5 +277,7 @@ def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
 
 def _package_uses(billed: Billed, stored: Catalog, package: Package) -> Iterator[str]:
     first, last = _first_day(package, stored.accounts), billed.accounts.get(package.account)
+    if number := billed.invoiced.get(package.id):
+        yield f'package "{package.id}": it is billed on {number}'
     if last and first <= last:
         yield f'package "{package.id}": it pays from {first} on, and that is billed up to {last}'

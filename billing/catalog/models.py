@@ -9,19 +9,31 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Protocol, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from billing.catalog.alerts import EVENTS
 from billing.catalog.feeds import check_feed, parse_size
 from billing.catalog.items import AUDIO, ITEM_RANK, ITEMS
 from billing.catalog.packages import is_free_minutes
+from billing.catalog.sellers import DEFAULT_FORMAT, DEFAULT_TERMS_DAYS, NumberSeries, format_problem
+from billing.catalog.tax_ids import tax_id_problem
+from billing.catalog.taxes import Category, Prices, TaxRounding
 from billing.errors import BillingError, unknown
 from billing.limits import LARGEST_APP_ID
 from billing.money import SCALE_DIGITS, check_currency
-from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, rfc3339
+from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, parse_month, rfc3339
 
 T = TypeVar("T")
+
+
+class _Dated(Protocol):
+    valid_from: date
+
+
+Version = TypeVar("Version", bound=_Dated)
 
 # Also what a spreadsheet file cannot hold. Line breaks are control characters too; only an address may have them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -30,6 +42,10 @@ _PACKAGE_SIZE = re.compile(r"[1-9][0-9]{0,12}")
 _LONGEST_NAME = 256
 LONGEST_ID = 128
 _LONGEST_ADDRESS = 1024
+_LONGEST_PREFIX = 32
+_LONGEST_TAX_ID = 64
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_THRESHOLD = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})?%|-?[0-9]{1,15}(\.[0-9]{1,8})?")
 # Package minutes and free minutes: far above any real number, and the sum of many still fits 64 bits.
 MOST_MINUTES = 10**12
 # Per 1,000 minutes. A room of 100,000 users for a whole day at this price still fits 64 bits of 10^-8.
@@ -212,6 +228,90 @@ def size(value: object) -> str:
     return f"{width}x{height}"
 
 
+def prefix(value: object) -> str:
+    """The prefix of a series of numbers."""
+    return _line(value, _LONGEST_PREFIX)
+
+
+def country(value: object) -> str:
+    """A country: two capital letters of ISO 3166 such as DE."""
+    if not isinstance(value, str) or not _COUNTRY.fullmatch(value):
+        raise ValueError(not_a("a country such as DE (two letters of ISO 3166)", value))
+    return value
+
+
+def tax_id(value: object) -> str:
+    """A tax id: one line of up to 64 characters."""
+    return _line(value, _LONGEST_TAX_ID)
+
+
+def logo(value: object) -> str:
+    """The name of a picture."""
+    file = _line(value, _LONGEST_NAME)
+    if not file.lower().endswith((".png", ".jpg", ".jpeg")):
+        raise ValueError(not_a("the name of a .png or .jpg file", value))
+    return file
+
+
+def rate(value: object) -> Decimal:
+    """The rate of a tax in percent, with at most 4 decimals."""
+    number = money(value, 100)
+    if number != round(number, 4):
+        raise ValueError(f"{value} has more than 4 decimals")
+    return number
+
+
+def duration(value: object) -> str:
+    """An ISO 8601 duration in quotes such as "PT24H"."""
+    text = _text(value, 'a duration in quotes such as "PT24H"')
+    _asking(parse_duration, text)
+    return text
+
+
+def month(value: object) -> date:
+    """A month in quotes such as "2026-03", as its first day."""
+    return _asking(parse_month, _text(value, 'a month in quotes such as "2026-03"'))
+
+
+def amount(value: object) -> Decimal:
+    """An amount or a number of minutes."""
+    return money(value, HIGHEST_PACKAGE_PRICE * 1000)
+
+
+def threshold(value: object) -> str:
+    """A share such as "80%", or a number such as "400" or "-10.00"."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _THRESHOLD.fullmatch(text):
+        raise ValueError(not_a('a threshold such as "80%" or "400"', value))
+    return text
+
+
+def url(value: object) -> str:
+    """The address of a webhook, without a user and a fragment."""
+    address = _line(value, _LONGEST_ADDRESS)
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(not_a("an address such as https://example.com/billing", value))
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("must have neither a user nor a fragment")
+    return address
+
+
+def event(value: object) -> str:
+    """The name of a kind of message."""
+    if value not in EVENTS:
+        raise ValueError(unknown("event", str(value), EVENTS))
+    return str(value)
+
+
+def _check_tax_id(party: T) -> T:
+    """The tax id of a seller or account is one of its country."""
+    known, where = getattr(party, "tax_id"), getattr(party, "country")  # noqa: B009 - of both models
+    if known is not None and where is not None and (problem := tax_id_problem(known, where)):
+        raise ValueError(f".tax_id: {problem}")
+    return party
+
+
 _Id = Annotated[str, PlainValidator(identifier)]
 _Name = Annotated[str, PlainValidator(name)]
 _Address = Annotated[str, PlainValidator(address)]
@@ -235,6 +335,18 @@ _Silence = Annotated[str, PlainValidator(silence)]
 _Feed = Annotated[list[str], PlainValidator(feed)]
 _Size = Annotated[str, PlainValidator(size)]
 _Subscribe = Literal["all", "none"]
+_Prefix = Annotated[str, PlainValidator(prefix)]
+_Country = Annotated[str, PlainValidator(country)]
+_TaxId = Annotated[str, PlainValidator(tax_id)]
+_TermsDays = Annotated[int, Field(ge=0, le=3650)]
+_Logo = Annotated[str, PlainValidator(logo)]
+_Rate = Annotated[Decimal, PlainValidator(rate)]
+_Duration = Annotated[str, PlainValidator(duration)]
+_Month = Annotated[date, PlainValidator(month)]
+_Amount = Annotated[Decimal, PlainValidator(amount)]
+_Threshold = Annotated[str, PlainValidator(threshold)]
+_Url = Annotated[str, PlainValidator(url)]
+_Event = Annotated[str, PlainValidator(event)]
 
 
 class Table(BaseModel):
@@ -285,9 +397,9 @@ def _unfit(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> I
     yield from (f".{path}: {item} has no tier in this version" for item in values if item not in items)
 
 
-def _following(versions: list[VersionTable]) -> list[VersionTable]:
+def _following(versions: list[Version]) -> list[Version]:
     if not versions:
-        raise ValueError("a policy needs at least one version")
+        raise ValueError("needs at least one version")
     if any(earlier.valid_from >= later.valid_from for earlier, later in pairwise(versions)):
         raise ValueError("the versions must follow each other by valid_from, the oldest first")
     return versions
@@ -299,9 +411,68 @@ class PolicyTable(Table):
     version: Annotated[list[VersionTable], AfterValidator(_following)]
 
 
+class SeriesTable(Table):
+    prefix: _Prefix
+    format: _Name = DEFAULT_FORMAT
+    reset: Literal["year", "never"] = "year"
+
+    @model_validator(mode="after")
+    def _numbers_documents(self) -> Self:
+        if problem := format_problem(NumberSeries(prefix=self.prefix, format=self.format, reset=self.reset)):
+            raise ValueError(f".format: {problem}")
+        return self
+
+
 class SellerTable(Table):
+    id: _Id
     name: _Name
     address: _Address | None = None
+    country: _Country | None = None
+    tax_id: _TaxId | None = None
+    timezone: _TimeZone = "UTC"
+    terms_days: _TermsDays = DEFAULT_TERMS_DAYS
+    logo: _Logo | None = None
+    bank: _Address | None = None
+    grace_days: Annotated[int, Field(ge=0, le=365)] = 0
+    issue_zero: bool = False
+    invoice: SeriesTable = SeriesTable(prefix="INV")
+    credit_note: SeriesTable = SeriesTable(prefix="CN")
+
+    _tax_id_fits = model_validator(mode="after")(_check_tax_id)
+
+
+class TaxVersionTable(Table):
+    valid_from: _Day
+    category: Category
+    rate: _Rate
+    prices: Prices = "exclusive"
+    rounding: TaxRounding = "half_up"
+    text: _Name
+
+    @model_validator(mode="after")
+    def _rate_fits_category(self) -> Self:
+        if (self.category == "S") != (self.rate > 0):
+            raise ValueError(f".rate: {self.rate} does not fit category {self.category}: only S has a rate above 0")
+        return self
+
+
+class TaxTable(Table):
+    id: _Id
+    version: Annotated[list[TaxVersionTable], AfterValidator(_following)]
+
+
+class OverdueStepTable(Table):
+    state: Literal["reminded", "suspended", "reclaimable"]
+    after: _Duration
+    from_state: Annotated[_Id | None, Field(alias="from")] = None
+    notice: bool = False
+    admit: bool = True
+
+
+class OverduePolicyTable(Table):
+    id: _Id
+    basis: Literal["balance", "due_on"] = "balance"
+    steps: Annotated[list[OverdueStepTable], Field(min_length=1)]
 
 
 class AccountTable(Table):
@@ -313,6 +484,18 @@ class AccountTable(Table):
     free_minutes: _FreeMinutes | None = None
     address: _Address | None = None
     hold_if_silent: _Silence | None = None
+    seller: _Id | None = None
+    tax: _Id | None = None
+    overdue_policy: _Id | None = None
+    pay_as_you_go: bool = True
+    language: Literal["en", "ja", "zh"] = "en"
+    mode: Literal["invoice", "prepaid"] = "invoice"
+    invoices_from: _Month | None = None
+    country: _Country | None = None
+    tax_id: _TaxId | None = None
+    terms_days: _TermsDays | None = None
+
+    _tax_id_fits = model_validator(mode="after")(_check_tax_id)
 
 
 class AssumeTable(Table):
@@ -338,6 +521,7 @@ class PackageTable(Table):
     purchased_at: _Instant
     price: _PackagePrice | None = None
     term: Literal["year", "month"] = "year"
+    charge: Literal["invoice", "prepaid", "external"] | None = None
 
 
 class ContractTable(Table):
@@ -355,11 +539,60 @@ class ContractTable(Table):
         return self
 
 
+class AlertTable(Table):
+    id: _Id
+    account: _Id
+    app: _AppId | None = None
+    package: _Id | None = None
+    metric: Literal["minutes", "spend", "package_remaining", "balance"]
+    period: Literal["day", "month"] = "month"
+    limit: _Amount | None = None
+    thresholds: Annotated[list[_Threshold], Field(min_length=1, max_length=20)]
+
+    @model_validator(mode="after")
+    def _shares_have_a_limit(self) -> Self:
+        if self.limit is None and any(each.endswith("%") for each in self.thresholds):
+            raise ValueError("thresholds in percent need a limit")
+        if len(set(self.thresholds)) != len(self.thresholds):
+            raise ValueError("has a threshold twice")
+        return self
+
+
+class WebhookTable(Table):
+    id: _Id
+    url: _Url
+    secret_file: _Name | None = None
+    secret_env: _Name | None = None
+    events: list[_Event] = []
+    account: _Id | None = None
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _is_secure(self) -> Self:
+        if (self.secret_file is None) == (self.secret_env is None):
+            raise ValueError("needs either secret_file or secret_env, which name where its secret is kept")
+        if self.url.startswith("http:") and not self.allow_private:
+            raise ValueError(f"{self.url} is not encrypted: give an address that begins with https://")
+        return self
+
+
 MODELS: Mapping[str, type[Table]] = {
+    "seller": SellerTable,
+    "tax": TaxTable,
+    "overdue_policy": OverduePolicyTable,
     "policy": PolicyTable,
     "account": AccountTable,
     "app": AppTable,
     "package": PackageTable,
     "contract": ContractTable,
+    "alert": AlertTable,
+    "webhook": WebhookTable,
 }
-TABLES_IN_TABLES: Mapping[str, type[Table]] = {"version": VersionTable, "tiers": TierTable, "assume": AssumeTable}
+TABLES_IN_TABLES: Mapping[str, type[Table]] = {
+    "tiers": TierTable,
+    "assume": AssumeTable,
+    "invoice": SeriesTable,
+    "credit_note": SeriesTable,
+    "steps": OverdueStepTable,
+}
+VERSIONS: Mapping[type[Table], type[Table]] = {PolicyTable: VersionTable, TaxTable: TaxVersionTable}

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from billing.catalog.canonical import entry_from_table
-from billing.catalog.catalog import KINDS, Catalog, Seller, identity, refuse
-from billing.catalog.models import LONGEST_ID, MODELS, TABLES_IN_TABLES, SellerTable, Table, not_a
+from billing.catalog.catalog import KINDS, ONLY_SELLER, Catalog, identity, refuse
+from billing.catalog.models import LONGEST_ID, MODELS, TABLES_IN_TABLES, VERSIONS, Table, not_a
 from billing.errors import BillingError, unknown
 
 
@@ -30,12 +30,12 @@ def parse_catalog(text: str, filename: str) -> Catalog:
 
 def read_catalog(tables: Mapping[str, Any], filename: str) -> Catalog:
     """The catalog in the tables of a TOML file, which messages call `filename`."""
-    names = [*KINDS, "seller"]
-    problems = [unknown("table", name, names) for name in tables if name not in names]
+    problems = [unknown("table", name, KINDS) for name in tables if name not in KINDS]
+    if isinstance(tables.get("seller"), dict):
+        tables = {**tables, "seller": [{"id": ONLY_SELLER, **tables["seller"]}]}
     entries = {KINDS[kind]: _read_kind(kind, tables.get(kind, []), problems) for kind in KINDS}
-    seller = _read_table("[seller]", SellerTable, tables["seller"], problems) if "seller" in tables else None
     refuse(problems, filename)
-    return Catalog(seller=Seller(**seller) if seller else None, **entries)
+    return Catalog(**entries)
 
 
 def _read_kind(kind: str, tables: object, problems: list[str]) -> dict[Any, Any]:
@@ -82,6 +82,9 @@ _SENTENCES: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "int_type": lambda value, _context: not_a("a whole number", value),
     "greater_than_equal": lambda value, context: f"{value} is too small; write {context['ge']} or more",
     "less_than_equal": lambda value, context: f"{value} is too large; write {context['le']} or less",
+    "bool_type": lambda value, _context: not_a("true or false", value),
+    "too_short": lambda _value, context: f"needs at least {context['min_length']}",
+    "too_long": lambda _value, context: f"has more than {context['max_length']}",
     "literal_error": lambda value, context: not_a(context["expected"], value),
     "list_type": lambda _value, _context: "is not a list",
     "dict_type": lambda _value, _context: "is not a table of names and values",
@@ -112,4 +115,6 @@ def _lines(place: Iterable[int | str], sentences: str) -> Iterator[str]:
 def _keys(model: type[Table], place: Iterable[int | str]) -> Iterable[str]:
     """The keys that the table at `place` may have."""
     names = [step for step in place if isinstance(step, str)]
-    return (TABLES_IN_TABLES[names[-1]] if names else model).model_fields
+    inner = {**TABLES_IN_TABLES, "version": VERSIONS.get(model, model)}
+    fields = (inner[names[-1]] if names else model).model_fields
+    return [field.alias or name for name, field in fields.items()]

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from billing.catalog import changes
-from billing.catalog.canonical import applied_source, catalog_after, removed_source
-from billing.catalog.catalog import NO_TERMS, Account, App, Catalog, Removal, Seller
+from billing.catalog.canonical import applied_source, catalog_after, entry_from_table, entry_source, removed_source
+from billing.catalog.catalog import KINDS, NO_TERMS, Account, App, Catalog, Removal
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
 from billing.errors import BillingError, UsageError, missing_row
-from billing.ledger import tables
+from billing.ledger import document_tables, tables
 from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
 from billing.periods import time_zone
@@ -31,6 +32,9 @@ from billing.periods import time_zone
 _ALWAYS = date.min
 # Where the entries are that can be removed, and what goes with an account.
 _TABLES = {"account": tables.account, "app": tables.app, "package": tables.package}
+# The kinds that are kept as their source alone.
+_AS_SOURCE = ("seller", "tax", "overdue_policy", "alert", "webhook")
+_ACCOUNT_COLUMNS = tuple(column.name for column in tables.account.c)
 _OF_AN_ACCOUNT = (tables.contract_price, tables.contract, tables.account_terms, tables.provisional_day)
 
 
@@ -51,7 +55,7 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
         applied = select(change.source).where(change.applied_at_ms <= as_of_ms).order_by(change.id)
         return catalog_after(conn.execute(applied).scalars())
     return Catalog(
-        seller=_load_seller(conn),
+        **_load_entries(conn),
         accounts=_load_accounts(conn),
         apps=_load_apps(conn),
         packages=_load_packages(conn),
@@ -103,7 +107,8 @@ def missing_accounts(conn: Connection, catalog: Catalog) -> dict[str, str]:
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:
     """What `apply` would do; a `BillingError` for everything that cannot be."""
-    return changes.plan(load_catalog(conn), new, billed(conn))
+    stored = load_catalog(conn)
+    return changes.plan(stored, changes.resolved(stored, new), billed(conn))
 
 
 def billed(conn: Connection) -> Billed:
@@ -116,8 +121,28 @@ def billed(conn: Connection) -> Billed:
         accounts=last_settled_days(conn),
         apps={(account_id, app_id): day for account_id, app_id, day in conn.execute(charged)},
         policies={(policy_id, policy_hash): day for policy_id, policy_hash, day in conn.execute(used)},
+        invoiced=dict(conn.execute(_invoiced()).all()),
+        closed=dict(conn.execute(_closed()).all()),
+        series=frozenset(tuple(row) for row in conn.execute(_series())),
         tried=frozenset(conn.execute(select(run.account_id).distinct().where(run.account_id.is_not(None))).scalars()),
     )
+
+
+def _invoiced() -> Select[Any]:
+    on, document = document_tables.document_package.c, document_tables.document.c
+    joined = select(on.package_id, document.number).join_from(
+        document_tables.document_package, document_tables.document, on.document_id == document.id
+    )
+    return joined.where(on.kind == "package").order_by(on.generation)
+
+
+def _closed() -> Select[Any]:
+    closed = document_tables.closed_month.c
+    return select(closed.account_id, func.max(closed.month)).group_by(closed.account_id)
+
+
+def _series() -> Select[Any]:
+    return select(document_tables.number_series.c.seller_id, document_tables.number_series.c.kind)
 
 
 def last_change(conn: Connection) -> int:
@@ -135,12 +160,14 @@ def check_last_change(conn: Connection, known: int) -> None:
 def apply(conn: Connection, new: Catalog, *, applied_at_ms: int) -> list[Change]:
     """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was."""
     stored = load_catalog(conn)
+    new = changes.resolved(stored, new)
     planned = changes.plan(stored, new, billed(conn))
     if any(change.action != "unchanged" for change in planned):
         _record(conn, applied_source(new), applied_at_ms)
     merged = stored.merged(new)
-    if new.seller:
-        _put(conn, tables.seller, {"id": tables.SELLER_ID, "name": new.seller.name, "address": new.seller.address})
+    for kind in _AS_SOURCE:
+        for entry in new.entries(kind).values():
+            _put(conn, tables.catalog_entry, {"kind": kind, "id": entry.id, "source": entry_source(entry)})
     for policy in new.policies.values():
         _put(conn, tables.policy, {"id": policy.id, "hash": policy.hash, "source": policy_source(policy)})
     _put_accounts(conn, stored, new)
@@ -170,9 +197,12 @@ def _record(conn: Connection, source: str, applied_at_ms: int) -> None:
     conn.execute(insert(tables.catalog_change).values(applied_at_ms=applied_at_ms, source=source))
 
 
-def _load_seller(conn: Connection) -> Seller | None:
-    row = conn.execute(select(tables.seller)).first()
-    return Seller(name=row.name, address=row.address) if row else None
+def _load_entries(conn: Connection) -> dict[str, dict[str, Any]]:
+    """What is kept as its source alone, by the name that a catalog has for it."""
+    found: dict[str, dict[str, Any]] = {KINDS[kind]: {} for kind in _AS_SOURCE}
+    for row in conn.execute(select(tables.catalog_entry).order_by(tables.catalog_entry.c.id)):
+        found[KINDS[row.kind]][row.id] = entry_from_table(row.kind, json.loads(row.source))
+    return found
 
 
 def _load_accounts(conn: Connection) -> dict[str, Account]:
@@ -180,17 +210,12 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
     oldest_first = conn.execute(select(terms).order_by(terms.c.valid_from))
     latest = {row.account_id: row for row in oldest_first}
     return {
-        row.id: Account(
-            id=row.id,
-            name=row.name,
-            currency=row.currency,
-            timezone=row.timezone,
-            policy=latest[row.id].policy_id if row.id in latest else NO_TERMS,
-            free_minutes=latest[row.id].free_minutes if row.id in latest else None,
-            address=row.address,
-            hold_if_silent=row.hold_if_silent,
+        row["id"]: Account(
+            **row,
+            policy=latest[row["id"]].policy_id if row["id"] in latest else NO_TERMS,
+            free_minutes=latest[row["id"]].free_minutes if row["id"] in latest else None,
         )
-        for row in conn.execute(select(tables.account))
+        for row in conn.execute(select(tables.account)).mappings()
     }
 
 
@@ -217,6 +242,7 @@ def _load_packages(conn: Connection) -> dict[str, Package]:
             purchased_at=datetime.fromisoformat(row.purchased_at),
             price=None if row.price_scaled is None else from_scaled(row.price_scaled),
             term=row.term,
+            charge=row.charge,
         )
         for row in conn.execute(select(tables.package))
     }
@@ -240,8 +266,7 @@ def _load_contracts(conn: Connection) -> dict[tuple[str, date], Contract]:
 def _put_accounts(conn: Connection, stored: Catalog, new: Catalog) -> None:
     settled = last_settled_days(conn)
     for account in new.accounts.values():
-        columns = ("id", "name", "currency", "timezone", "address", "hold_if_silent")
-        _put(conn, tables.account, {column: getattr(account, column) for column in columns})
+        _put(conn, tables.account, {column: getattr(account, column) for column in _ACCOUNT_COLUMNS})
         known = stored.accounts.get(account.id)
         if known and (known.policy, known.free_minutes) == (account.policy, account.free_minutes):
             continue
@@ -289,6 +314,7 @@ def _package_row(package: Package, timezone: str) -> dict[str, object]:
         "purchased_at": package.purchased_at.isoformat(),
         "price_scaled": None if package.price is None else to_scaled(package.price),
         "term": package.term,
+        "charge": package.charge,
         "valid_from": valid_from,
         "valid_to": valid_to,
     }

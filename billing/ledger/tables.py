@@ -15,6 +15,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -38,8 +39,6 @@ metadata = MetaData(
     }
 )
 
-# The one row of `seller`.
-SELLER_ID = 1
 # SQLite numbers rows by itself only for the type INTEGER, which has 64 bits there.
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
@@ -53,13 +52,13 @@ def _settled() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["account_id", "day"], ["settled_day.account_id", "settled_day.day"])
 
 
-seller = Table(
-    "seller",
+# Sellers, taxes, overdue policies, alerts and webhooks: `source` is the JSON of an entry in its canonical form.
+catalog_entry = Table(
+    "catalog_entry",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String, nullable=False),
-    Column("address", String),
-    CheckConstraint(f"id = {SELLER_ID}", name="one_row"),
+    Column("kind", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("source", String, nullable=False),
 )
 
 policy = Table(
@@ -79,6 +78,16 @@ account = Table(
     Column("timezone", String, nullable=False),
     Column("address", String),
     Column("hold_if_silent", String),
+    Column("seller", String),
+    Column("tax", String),
+    Column("overdue_policy", String),
+    Column("pay_as_you_go", Boolean, nullable=False),
+    Column("language", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("invoices_from", Date),
+    Column("country", String),
+    Column("tax_id", String),
+    Column("terms_days", Integer),
 )
 
 # Which policy and how many free minutes a month hold from `valid_from` on; the first row of an account holds from
@@ -116,6 +125,7 @@ package = Table(
     Column("term", String, nullable=False),
     Column("valid_from", Date, nullable=False),
     Column("valid_to", Date, nullable=False),
+    Column("charge", String, nullable=False),
     CheckConstraint("minutes > 0", name="minutes"),
     CheckConstraint("price_scaled >= 0", name="price"),
     CheckConstraint("term IN ('year', 'month')", name="term"),
