@@ -3,9 +3,10 @@
 import re
 from functools import reduce
 
-from billing.catalog.catalog import Catalog, check_catalog
+from billing.catalog.catalog import Catalog
 from billing.catalog.models import MODELS, SellerTable, VersionTable
 from billing.catalog.reading import parse_catalog
+from billing.catalog.references import check_catalog
 from tests.commands import ROOT
 
 PAGE = (ROOT / "docs" / "catalog.md").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from billing.cli.account_commands import charges, packages
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
+from billing.cli.document_commands import credit_invoice, finalize_months, list_invoices, reissue_invoice, show_invoices
 from billing.cli.estimate_commands import estimate
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
@@ -34,6 +35,9 @@ _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, invoice, estimate),
 )
+
+for _command in (finalize_months, list_invoices, show_invoices, credit_invoice, reissue_invoice):
+    invoice.add_command(_command)
 
 
 class _Program(click.Group):

@@ -106,7 +106,7 @@ def upgrade() -> None:
         sa.Column("app_id", sa.BigInteger(), nullable=False),
         sa.Column("item", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("run_id", _SERIAL, nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("document_id", _SERIAL, nullable=False),
         sa.Column("line", sa.BigInteger(), nullable=False),

@@ -26,7 +26,15 @@ from billing.ledger.runs import latest_runs
 from billing.ledger.tables import account, app, metadata
 from tests.commands import ROOT
 
-ACME = {"id": "acme", "name": "Acme K.K.", "currency": "USD", "timezone": "Asia/Tokyo"}
+ACME = {
+    "id": "acme",
+    "name": "Acme K.K.",
+    "currency": "USD",
+    "timezone": "Asia/Tokyo",
+    "pay_as_you_go": True,
+    "language": "en",
+    "mode": "invoice",
+}
 
 
 def _table_names(engine: Engine) -> set[str]:
