@@ -36,7 +36,9 @@ def credit(engine: Engine, number: str, wanted: Wanted) -> StoredDocument:
         else:
             amounts = spread(credited, wanted.amount, wanted.lines)
         issuer = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
-        return write_credit_note(issuer, stored, credited, amounts, reason=wanted.reason)
+        note = write_credit_note(issuer, stored, credited, amounts, reason=wanted.reason)
+        issuer.settle(stored.currency)
+        return note
 
 
 def reissue(engine: Engine, number: str) -> list[StoredDocument]:
@@ -69,11 +71,10 @@ def write_credit_note(
     reason: str,
     purpose: Purpose = "credit",
 ) -> StoredDocument:
-    """Issues a credit note for exact amounts by line of an invoice, with its transfers."""
+    """Issues a credit note for exact amounts by line of an invoice, with its transfers; the caller settles."""
     draft = credit_note(credited, amounts, purpose=purpose, reason=reason)
     note = issuer.issue(draft)
     post_credit_note(issuer.conn, note, draft, stored, issuer.moment)
-    issuer.settle(stored.currency)
     return note
 
 

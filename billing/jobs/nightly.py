@@ -304,8 +304,8 @@ class _Night:
     def _posted(self, account: _Account, rerating: Rerating) -> Outcome:
         account.carries_state = rerating.state.height > 0
         correction = rerating.correction(self.cutoff)
-        run = corrections.post(self.engine, correction)
-        day, detail = correction.posted_on, correction.run.detail
+        run, day = corrections.post(self.engine, correction)
+        detail = correction.run.detail
         return Outcome(account=account.id, day=day, result=CORRECTED, run=run, detail=detail)
 
     def _settle_quiet(self, account: _Account) -> Iterator[Outcome]:

@@ -54,8 +54,13 @@ def close_month(
     conn.execute(insert(closed_month).values(**values, closed_at_ms=at_ms))
 
 
-def posting_day(ledger: AccountLedger, day: date) -> date:
+def posting_day(conn: Connection, account_id: str, day: date) -> date:
     """The day on which a correction is posted: `day`, or the first one after the last closed month."""
-    last = last_closed_month(ledger.conn, ledger.account_id)
-    first = next_month(last) if last else ledger.account.invoices_from
+    account = tables.account.c
+    last = last_closed_month(conn, account_id)
+    first = (
+        next_month(last)
+        if last
+        else conn.execute(select(account.invoices_from).where(account.id == account_id)).scalar()
+    )
     return max(day, first) if first else day

@@ -219,6 +219,17 @@ def packages_of(conn: Connection, document_id: int) -> dict[int, tuple[str, str]
     return {row["line"]: (row["package_id"], row["kind"]) for row in rows}
 
 
+def package_document(conn: Connection, package_id: str) -> tuple[StoredDocument, int] | None:
+    """The live document on which a package was billed, and its line."""
+    on, document = tables.document_package.c, tables.document.c
+    query = select(document.number, on.line).join_from(
+        tables.document_package, tables.document, document.id == on.document_id
+    )
+    billed = query.where(on.package_id == package_id, on.kind == "package").order_by(on.generation.desc())
+    row = conn.execute(billed.limit(1)).first()
+    return (find(conn, row.number), row.line) if row else None
+
+
 def billed_packages(conn: Connection, kind: str) -> dict[str, int]:
     """The last generation of every package that is on a document as bought (`package`) or refunded (`refund`)."""
     table = tables.document_package

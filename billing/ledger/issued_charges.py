@@ -8,9 +8,15 @@ from sqlalchemy import Connection, and_, func, select
 from billing.ledger import tables
 from billing.ledger.document_tables import document, document_charge
 from billing.money import from_scaled
+from billing.rating.charges import PostedCharge
 
 # Day, app, item, kind and run of a charge of an account.
 ChargeKey = tuple[date, int, str, str, int]
+
+
+def charge_key(posted: PostedCharge) -> ChargeKey:
+    """What a charge of an account is known by."""
+    return posted.day, posted.charge.app_id, posted.charge.item, posted.kind, posted.run_id
 
 
 def live_documents(conn: Connection, account_id: str, first: date, last: date) -> dict[ChargeKey, str]:

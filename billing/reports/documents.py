@@ -1,7 +1,6 @@
 """Issued documents as they stand now: what was paid and credited of each, its lines and its tax."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 

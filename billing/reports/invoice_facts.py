@@ -114,15 +114,15 @@ def file_names(ids: Iterable[str]) -> dict[str, str]:
 def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Annex:
     """The invoice of an account and month (its first day), with everything that its sheets show."""
     runs = billed_days(ledger, month)
-    if not runs:
+    billed = billed_month(ledger, month, runs)
+    if not runs and not billed.charges:
         then = f" at {as_of.isoformat()}" if as_of else ""
         raise NothingBilled(
             f'no day of {month:%Y-%m} is billed for account "{ledger.account_id}"{then}: run `billing nightly` first'
         )
-    billed = billed_month(ledger, month, runs)
     settled, corrected = list(_settled_days(ledger, runs)), list(_corrected_days(ledger, month))
     paid = {row.payer_id for detail in (*settled, *corrected) for row in detail.deductions}
-    balances = ledger.package_balances(on=max(runs))
+    balances = ledger.package_balances(on=max(runs, default=month_days(month)[-1]))
     return Annex(
         invoice=make_invoice(billed),
         month=billed,
@@ -144,6 +144,8 @@ def _assumptions(ledger: AccountLedger, billed: Collection[int]) -> Iterator[str
 
 def _settled_days(ledger: AccountLedger, runs: Mapping[date, Run]) -> Iterator[DayDetail]:
     """Each settled day with what it was settled with."""
+    if not runs:
+        return
     first, last = min(runs), max(runs)
     usage, deductions = ledger.usage(first, last), ledger.deductions(first, last)
     windows = _parts(_seconds_by(usage, ["day", *_BY_WINDOW]), "day")
