@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog, known_policies
+from billing.catalog.catalog import Account, App, Catalog, known_policies
 from billing.catalog.reading import parse_catalog
+from billing.catalog.references import check_catalog
+from billing.catalog.sellers import Seller
 from billing.errors import BillingError
 
 ACME = """
@@ -86,7 +88,8 @@ def dangling(text: str) -> list[str]:
 def test_a_catalog_is_read_whole() -> None:
     catalog = parse_catalog(ACME, "catalog.toml")
     check_catalog(catalog)
-    assert catalog.seller == Seller(name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    rooms = Seller(id="seller", name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    assert catalog.sellers == {"seller": rooms}
     assert catalog.accounts == {
         "acme": Account(
             id="acme",
@@ -112,7 +115,7 @@ def test_what_is_left_out_has_its_default() -> None:
     catalog = parse_catalog(BETA + package, "catalog.toml")
     assert (catalog.packages["p"].term, catalog.packages["p"].app, catalog.packages["p"].price) == ("year", None, None)
     assert catalog.accounts["beta"].free_minutes is None
-    assert catalog.seller is None
+    assert catalog.sellers == {}
 
 
 def test_free_minutes_may_be_none_at_all() -> None:
@@ -254,7 +257,7 @@ def test_a_price_may_be_a_whole_number() -> None:
         ),
         ("[[app]]", "[[apps]]", "unknown table 'apps'; did you mean 'app'?"),
         ("[[app]]", "[app]", "[app]: write [[app]], with two brackets, once for each app"),
-        ("[seller]", "[[seller]]", "[seller]: is not a table of names and values"),
+        ("[seller]", "[[seller]]", "[[seller]] #1: id: is missing"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:
@@ -268,7 +271,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         parse_catalog('[[account]]\nid = 7\n[[app]]\nid = "x"\n[extra]\n', "acme.toml")
     assert str(refused.value).splitlines() == [
         "acme.toml has 9 mistakes, and nothing was changed:",
-        "unknown table 'extra'; known here: policy, account, app, package, contract, seller",
+        "unknown table 'extra'; known here: seller, tax, overdue_policy, policy, account, app, package, contract, "
+        "alert, webhook",
         "[[account]] #1 7: id: 7 is not text in quotes",
         "[[account]] #1 7: name: is missing",
         "[[account]] #1 7: currency: is missing",
@@ -402,4 +406,4 @@ def test_a_file_need_not_repeat_what_is_stored() -> None:
     check_catalog(merged)
     assert set(merged.packages) == {"pkg-1", "pkg-2"}
     assert merged.apps[1400000001].name == "Lessons"
-    assert (merged.seller, merged.accounts, merged.contracts) == (stored.seller, stored.accounts, stored.contracts)
+    assert (merged.sellers, merged.accounts, merged.contracts) == (stored.sellers, stored.accounts, stored.contracts)

@@ -19,10 +19,11 @@ from typing import Annotated, Literal
 
 from pydantic import PlainSerializer, TypeAdapter
 
-from billing.catalog.catalog import Account, Seller
+from billing.catalog.catalog import Account
 from billing.catalog.contracts import Contract, contract_on
 from billing.catalog.items import ITEM_RANK
 from billing.catalog.policies import Policy, PolicyVersion
+from billing.catalog.sellers import Seller
 from billing.money import EXACT, plain, round_to_minor_unit
 from billing.periods import month_days
 from billing.rating.charges import PostedCharge

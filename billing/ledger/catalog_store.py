@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from billing.catalog import changes
-from billing.catalog.canonical import applied_source, catalog_after, removed_source
-from billing.catalog.catalog import NO_TERMS, Account, App, Catalog, Removal, Seller
+from billing.catalog.canonical import applied_source, catalog_after, entry_from_source, entry_source, removed_source
+from billing.catalog.catalog import KINDS, NO_TERMS, Account, App, Catalog, Removal
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
@@ -31,6 +32,8 @@ from billing.periods import time_zone
 _ALWAYS = date.min
 # Where the entries are that can be removed, and what goes with an account.
 _TABLES = {"account": tables.account, "app": tables.app, "package": tables.package}
+# (An account's policy and free minutes are in `account_terms`.)
+_ACCOUNT_COLUMNS = tuple(tables.account.columns.keys())
 _OF_AN_ACCOUNT = (tables.contract_price, tables.contract, tables.account_terms, tables.provisional_day)
 
 
@@ -51,12 +54,12 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
         applied = select(change.source).where(change.applied_at_ms <= as_of_ms).order_by(change.id)
         return catalog_after(conn.execute(applied).scalars())
     return Catalog(
-        seller=_load_seller(conn),
         accounts=_load_accounts(conn),
         apps=_load_apps(conn),
         packages=_load_packages(conn),
         contracts=_load_contracts(conn),
         policies={row.id: policy_from_source(row.source) for row in conn.execute(select(tables.policy))},
+        **_load_entries(conn),
     )
 
 
@@ -103,7 +106,8 @@ def missing_accounts(conn: Connection, catalog: Catalog) -> dict[str, str]:
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:
     """What `apply` would do; a `BillingError` for everything that cannot be."""
-    return changes.plan(load_catalog(conn), new, billed(conn))
+    stored = load_catalog(conn)
+    return changes.plan(stored, new.resolved(stored), billed(conn))
 
 
 def billed(conn: Connection) -> Billed:
@@ -135,12 +139,14 @@ def check_last_change(conn: Connection, known: int) -> None:
 def apply(conn: Connection, new: Catalog, *, applied_at_ms: int) -> list[Change]:
     """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was."""
     stored = load_catalog(conn)
+    new = new.resolved(stored)
     planned = changes.plan(stored, new, billed(conn))
     if any(change.action != "unchanged" for change in planned):
         _record(conn, applied_source(new), applied_at_ms)
     merged = stored.merged(new)
-    if new.seller:
-        _put(conn, tables.seller, {"id": tables.SELLER_ID, "name": new.seller.name, "address": new.seller.address})
+    for kind in tables.ENTRY_KINDS:
+        for name, entry in new.entries(kind).items():
+            _put(conn, tables.catalog_entry, {"kind": kind, "id": name, "source": entry_source(entry)})
     for policy in new.policies.values():
         _put(conn, tables.policy, {"id": policy.id, "hash": policy.hash, "source": policy_source(policy)})
     _put_accounts(conn, stored, new)
@@ -170,9 +176,12 @@ def _record(conn: Connection, source: str, applied_at_ms: int) -> None:
     conn.execute(insert(tables.catalog_change).values(applied_at_ms=applied_at_ms, source=source))
 
 
-def _load_seller(conn: Connection) -> Seller | None:
-    row = conn.execute(select(tables.seller)).first()
-    return Seller(name=row.name, address=row.address) if row else None
+def _load_entries(conn: Connection) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {KINDS[kind]: {} for kind in tables.ENTRY_KINDS}
+    entry = tables.catalog_entry
+    for row in conn.execute(select(entry).order_by(entry.c.kind, entry.c.id)):
+        found[KINDS[row.kind]][row.id] = entry_from_source(row.kind, row.source)
+    return found
 
 
 def _load_accounts(conn: Connection) -> dict[str, Account]:
@@ -181,14 +190,9 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
     latest = {row.account_id: row for row in oldest_first}
     return {
         row.id: Account(
-            id=row.id,
-            name=row.name,
-            currency=row.currency,
-            timezone=row.timezone,
+            **{column: getattr(row, column) for column in _ACCOUNT_COLUMNS},
             policy=latest[row.id].policy_id if row.id in latest else NO_TERMS,
             free_minutes=latest[row.id].free_minutes if row.id in latest else None,
-            address=row.address,
-            hold_if_silent=row.hold_if_silent,
         )
         for row in conn.execute(select(tables.account))
     }
@@ -217,6 +221,7 @@ def _load_packages(conn: Connection) -> dict[str, Package]:
             purchased_at=datetime.fromisoformat(row.purchased_at),
             price=None if row.price_scaled is None else from_scaled(row.price_scaled),
             term=row.term,
+            charge=row.charge,
         )
         for row in conn.execute(select(tables.package))
     }
@@ -240,8 +245,7 @@ def _load_contracts(conn: Connection) -> dict[tuple[str, date], Contract]:
 def _put_accounts(conn: Connection, stored: Catalog, new: Catalog) -> None:
     settled = last_settled_days(conn)
     for account in new.accounts.values():
-        columns = ("id", "name", "currency", "timezone", "address", "hold_if_silent")
-        _put(conn, tables.account, {column: getattr(account, column) for column in columns})
+        _put(conn, tables.account, {column: getattr(account, column) for column in _ACCOUNT_COLUMNS})
         known = stored.accounts.get(account.id)
         if known and (known.policy, known.free_minutes) == (account.policy, account.free_minutes):
             continue
@@ -291,6 +295,7 @@ def _package_row(package: Package, timezone: str) -> dict[str, object]:
         "term": package.term,
         "valid_from": valid_from,
         "valid_to": valid_to,
+        "charge": package.charge,
     }
 
 

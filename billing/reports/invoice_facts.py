@@ -156,7 +156,7 @@ def _billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) 
     apps = sorted((app for app in catalog.apps.values() if app.account == account_id), key=lambda app: app.id)
     return BilledMonth(
         account=ledger.account,
-        seller=catalog.seller,
+        seller=catalog.seller_of(ledger.account),
         month=month,
         days=list(runs),
         apps={app.id: app.name for app in apps},
