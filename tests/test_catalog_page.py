@@ -4,7 +4,7 @@ import re
 from functools import reduce
 
 from billing.catalog.catalog import Catalog
-from billing.catalog.models import MODELS
+from billing.catalog.models import MODELS, TABLES_IN_TABLES, keys
 from billing.catalog.reading import parse_catalog
 from billing.catalog.references import check_catalog
 from tests.commands import ROOT
