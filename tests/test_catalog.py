@@ -88,7 +88,8 @@ def dangling(text: str) -> list[str]:
 def test_a_catalog_is_read_whole() -> None:
     catalog = parse_catalog(ACME, "catalog.toml")
     check_catalog(catalog)
-    assert catalog.sellers == {"seller": Seller(id="seller", name="Rooms Ltd", address="1 Harbour Street\nPort Louis")}
+    rooms = Seller(id="seller", name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    assert catalog.sellers == {"seller": rooms}
     assert catalog.accounts == {
         "acme": Account(
             id="acme",
@@ -190,8 +191,8 @@ def test_a_price_may_be_a_whole_number() -> None:
         ('id = "acme"', 'id = " acme"', '[[account]] #1 " acme": id: must have 1 to 128 characters, without spaces'),
         ('id = "acme"', 'id = "ac\\nme"', "[[account]] #1: id: must not have control characters or line breaks"),
         ('"Acme K.K."', '"Acme\\u0007"', '[[account]] #1 "acme": name: must not have control characters'),
-        ('"1 Harbour Street\\n', '"\\u0001\\n', '[[seller]] #1 "seller": address: must have 1 to 1024 characters'),
-        ('name = "Rooms Ltd"', "", '[[seller]] #1 "seller": name: is missing'),
+        ('"1 Harbour Street\\n', '"\\u0001\\n', "[seller]: address: must have 1 to 1024 characters"),
+        ('name = "Rooms Ltd"', "", "[seller]: name: is missing"),
         ("id = 1400000001", "id = 0", "[[app]] #1 0: id: 0 is too small; write 1 or more"),
         (
             "id = 1400000001",
@@ -270,7 +271,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         parse_catalog('[[account]]\nid = 7\n[[app]]\nid = "x"\n[extra]\n', "acme.toml")
     assert str(refused.value).splitlines() == [
         "acme.toml has 9 mistakes, and nothing was changed:",
-        "unknown table 'extra'; known here: seller, tax, overdue_policy, policy, account, app, package, contract, alert, webhook",
+        "unknown table 'extra'; known here: seller, tax, overdue_policy, policy, account, app, package, contract, "
+        "alert, webhook",
         "[[account]] #1 7: id: 7 is not text in quotes",
         "[[account]] #1 7: name: is missing",
         "[[account]] #1 7: currency: is missing",

@@ -1,42 +1,53 @@
-"""Alerts, which watch what an account uses, spends or has left, and webhooks, to which messages go."""
+"""Alerts and webhooks: which values are watched, and who is told.
+
+An alert fires once for each threshold and period, when its metric crosses it. Thresholds are amounts of the metric, or
+percentages of `limit`: with `limit = "500"` the threshold `80%` is 400. `minutes` and `spend` are crossed upwards,
+within a day or a month; `package_remaining` and `balance` downwards, and they fire again once they were back above.
+
+A webhook is an address to which events are sent. Its secret stands in a file or a variable, never in the catalog.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+# What webhooks may be told.
 EVENTS = (
-    *("invoice.issued", "invoice.overdue", "payment.received", "service.suspended", "service.resumed"),
-    *("alert.fired", "package.expiring", "feed.silent"),
+    "invoice.issued",
+    "invoice.overdue",
+    "payment.received",
+    "service.suspended",
+    "service.resumed",
+    "alert.fired",
+    "package.expiring",
+    "feed.silent",
 )
-Metric = Literal["minutes", "spend", "package_remaining", "balance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """It fires when its metric crosses a threshold: minutes and money spent upwards, what is left downwards.
+    """A metric of an account that is watched, or of one of its apps; `package` None: all packages of the account.
 
-    A threshold is a share of `limit` ("80%") or a number ("400"). `app`, `package`: of these alone.
+    A threshold is a decimal such as "400", or such a percentage of `limit` as "80%".
     """
 
     id: str
     account: str
     app: int | None = None
     package: str | None = None
-    metric: Metric
+    metric: Literal["minutes", "spend", "package_remaining", "balance"]
     period: Literal["day", "month"] = "month"
     limit: Decimal | None = None
     thresholds: tuple[str, ...]
 
-    def value_of(self, threshold: str) -> Decimal:
-        """The number at which a threshold lies."""
-        if threshold.endswith("%"):
-            return Decimal(threshold.removesuffix("%")) * (self.limit or 0) / 100
-        return Decimal(threshold)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """An address that gets messages, signed with a secret from a file or a variable; no `events`: all of them."""
+    """Where events go: all of them, or those named in `events`; of one account, or of all.
+
+    The secret is in the file `secret_file` or in the environment variable `secret_env`. `allow_private`: the address
+    may be one of a private network, and plain HTTP.
+    """
 
     id: str
     url: str

@@ -15,28 +15,32 @@ from decimal import Decimal
 from typing import Any
 
 from billing.catalog.alerts import Alert, Webhook
-from billing.catalog.catalog import KINDS, ONLY_SELLER, Account, App, Catalog, Removal, identity
+from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, identity
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
-from billing.catalog.overdue import OverduePolicy, OverdueStep
+from billing.catalog.overdue import OverduePolicy, overdue_from_table, overdue_table
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, policy_from_table, policy_table, prices_from_table
-from billing.catalog.sellers import NumberSeries, Seller
-from billing.catalog.taxes import Tax, TaxVersion
+from billing.catalog.sellers import ONLY_SELLER, NumberSeries, Seller
+from billing.catalog.taxes import Tax, tax_from_table, tax_table
 from billing.money import plain
 
 _VERSION = 1
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = {
     "seller": Seller,
-    "tax": Tax,
-    "overdue_policy": OverduePolicy,
     "account": Account,
     "app": App,
     "package": Package,
     "contract": Contract,
     "alert": Alert,
     "webhook": Webhook,
+}
+# Entries with tables in them are read and written where they are defined.
+_FROM_TABLE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "policy": policy_from_table,
+    "tax": tax_from_table,
+    "overdue_policy": overdue_from_table,
 }
 # How the fields are read that are more than text or a whole number.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -47,14 +51,12 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "prices": prices_from_table,
     "feed": tuple,
     "assume": lambda value: Assumptions(**value),
-    "invoices_from": lambda value: date.fromisoformat(f"{value}"[:7] + "-01"),
+    "invoice": lambda value: NumberSeries(**value),
+    "credit_note": lambda value: NumberSeries(**value),
+    "invoices_from": lambda value: date.fromisoformat(f"{str(value)[:7]}-01"),
     "limit": Decimal,
     "thresholds": tuple,
     "events": tuple,
-    "invoice": lambda value: NumberSeries(**value),
-    "credit_note": lambda value: NumberSeries(**value),
-    "versions": lambda value: tuple(map(_tax_version, value)),
-    "steps": lambda value: tuple(map(_overdue_step, value)),
 }
 
 
@@ -66,6 +68,16 @@ def applied_source(new: Catalog) -> str:
 def removed_source(removal: Removal) -> str:
     """What is stored of an entry that was removed."""
     return _json({"version": _VERSION, "removed": asdict(removal)})
+
+
+def entry_source(entry: Any) -> str:
+    """What is stored of one entry."""
+    return _json(_entry_table(entry))
+
+
+def entry_from_source(kind: str, source: str) -> Any:
+    """The entry that `entry_source` wrote."""
+    return entry_from_table(kind, json.loads(source))
 
 
 def catalog_after(sources: Iterable[str]) -> Catalog:
@@ -85,33 +97,29 @@ def catalog_table(catalog: Catalog) -> dict[str, Any]:
 
 
 def catalog_from_table(table: Mapping[str, Any]) -> Catalog:
-    """The catalog in such a table. (Earlier versions of the program kept one seller, without an id.)"""
-    if isinstance(table.get("seller"), dict):
-        table = {**table, "seller": [{"id": ONLY_SELLER, **table["seller"]}]}
-    entries = {kind: [entry_from_table(kind, entry) for entry in table.get(kind, ())] for kind in KINDS}
-    found: dict[str, Any] = {
-        KINDS[kind]: {identity(entry): entry for entry in of_kind} for kind, of_kind in entries.items()
-    }
-    return Catalog(**found)
+    """The catalog in such a table. Earlier versions wrote one seller, without an id, and had no packages but those that
+    are billed elsewhere."""
+    tables = {kind: table.get(kind, ()) for kind in KINDS}
+    if isinstance(tables["seller"], Mapping):
+        tables["seller"] = [{"id": ONLY_SELLER, **tables["seller"]}]
+    tables["package"] = [{"charge": "external", **package} for package in tables["package"]]
+    entries = {kind: [entry_from_table(kind, entry) for entry in found] for kind, found in tables.items()}
+    return Catalog(**{KINDS[kind]: {identity(entry): entry for entry in found} for kind, found in entries.items()})
 
 
 def entry_from_table(kind: str, table: Mapping[str, Any]) -> Any:
     """An entry of one of `KINDS`; values may be plain or read already, and what is left out has its default."""
-    if kind == "policy":
-        return policy_from_table(table)
-    named = {("versions" if name == "version" else name): value for name, value in table.items()}
-    return _TYPES[kind](**{name: _read(name, value) for name, value in named.items()})
-
-
-def entry_source(entry: Any) -> str:
-    """An entry by itself, as the database keeps it."""
-    return _json(_entry_table(entry))
+    if kind in _FROM_TABLE:
+        return _FROM_TABLE[kind](table)
+    return _TYPES[kind](**{name: _read(name, value) for name, value in table.items()})
 
 
 def catalog_toml(catalog: Catalog) -> str:
     """A TOML file that holds the whole catalog: applied to it, it changes nothing."""
     blocks = [
-        "\n".join(_toml_lines(kind, entry)) for kind, entries in catalog_table(catalog).items() for entry in entries
+        "\n".join(_toml_lines(kind, f"[[{kind}]]", entry))
+        for kind, entries in catalog_table(catalog).items()
+        for entry in entries
     ]
     return "\n\n".join(blocks) + "\n" if blocks else ""
 
@@ -121,34 +129,20 @@ def _json(table: Mapping[str, object]) -> str:
 
 
 def _entry_table(entry: Any) -> dict[str, Any]:
-    if isinstance(entry, Policy):
-        return policy_table(entry)
-    table = _fields(entry)
     match entry:
+        case Policy():
+            return policy_table(entry)
         case Tax():
-            table["version"] = table.pop("versions")
-        case Account() if entry.invoices_from is not None:
-            table["invoices_from"] = f"{entry.invoices_from:%Y-%m}"
+            return tax_table(entry)
         case OverduePolicy():
-            table["steps"] = [
-                {("from" if name == "from_state" else name): value for name, value in step.items()}
-                for step in table["steps"]
-            ]
-    return table
+            return overdue_table(entry)
+        case Account(invoices_from=date() as first):
+            return _fields(entry) | {"invoices_from": f"{first:%Y-%m}"}
+    return _fields(entry)
 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-
-
-def _tax_version(value: Any) -> TaxVersion:
-    read = {"valid_from": date.fromisoformat(str(value["valid_from"])), "rate": Decimal(value["rate"])}
-    return TaxVersion(**{**value, **read})
-
-
-def _overdue_step(value: Any) -> OverdueStep:
-    named = {("from_state" if name == "from" else name): each for name, each in value.items()}
-    return OverdueStep(**named)
 
 
 def _plain(value: object) -> object:
@@ -160,7 +154,7 @@ def _plain(value: object) -> object:
         case Mapping():
             return {key: _plain(each) for key, each in value.items()}
         case tuple():
-            return [_plain(each) for each in value]
+            return list(value)
     if is_dataclass(value):
         return {key: each for key, each in _fields(value).items() if not _is_unset(each)}
     return value
@@ -175,15 +169,16 @@ def _read(name: str, value: Any) -> Any:
     return value if value is None or name not in _READERS else _READERS[name](value)
 
 
-def _toml_lines(kind: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """A table, and below it the versions of a policy or tax, which are too long for a line."""
-    yield f"[[{kind}]]"
+def _toml_lines(kind: str, header: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """A table, and below it the versions of a policy or a tax, which are too long for a line."""
+    yield header
+    versions = table.get("version", [])
     for key, value in table.items():
         if not _is_unset(value) and key != "version":
             yield f"{key} = {_toml(value)}"
-    for version in table.get("version", []):
+    for version in versions:
         yield ""
-        yield from _toml_lines(f"{kind}.version", version)
+        yield from _toml_lines(kind, f"[[{kind}.version]]", version)
 
 
 def _toml(value: object) -> str:

@@ -1,8 +1,8 @@
 """The catalog: who is billed, for which apps, under which rules, with what bought in advance.
 
-Accounts, apps, packages, contracts and own policies each have an identity (an id; a contract its account and first
-day). A file brings some of them (`reading`), and what refers to something else (an app to its account) is checked here,
-on the catalog as it would be afterwards, because a file need not repeat what is stored.
+Each entry has an identity (an id; a contract its account and first day). A file brings some of them (`reading`), and
+what is stored has the rest: references from one to another are checked by `references`, on the catalog as it would be
+afterwards.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from billing.catalog.alerts import Alert, Webhook
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
-from billing.catalog.overdue import OverduePolicy, builtin_overdue_policies
+from billing.catalog.overdue import BUILTIN_OVERDUE_POLICIES, OverduePolicy
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, builtin_policies
 from billing.catalog.sellers import Seller
@@ -33,16 +33,7 @@ KINDS = {
     "alert": "alerts",
     "webhook": "webhooks",
 }
-# The id of the one seller that a file names in a plain [seller] table.
-ONLY_SELLER = "seller"
 
-# The member states of the EU (ISO 3166).
-EU_STATES = frozenset(
-    [
-        *("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"),
-        *("IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"),
-    ]
-)
 
 # The policy of an account whose terms are missing in the database: nothing is billed or shown by it.
 NO_TERMS = ""
@@ -53,11 +44,9 @@ class Account:
     """A customer: one currency, one time zone, one policy. `free_minutes` a month; None: what the policy gives.
 
     `hold_if_silent` (an ISO 8601 duration): a day at whose end stays are open is held if their app has had no event for
-    so long; None: never.
-
-    `seller`, `tax` and `overdue_policy` are ids; without tax nothing is taxed, without overdue policy arrears have no
-    consequence. `mode` "prepaid": packages are invoiced when they are bought. `invoices_from` is the first day of the
-    first month that is invoiced here; None: the first billed one. `terms_days` goes before the seller's.
+    so long; None: never. `seller`, `tax` and `overdue_policy` are ids. Not `pay_as_you_go`: nobody may enter once no
+    prepaid minutes are left. `mode` says how packages are paid if they do not say so themselves. Months before
+    `invoices_from` (a first day) have no invoices; None: none are before it. `terms_days` None: the seller's.
     """
 
     id: str
@@ -114,20 +103,6 @@ class Catalog:
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     webhooks: Mapping[str, Webhook] = field(default_factory=dict)
 
-    def seller_of(self, account: Account) -> Seller | None:
-        """Who issues an account's documents: the seller that it names, or the only one."""
-        if account.seller is not None:
-            return self.sellers[account.seller]
-        return next(iter(self.sellers.values())) if len(self.sellers) == 1 else None
-
-    def tax_of(self, account: Account) -> Tax | None:
-        """The tax that an account pays."""
-        return None if account.tax is None else self.taxes[account.tax]
-
-    def overdue_policy_of(self, account: Account) -> OverduePolicy | None:
-        """What follows when an account owes."""
-        return None if account.overdue_policy is None else known_overdue_policies(self)[account.overdue_policy]
-
     def account(self, account_id: str) -> Account:
         """The account that a command names, or a `UsageError`; a `BillingError` when its terms are missing."""
         if account_id not in self.accounts:
@@ -170,18 +145,45 @@ class Catalog:
 
     def merged(self, new: "Catalog") -> "Catalog":
         """This catalog with everything of `new` added, or in the place of what had its identity."""
-        kinds: dict[str, Any] = {name: {**self.entries(kind), **new.entries(kind)} for kind, name in KINDS.items()}
-        return Catalog(**kinds)
+        return Catalog(**{place: {**self.entries(kind), **new.entries(kind)} for kind, place in KINDS.items()})
 
+    def resolved(self, stored: "Catalog") -> "Catalog":
+        """This catalog, read from a file, with what it leaves to what is stored.
 
-def known_overdue_policies(catalog: Catalog) -> dict[str, OverduePolicy]:
-    """Built-in and own overdue policies by id."""
-    return {**catalog.overdue_policies, **builtin_overdue_policies()}
+        A package keeps how it is charged; a new one is `prepaid` where its account's mode is, else `external`. An
+        account keeps its `invoices_from`.
+        """
+        accounts = {key: _with_first_month(each, stored.accounts.get(key)) for key, each in self.accounts.items()}
+        payers = {**stored.accounts, **accounts}
+        packages = {
+            key: _with_charge(each, stored.packages.get(key), payers.get(each.account))
+            for key, each in self.packages.items()
+        }
+        return replace(self, accounts=accounts, packages=packages)
+
+    def seller_of(self, account: Account) -> Seller | None:
+        """The seller that an account names; else the only one, if there is one."""
+        if account.seller is not None:
+            return self.sellers.get(account.seller)
+        return next(iter(self.sellers.values())) if len(self.sellers) == 1 else None
+
+    def tax_of(self, account: Account) -> Tax | None:
+        """The tax that an account names."""
+        return None if account.tax is None else self.taxes.get(account.tax)
+
+    def overdue_policy_of(self, account: Account) -> OverduePolicy | None:
+        """The overdue policy that an account names."""
+        return None if account.overdue_policy is None else known_overdue_policies(self).get(account.overdue_policy)
 
 
 def known_policies(catalog: Catalog) -> dict[str, Policy]:
     """Built-in and own policies by id."""
     return {**catalog.policies, **builtin_policies()}
+
+
+def known_overdue_policies(catalog: Catalog) -> dict[str, OverduePolicy]:
+    """Built-in and own overdue policies by id."""
+    return {**catalog.overdue_policies, **BUILTIN_OVERDUE_POLICIES}
 
 
 def identity(entry: Any) -> Any:
@@ -200,3 +202,17 @@ def refuse(problems: Collection[str], where: str) -> None:
     if problems:
         count = "a mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         raise BillingError("\n".join([f"{where} has {count}, and nothing was changed:", *problems]))
+
+
+def _with_first_month(account: Account, stored: Account | None) -> Account:
+    if account.invoices_from is not None or stored is None:
+        return account
+    return replace(account, invoices_from=stored.invoices_from)
+
+
+def _with_charge(package: Package, stored: Package | None, account: Account | None) -> Package:
+    if package.charge is not None:
+        return package
+    if stored is not None and stored.charge is not None:
+        return replace(package, charge=stored.charge)
+    return replace(package, charge="prepaid" if account is not None and account.mode == "prepaid" else "external")

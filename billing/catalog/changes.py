@@ -3,17 +3,17 @@
 Settled days keep what they were billed with: an account's currency and time zone, the account of an app, a package from
 its first valid day on, a contract from its `valid_from` on, the rules of a policy. A refusal names the billed day and
 the way out. What a package cost may always change, and a new policy or number of free minutes holds from the account's
-first unbilled day on. What anything billed rests on cannot be removed.
+first unbilled day on. A package that was bought as `prepaid` stays so, and no other becomes so. What anything billed
+rests on cannot be removed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal
-from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy
 from billing.catalog.references import check_catalog
@@ -30,9 +30,9 @@ class Billed:
     apps: Mapping[tuple[str, int], date] = field(default_factory=dict)  # the last charged day, by account and app
     policies: Mapping[tuple[str, str], date] = field(default_factory=dict)  # the last settled day, by id and hash
     tried: frozenset[str] = frozenset()  # accounts that have runs of any result
-    invoiced: Mapping[str, str] = field(default_factory=dict)  # a document's number, by package
+    invoiced: Mapping[str, str] = field(default_factory=dict)  # the number of a document, by package
     closed: Mapping[str, date] = field(default_factory=dict)  # the last closed month, by account
-    series: frozenset[tuple[str, str]] = frozenset()  # kinds of which sellers have issued documents
+    numbered: frozenset[tuple[str, str]] = frozenset()  # sellers, and the kinds of documents that they have issued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +45,11 @@ class Change:
     detail: str = ""
 
 
-def resolved(stored: Catalog, new: Catalog) -> Catalog:
-    """A catalog file with what it leaves to what is stored: how a package is charged, from which month an account is
-    invoiced. A new package is charged by the mode of its account."""
-    accounts = {
-        each.id: replace(each, invoices_from=stored.accounts[each.id].invoices_from)
-        for each in new.accounts.values()
-        if each.invoices_from is None and each.id in stored.accounts
-    }
-    merged = {**stored.accounts, **new.accounts}
-    packages = {
-        each.id: replace(each, charge=_charge_of(stored.packages.get(each.id), merged.get(each.account)))
-        for each in new.packages.values()
-        if each.charge is None
-    }
-    return replace(new, accounts={**new.accounts, **accounts}, packages={**new.packages, **packages})
-
-
-def _charge_of(known: Package | None, account: Account | None) -> Literal["invoice", "prepaid", "external"]:
-    if known and known.charge:
-        return known.charge
-    return "prepaid" if account and account.mode == "prepaid" else "external"
-
-
 def plan(stored: Catalog, new: Catalog, billed: Billed) -> list[Change]:
-    """What applying `new` would do, in the order of the kinds; a `BillingError` with a line for all that cannot be."""
+    """What applying `new` would do, in the order of the kinds; a `BillingError` with a line for all that cannot be.
+
+    `new` is `Catalog.resolved`.
+    """
     check_catalog(stored.merged(new))
     problems = [
         *_account_refusals(billed, stored, new),
@@ -126,18 +106,14 @@ def _shown(value: object) -> str:
             return plain(value)
         case datetime():
             return value.isoformat()
-        case date():
-            return value.isoformat()
-        case bool():
-            return "true" if value else "false"
         case Mapping():
             return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items()) or "none"
         case tuple():
             return ", ".join(map(_shown, value)) or "none"
-        case Assumptions():
-            return _shown({key: each for key, each in asdict(value).items() if each})
+        case bool():
+            return str(value).lower()
     if is_dataclass(value) and not isinstance(value, type):
-        return _shown(asdict(value))
+        return _shown({key: each for key, each in asdict(value).items() if each not in (None, {}, ())})
     return str(value)
 
 
@@ -185,7 +161,13 @@ def _package_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterator
                     f'package "{package.id}": it would pay from {first} on, but account "{package.account}" is billed '
                     f"up to {last}; give a purchased_at after that day"
                 )
-        elif _without_price(known) != _without_price(package):
+            continue
+        if known.charge != package.charge and "prepaid" in (known.charge, package.charge):
+            yield (
+                f'package "{package.id}": its charge cannot become "{package.charge}", because it was bought with '
+                f'charge "{known.charge}"; keep that, or add a new package'
+            )
+        if _without_price(known) != _without_price(package):
             last = max((day for entry in (known, package) if (day := billed.accounts.get(entry.account))), default=None)
             first = min(_first_day(known, accounts), _first_day(package, accounts))
             if last and first <= last:
@@ -224,6 +206,7 @@ def _policy_refusals(billed: Billed, new: Catalog) -> Iterator[str]:
 
 
 def _document_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterator[str]:
+    """What is issued keeps its months, its packages and the way its numbers are counted."""
     for account in new.accounts.values():
         known, closed = stored.accounts.get(account.id), billed.closed.get(account.id)
         if known and closed and known.invoices_from != account.invoices_from:
@@ -232,24 +215,16 @@ def _document_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterato
                 "closed; leave it as it is"
             )
     for package in new.packages.values():
-        bought = stored.packages.get(package.id)
-        number = billed.invoiced.get(package.id)
+        bought, number = stored.packages.get(package.id), billed.invoiced.get(package.id)
         if bought and number and (bought.price, bought.charge) != (package.price, package.charge):
             yield (
-                f'package "{package.id}": it is billed on {number}, so its price and charge cannot change; '
-                f"write a credit note with `billing invoice credit {number}`"
+                f'package "{package.id}": it is billed on {number}, so neither its price nor its charge can change; '
+                f"take it back with `billing invoice credit {number}`"
             )
-        elif bought and bought.charge != package.charge and "prepaid" in (bought.charge, package.charge):
-            yield f'package "{package.id}": its charge cannot become {package.charge}; add a new package'
-    for seller in new.sellers.values():
-        issuer = stored.sellers.get(seller.id)
-        for kind in ("invoice", "credit_note"):
-            before, after = getattr(issuer, kind, None), getattr(seller, kind)
-            if before and (seller.id, kind) in billed.series and before.reset != after.reset:
-                yield (
-                    f'seller "{seller.id}": the reset of its {kind} numbers cannot change, because some are given; '
-                    "keep it, or add a seller"
-                )
+    for seller_id, kind in sorted(billed.numbered):
+        before, after = (getattr(catalog.sellers.get(seller_id), kind, None) for catalog in (stored, new))
+        if before and after and before.reset != after.reset:
+            yield f'seller "{seller_id}": the reset of its {kind} numbers cannot change, because some are given'
 
 
 def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator[str]:
@@ -264,6 +239,10 @@ def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator
     for package in stored.packages.values():
         if package.account == account.id:
             yield f'{where}: package "{package.id}" belongs to it; remove the package first'
+    for kind in ("alert", "webhook"):
+        for entry in stored.entries(kind).values():
+            if entry.account == account.id:
+                yield f'{where}: {kind} "{entry.id}" is for it; give the {kind} another account first'
 
 
 def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
@@ -273,6 +252,9 @@ def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
     for package in stored.packages.values():
         if package.app == app.id:
             yield f'app {app.id}: package "{package.id}" is for it; remove the package first'
+    for alert in stored.alerts.values():
+        if alert.app == app.id:
+            yield f'app {app.id}: alert "{alert.id}" is for it; give the alert another app first'
 
 
 def _package_uses(billed: Billed, stored: Catalog, package: Package) -> Iterator[str]:
@@ -281,3 +263,6 @@ def _package_uses(billed: Billed, stored: Catalog, package: Package) -> Iterator
         yield f'package "{package.id}": it is billed on {number}'
     if last and first <= last:
         yield f'package "{package.id}": it pays from {first} on, and that is billed up to {last}'
+    for alert in stored.alerts.values():
+        if alert.package == package.id:
+            yield f'package "{package.id}": alert "{alert.id}" is for it; give the alert another package first'

@@ -25,10 +25,10 @@ _FREE_MINUTES_ID = re.compile(_FREE + "[0-9]{4}-[0-9]{2}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """Prepaid minutes of an account (`app` None) or of one of its apps. `purchased_at` is aware; `price` was paid.
+    """Prepaid minutes of an account (`app` None) or of one of its apps. `purchased_at` is aware.
 
-    `charge`: billed on the invoice of the month of purchase, by an invoice of its own, or elsewhere; None in a file: as
-    it is stored, and for a new one by the account's mode.
+    `charge` says how the price is billed: `invoice`, on the invoice of the month of purchase; `prepaid`, on an invoice
+    of its own at purchase; `external`, elsewhere. None only in a file: see `Catalog.resolved`.
     """
 
     id: str

@@ -1,13 +1,11 @@
-"""References: what refers to something else in a catalog must find it, and what belongs together must fit.
+"""References inside a catalog: what one entry says of another, followed on the whole catalog.
 
-It is checked on the catalog as it would be after a file, because a file need not repeat what is stored.
+A file need not repeat what is stored, so this is looked at on the catalog as it would be after the file is applied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from billing.catalog.alerts import Alert
 from billing.catalog.catalog import (
-    EU_STATES,
     NO_TERMS,
     Account,
     Catalog,
@@ -15,24 +13,33 @@ from billing.catalog.catalog import (
     known_policies,
     refuse,
 )
-from billing.catalog.overdue import builtin_overdue_policies, step_problems
+from billing.catalog.overdue import BUILTIN_OVERDUE_POLICIES
 from billing.catalog.policies import Policy, builtin_policies
-from billing.catalog.sellers import Seller
+from billing.catalog.sellers import Seller, series_problems
+from billing.catalog.tax_ids import EU_STATES
 from billing.errors import missing_row, unknown
 
 
 def check_catalog(catalog: Catalog) -> None:
     """Follow every reference inside a whole catalog; one `BillingError` with a line for each that leads nowhere."""
     problems = [
+        *series_problems(catalog.sellers.values()),
         *_app_problems(catalog),
         *_package_problems(catalog),
         *_contract_problems(catalog),
         *_account_problems(catalog),
-        *_document_problems(catalog),
+        *_party_problems(catalog),
+        *_alert_problems(catalog),
+        *_webhook_problems(catalog),
         *(
             f'policy "{name}": this id is built in and cannot be redefined; choose another id'
             for name in catalog.policies
             if name in builtin_policies()
+        ),
+        *(
+            f'overdue_policy "{policy.id}": this id is built in with other steps; choose another id'
+            for policy in catalog.overdue_policies.values()
+            if BUILTIN_OVERDUE_POLICIES.get(policy.id, policy) != policy
         ),
     ]
     refuse(problems, "the catalog")
@@ -53,16 +60,22 @@ def _package_problems(catalog: Catalog) -> Iterator[str]:
         where = f'package "{package.id}"'
         if package.account not in catalog.accounts:
             yield f"{where}: {unknown('account', package.account, catalog.accounts)}"
-        if package.app is None:
-            continue
-        app = catalog.apps.get(package.app)
-        if app is None:
-            yield f"{where}: there is no app {package.app}; add it as an [[app]], or correct the number"
-        elif app.account != package.account:
+        yield from _app_of_account_problems(where, package.app, package.account, catalog)
+        if package.charge in ("invoice", "prepaid") and package.price is None:
             yield (
-                f'{where}: app {app.id} belongs to account "{app.account}", not "{package.account}"; '
-                "correct the app or the account"
+                f'{where}: charge "{package.charge}" puts it on an invoice, and it has no price; give one, or write '
+                'charge = "external" if it is billed elsewhere'
             )
+
+
+def _app_of_account_problems(where: str, app_id: int | None, account: str, catalog: Catalog) -> Iterator[str]:
+    app = None if app_id is None else catalog.apps.get(app_id)
+    if app_id is not None and app is None:
+        yield f"{where}: there is no app {app_id}; add it as an [[app]], or correct the number"
+    if app is not None and app.account != account:
+        yield (
+            f'{where}: app {app.id} belongs to account "{app.account}", not "{account}"; correct the app or the account'
+        )
 
 
 def _contract_problems(catalog: Catalog) -> Iterator[str]:
@@ -103,75 +116,64 @@ def _unpriced_items(account: Account, policy: Policy, catalog: Catalog) -> list[
     return list(dict.fromkeys(items))
 
 
-def _document_problems(catalog: Catalog) -> Iterator[str]:
-    """What is wrong with sellers, taxes, overdue policies, alerts and webhooks, and with who names them."""
-    yield from _series_problems(catalog)
-    for policy in catalog.overdue_policies.values():
-        builtin = builtin_overdue_policies().get(policy.id)
-        if builtin not in (None, policy):
-            yield f'overdue policy "{policy.id}": this id is built in and cannot be redefined; choose another id'
-        yield from (f'overdue policy "{policy.id}": {problem}' for problem in step_problems(policy))
+def _party_problems(catalog: Catalog) -> Iterator[str]:
+    """What invoices of an account need: its seller, its tax, its overdue policy."""
+    named: tuple[tuple[str, str, Mapping[str, object]], ...] = (
+        ("seller", "seller", catalog.sellers),
+        ("tax", "tax", catalog.taxes),
+        ("overdue_policy", "overdue policy", known_overdue_policies(catalog)),
+    )
     for account in catalog.accounts.values():
-        yield from _reference_problems(catalog, account)
-    for package in catalog.packages.values():
-        if package.charge in ("invoice", "prepaid") and package.price is None:
-            yield f'package "{package.id}": charge = "{package.charge}" needs a price'
+        where = f'account "{account.id}"'
+        for key, noun, known in named:
+            name = getattr(account, key)
+            if name is not None and name not in known:
+                yield f"{where}: {_missing(key, noun, name, known)}"
+        if account.seller is None and len(catalog.sellers) > 1:
+            yield f"{where}: there are several sellers; name its seller: {', '.join(catalog.sellers)}"
+        tax = catalog.tax_of(account)
+        if tax is not None and tax.is_reverse_charge:
+            yield from _reverse_charge_problems(f'{where}: tax "{tax.id}" is reverse charge', account, catalog)
+
+
+def _missing(key: str, noun: str, name: str, known: Mapping[str, object]) -> str:
+    return unknown(noun, name, known) if known else f"unknown {noun} {name!r}: there is none yet; add it as [[{key}]]"
+
+
+def _reverse_charge_problems(where: str, account: Account, catalog: Catalog) -> Iterator[str]:
+    seller = catalog.seller_of(account)
+    if seller is None:
+        if account.seller is None and not catalog.sellers:
+            yield f"{where}, and there is no seller; add a [[seller]] with country and tax_id"
+        return
+    parties: dict[str, Seller | Account] = {f'seller "{seller.id}"': seller, f'account "{account.id}"': account}
+    for name, party in parties.items():
+        missing = [key for key in ("country", "tax_id") if getattr(party, key) is None]
+        if missing:
+            yield f"{where}, and {name} has no {' and no '.join(missing)}; give it, or choose another tax"
+        if party.country is not None and party.country not in EU_STATES:
+            yield f"{where}, and {name} is in {party.country}, outside the EU; choose another tax"
+    if seller.country is not None and seller.country == account.country:
+        yield f"{where}, and seller and account are both in {seller.country}; choose another tax"
+
+
+def _alert_problems(catalog: Catalog) -> Iterator[str]:
     for alert in catalog.alerts.values():
-        yield from (f'alert "{alert.id}": {problem}' for problem in _alert_problems(catalog, alert))
+        where = f'alert "{alert.id}"'
+        if alert.account not in catalog.accounts:
+            yield f"{where}: {unknown('account', alert.account, catalog.accounts)}"
+        yield from _app_of_account_problems(where, alert.app, alert.account, catalog)
+        package = None if alert.package is None else catalog.packages.get(alert.package)
+        if alert.package is not None and package is None:
+            yield f"{where}: {_missing('package', 'package', alert.package, catalog.packages)}"
+        if package is not None and package.account != alert.account:
+            yield (
+                f'{where}: package "{package.id}" belongs to account "{package.account}", not "{alert.account}"; '
+                "correct the package or the account"
+            )
+
+
+def _webhook_problems(catalog: Catalog) -> Iterator[str]:
     for webhook in catalog.webhooks.values():
         if webhook.account is not None and webhook.account not in catalog.accounts:
             yield f'webhook "{webhook.id}": {unknown("account", webhook.account, catalog.accounts)}'
-
-
-def _series_problems(catalog: Catalog) -> Iterator[str]:
-    """Numbers must differ whoever gave them."""
-    owners: dict[tuple[str, str], str] = {}
-    for seller in catalog.sellers.values():
-        for kind, series in (("invoice", seller.invoice), ("credit_note", seller.credit_note)):
-            where = f'{kind} of seller "{seller.id}"'
-            owner = owners.setdefault((series.prefix, series.format), where)
-            if owner != where:
-                yield (
-                    f"{where}: its numbers would be those of {owner} (prefix {series.prefix!r}); "
-                    f'give it {kind} = {{ prefix = "…" }} of its own'
-                )
-
-
-def _reference_problems(catalog: Catalog, account: Account) -> Iterator[str]:
-    where = f'account "{account.id}"'
-    for noun, name, known in (
-        ("seller", account.seller, catalog.sellers),
-        ("tax", account.tax, catalog.taxes),
-        ("overdue policy", account.overdue_policy, known_overdue_policies(catalog)),
-    ):
-        if name is not None and name not in known:
-            yield f"{where}: {unknown(noun, name, known)}"
-    if account.seller is None and len(catalog.sellers) > 1:
-        yield f'{where}: names none of the {len(catalog.sellers)} sellers; add seller = "{min(catalog.sellers)}"'
-    seller = catalog.sellers.get(account.seller or next(iter(catalog.sellers), ""))
-    tax = catalog.taxes.get(account.tax or "")
-    if tax and any(version.category == "AE" for version in tax.versions):
-        yield from _reverse_charge_problems(where, account, seller)
-
-
-def _reverse_charge_problems(where: str, account: Account, seller: Seller | None) -> Iterator[str]:
-    for noun, party in (("account", account), ("seller", seller)):
-        if party is None or party.country not in EU_STATES or party.tax_id is None:
-            yield f"{where}: reverse charge (AE) needs the country, a member state of the EU, and tax_id of the {noun}"
-            return
-    if seller and seller.country == account.country:
-        yield f"{where}: reverse charge (AE) is between different states, and both parties are in {account.country}"
-
-
-def _alert_problems(catalog: Catalog, alert: Alert) -> Iterator[str]:
-    if alert.account not in catalog.accounts:
-        yield unknown("account", alert.account, catalog.accounts)
-    app, package = catalog.apps.get(alert.app or 0), catalog.packages.get(alert.package or "")
-    if alert.app is not None and (app is None or app.account != alert.account):
-        yield f'app {alert.app} is none of account "{alert.account}"'
-    if alert.package is not None and (package is None or package.account != alert.account):
-        yield f'package "{alert.package}" is none of account "{alert.account}"'
-    if alert.package is not None and alert.metric != "package_remaining":
-        yield f"package is for package_remaining, not for {alert.metric}"
-    if alert.app is not None and alert.metric not in ("minutes", "spend"):
-        yield f"app is for minutes and spend, not for {alert.metric}"

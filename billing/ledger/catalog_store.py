@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from billing.catalog import changes
-from billing.catalog.canonical import applied_source, catalog_after, entry_from_table, entry_source, removed_source
+from billing.catalog.canonical import applied_source, catalog_after, entry_from_source, entry_source, removed_source
 from billing.catalog.catalog import KINDS, NO_TERMS, Account, App, Catalog, Removal
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
@@ -32,9 +32,8 @@ from billing.periods import time_zone
 _ALWAYS = date.min
 # Where the entries are that can be removed, and what goes with an account.
 _TABLES = {"account": tables.account, "app": tables.app, "package": tables.package}
-# The kinds that are kept as their source alone.
-_AS_SOURCE = ("seller", "tax", "overdue_policy", "alert", "webhook")
-_ACCOUNT_COLUMNS = tuple(column.name for column in tables.account.c)
+# (An account's policy and free minutes are in `account_terms`.)
+_ACCOUNT_COLUMNS = tuple(tables.account.columns.keys())
 _OF_AN_ACCOUNT = (tables.contract_price, tables.contract, tables.account_terms, tables.provisional_day)
 
 
@@ -55,12 +54,12 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
         applied = select(change.source).where(change.applied_at_ms <= as_of_ms).order_by(change.id)
         return catalog_after(conn.execute(applied).scalars())
     return Catalog(
-        **_load_entries(conn),
         accounts=_load_accounts(conn),
         apps=_load_apps(conn),
         packages=_load_packages(conn),
         contracts=_load_contracts(conn),
         policies={row.id: policy_from_source(row.source) for row in conn.execute(select(tables.policy))},
+        **_load_entries(conn),
     )
 
 
@@ -108,7 +107,7 @@ def missing_accounts(conn: Connection, catalog: Catalog) -> dict[str, str]:
 def plan(conn: Connection, new: Catalog) -> list[Change]:
     """What `apply` would do; a `BillingError` for everything that cannot be."""
     stored = load_catalog(conn)
-    return changes.plan(stored, changes.resolved(stored, new), billed(conn))
+    return changes.plan(stored, new.resolved(stored), billed(conn))
 
 
 def billed(conn: Connection) -> Billed:
@@ -121,27 +120,25 @@ def billed(conn: Connection) -> Billed:
         accounts=last_settled_days(conn),
         apps={(account_id, app_id): day for account_id, app_id, day in conn.execute(charged)},
         policies={(policy_id, policy_hash): day for policy_id, policy_hash, day in conn.execute(used)},
-        invoiced=dict(conn.execute(_invoiced()).all()),
-        closed=dict(conn.execute(_closed()).all()),
-        series=frozenset(tuple(row) for row in conn.execute(_series())),
+        invoiced=dict(conn.execute(_invoiced_packages()).all()),
+        closed=dict(conn.execute(_closed_months()).all()),
+        numbered=frozenset((seller, kind) for seller, kind in conn.execute(_number_series())),
         tried=frozenset(conn.execute(select(run.account_id).distinct().where(run.account_id.is_not(None))).scalars()),
     )
 
 
-def _invoiced() -> Select[Any]:
-    on, document = document_tables.document_package.c, document_tables.document.c
-    joined = select(on.package_id, document.number).join_from(
-        document_tables.document_package, document_tables.document, on.document_id == document.id
-    )
-    return joined.where(on.kind == "package").order_by(on.generation)
+def _invoiced_packages() -> Select[Any]:
+    on, document = document_tables.document_package, document_tables.document.c
+    numbers = select(on.c.package_id, document.number).join_from(on, document_tables.document)
+    return numbers.where(on.c.kind == "package").order_by(on.c.generation)
 
 
-def _closed() -> Select[Any]:
+def _closed_months() -> Select[Any]:
     closed = document_tables.closed_month.c
     return select(closed.account_id, func.max(closed.month)).group_by(closed.account_id)
 
 
-def _series() -> Select[Any]:
+def _number_series() -> Select[Any]:
     return select(document_tables.number_series.c.seller_id, document_tables.number_series.c.kind)
 
 
@@ -160,14 +157,14 @@ def check_last_change(conn: Connection, known: int) -> None:
 def apply(conn: Connection, new: Catalog, *, applied_at_ms: int) -> list[Change]:
     """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was."""
     stored = load_catalog(conn)
-    new = changes.resolved(stored, new)
+    new = new.resolved(stored)
     planned = changes.plan(stored, new, billed(conn))
     if any(change.action != "unchanged" for change in planned):
         _record(conn, applied_source(new), applied_at_ms)
     merged = stored.merged(new)
-    for kind in _AS_SOURCE:
-        for entry in new.entries(kind).values():
-            _put(conn, tables.catalog_entry, {"kind": kind, "id": entry.id, "source": entry_source(entry)})
+    for kind in tables.ENTRY_KINDS:
+        for name, entry in new.entries(kind).items():
+            _put(conn, tables.catalog_entry, {"kind": kind, "id": name, "source": entry_source(entry)})
     for policy in new.policies.values():
         _put(conn, tables.policy, {"id": policy.id, "hash": policy.hash, "source": policy_source(policy)})
     _put_accounts(conn, stored, new)
@@ -197,11 +194,11 @@ def _record(conn: Connection, source: str, applied_at_ms: int) -> None:
     conn.execute(insert(tables.catalog_change).values(applied_at_ms=applied_at_ms, source=source))
 
 
-def _load_entries(conn: Connection) -> dict[str, dict[str, Any]]:
-    """What is kept as its source alone, by the name that a catalog has for it."""
-    found: dict[str, dict[str, Any]] = {KINDS[kind]: {} for kind in _AS_SOURCE}
-    for row in conn.execute(select(tables.catalog_entry).order_by(tables.catalog_entry.c.id)):
-        found[KINDS[row.kind]][row.id] = entry_from_table(row.kind, json.loads(row.source))
+def _load_entries(conn: Connection) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {KINDS[kind]: {} for kind in tables.ENTRY_KINDS}
+    entry = tables.catalog_entry
+    for row in conn.execute(select(entry).order_by(entry.c.kind, entry.c.id)):
+        found[KINDS[row.kind]][row.id] = entry_from_source(row.kind, row.source)
     return found
 
 
@@ -210,12 +207,12 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
     oldest_first = conn.execute(select(terms).order_by(terms.c.valid_from))
     latest = {row.account_id: row for row in oldest_first}
     return {
-        row["id"]: Account(
-            **row,
-            policy=latest[row["id"]].policy_id if row["id"] in latest else NO_TERMS,
-            free_minutes=latest[row["id"]].free_minutes if row["id"] in latest else None,
+        row.id: Account(
+            **{column: getattr(row, column) for column in _ACCOUNT_COLUMNS},
+            policy=latest[row.id].policy_id if row.id in latest else NO_TERMS,
+            free_minutes=latest[row.id].free_minutes if row.id in latest else None,
         )
-        for row in conn.execute(select(tables.account)).mappings()
+        for row in conn.execute(select(tables.account))
     }
 
 
@@ -314,9 +311,9 @@ def _package_row(package: Package, timezone: str) -> dict[str, object]:
         "purchased_at": package.purchased_at.isoformat(),
         "price_scaled": None if package.price is None else to_scaled(package.price),
         "term": package.term,
-        "charge": package.charge,
         "valid_from": valid_from,
         "valid_to": valid_to,
+        "charge": package.charge,
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from billing.catalog.catalog import Catalog, Removal
-from billing.catalog.changes import Change, resolved
+from billing.catalog.changes import Change
 from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError, UsageError
 from billing.ledger import tables
@@ -72,6 +72,11 @@ def _refusal(engine: Engine, text: str) -> str:
     return str(planned.value)
 
 
+def _meant(text: str) -> Catalog:
+    """What a file says when it is the first one."""
+    return parse_catalog(text, "catalog.toml").resolved(Catalog())
+
+
 def _remove(engine: Engine, removal: Removal) -> Change:
     with writing(engine) as conn:
         return remove(conn, removal, removed_at_ms=0)
@@ -87,7 +92,7 @@ def _terms(conn: Connection, account_id: str, day: date) -> Terms:
 
 def test_a_catalog_is_read_back_as_it_was_applied(engine: Engine) -> None:
     apply_catalog(engine, EVERYTHING)
-    assert _stored(engine) == resolved(Catalog(), parse_catalog(EVERYTHING, "catalog.toml"))
+    assert _stored(engine) == _meant(EVERYTHING)
 
 
 def test_the_first_time_everything_is_added_and_the_second_time_nothing_changes(engine: Engine) -> None:
@@ -120,7 +125,7 @@ def test_a_change_names_the_fields_before_and_after(engine: Engine) -> None:
         "package": "price: 24 → 20.5",
         "contract": "discount: 0.85 → 0.8; prices: hd 3.125 → hd 3",
     }
-    assert _stored(engine) == resolved(Catalog(), parse_catalog(changed, "catalog.toml"))
+    assert _stored(engine) == _meant(changed)
 
 
 def test_planning_changes_nothing(engine: Engine) -> None:
@@ -282,12 +287,12 @@ def test_the_catalog_of_an_earlier_moment_is_made_of_what_was_stored_not_of_file
     with reading(engine) as conn:
         moments = [load_catalog(conn, as_of_ms=at_ms) for at_ms in (999, 1_000, 2_000, 3_000)]
         now = load_catalog(conn)
-    first = resolved(Catalog(), parse_catalog(EVERYTHING, "first.toml"))
+    first = _meant(EVERYTHING)
     assert moments[0] == Catalog()
     assert moments[1] == first
-    assert moments[2] == first.merged(parse_catalog(later, "later.toml"))
+    assert moments[2] == first.merged(_meant(later))
     assert moments[3] == now
-    assert now.packages == resolved(Catalog(), parse_catalog(package, "catalog.toml")).packages
+    assert now.packages == _meant(package).packages
 
 
 def test_what_is_unbilled_can_be_removed_and_added_again(engine: Engine) -> None:
@@ -305,7 +310,7 @@ def test_what_is_unbilled_can_be_removed_and_added_again(engine: Engine) -> None
     assert (stored.accounts, stored.apps, stored.packages, stored.contracts) == ({}, {}, {}, {})
     assert set(stored.policies) == {"flat"}
     apply_catalog(engine, EVERYTHING)
-    assert _stored(engine) == resolved(Catalog(), parse_catalog(EVERYTHING, "catalog.toml"))
+    assert _stored(engine) == _meant(EVERYTHING)
 
 
 @pytest.mark.parametrize(
