@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from billing.errors import BillingError
-from billing.jobs.issuing import Issuer, now_ms, today_of
+from billing.catalog.catalog import Account, Catalog
+from billing.errors import BillingError, unknown
+from billing.jobs.issuing import now_ms, today_of
 from billing.ledger import transfers as books
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, writing
@@ -17,6 +18,7 @@ from billing.ledger.outbox import put
 from billing.ledger.payments import Payment, find_payment, record_payment
 from billing.ledger.postings import Moment, apply_credit, open_invoices
 from billing.money import plain, round_to_minor_unit
+from billing.periods import local_day, time_zone
 from billing.receivables.allocation import Allocation, named_in
 
 RECORDED, ALREADY_RECORDED = "recorded", "already_recorded"
@@ -35,22 +37,24 @@ class Received:
 def add_payment(engine: Engine, received: Payment) -> Received:
     """Records a payment; a `BillingError`, and nothing is written, when it cannot be."""
     with writing(engine) as conn:
-        return record(conn, received)
+        return record(conn, load_catalog(conn), received)
 
 
-def record(conn: Connection, received: Payment) -> Received:
-    """The same in the caller's transaction."""
-    account = load_catalog(conn).accounts.get(received.account_id)
+def record(conn: Connection, catalog: Catalog, received: Payment) -> Received:
+    """The same in the caller's transaction. A payment without a day was received today, where the seller is."""
+    account = catalog.accounts.get(received.account_id)
     if account is None:
-        raise BillingError(f"unknown account {received.account_id!r}: see `billing account list`")
-    _check_amount(received, account.currency)
+        raise BillingError(unknown("account", received.account_id, catalog.accounts))
+    received = _completed(account, received)
     known = find_payment(conn, received.key)
     if known:
-        if replace(known, recorded_at_ms=None) != received:
-            raise BillingError(_differs(known, received))
+        _check_same(known, received)
         left = books.credit_of(conn, account.id)
         return Received(payment=known, result=ALREADY_RECORDED, credit=left)
-    moment = Moment(day=received.received_on, at_ms=now_ms())
+    day = received.received_on or _today(catalog, account)
+    received = replace(received, received_on=day)
+    _check_amount(received, account.currency)
+    moment = Moment(day=day, at_ms=now_ms())
     named = named_in(received.reference, open_invoices(conn, account.id))
     record_payment(conn, received, moment)
     allocated = apply_credit(conn, account.id, received.currency, moment, first=named)
@@ -58,7 +62,7 @@ def record(conn: Connection, received: Payment) -> Received:
         "id": received.key,
         "amount": plain(received.amount),
         "currency": received.currency,
-        "received_on": received.received_on.isoformat(),
+        "received_on": day.isoformat(),
         "allocated": [{"number": each.invoice.number, "amount": plain(each.amount)} for each in allocated],
     }
     put(conn, "payment.received", account.id, received.key, facts, at_ms=moment.at_ms)
@@ -66,9 +70,14 @@ def record(conn: Connection, received: Payment) -> Received:
     return Received(payment=received, result=RECORDED, allocated=allocated, credit=left)
 
 
-def received_today(conn: Connection, account_id: str) -> date:
-    """The date of the account's seller, on which a payment counts that names no day."""
-    return today_of(Issuer.of(conn, account_id).seller)
+def _completed(account: Account, received: Payment) -> Payment:
+    """A payment that names no currency is in the account's."""
+    return replace(received, currency=received.currency or account.currency)
+
+
+def _today(catalog: Catalog, account: Account) -> date:
+    seller = catalog.seller_of(account)
+    return today_of(seller) if seller else local_day(now_ms() // 1000, time_zone(account.timezone))
 
 
 def _check_amount(received: Payment, currency: str) -> None:
@@ -82,10 +91,14 @@ def _check_amount(received: Payment, currency: str) -> None:
         raise BillingError(f"{plain(amount)} is not an amount of {currency} above 0 in its smallest unit")
 
 
-def _differs(known: Payment, received: Payment) -> str:
+def _check_same(known: Payment, received: Payment) -> None:
+    """A payment that comes again must be the one on record; it need not name its day again."""
+    day = received.received_on or known.received_on
+    again = replace(received, received_on=day, recorded_at_ms=known.recorded_at_ms)
     differences = [
-        f"{name} {getattr(known, name)} instead of {getattr(received, name)}"
+        f"{name} {getattr(known, name)} instead of {getattr(again, name)}"
         for name in ("account_id", "amount", "currency", "received_on", "reference")
-        if getattr(known, name) != getattr(received, name)
+        if getattr(known, name) != getattr(again, name)
     ]
-    return f"payment {received.key!r} is on record with {', '.join(differences)}: nothing was recorded"
+    if differences:
+        raise BillingError(f"payment {received.key!r} is on record with {', '.join(differences)}: nothing was recorded")

@@ -17,13 +17,16 @@ from billing.money import from_scaled, to_scaled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """Money received from an account; `key` is the bank's id, `recorded_at_ms` None before it is recorded."""
+    """Money received from an account; `key` is the bank's id.
+
+    Before it is recorded, `recorded_at_ms` is None, and so is `received_on` where it is today.
+    """
 
     key: str
     account_id: str
     amount: Decimal
     currency: str
-    received_on: date
+    received_on: date | None
     reference: str = ""
     recorded_at_ms: int | None = None
 
@@ -73,7 +76,7 @@ def record_payment(conn: Connection, received: Payment, moment: Moment) -> None:
         account_id=received.account_id,
         currency=received.currency,
         cause=books.PAYMENT,
-        posted_on=received.received_on,
+        posted_on=moment.day,
         recorded_at_ms=moment.at_ms,
         payment_id=payment_id,
     )

@@ -43,11 +43,10 @@ def allocate(credit: Decimal, invoices: Iterable[OpenInvoice], *, first: str | N
 
 def named_in(reference: str, invoices: Sequence[OpenInvoice]) -> str | None:
     """The number of the one open invoice that a payment's reference names; None: it names none, or several."""
-    text = reference.casefold()
-    named = [each.number for each in invoices if _has(text, each.number.casefold())]
+    named = [each.number for each in invoices if is_named(each.number, reference)]
     return named[0] if len(named) == 1 else None
 
 
-def _has(text: str, number: str) -> bool:
-    """Whether the number stands in the text by itself: INV-1 does not stand in INV-12."""
-    return re.search(rf"(?<![0-9a-z]){re.escape(number)}(?![0-9a-z])", text) is not None
+def is_named(name: str, reference: str) -> bool:
+    """Whether a name stands in a text by itself, whatever its capitals: INV-1 does not stand in INV-12."""
+    return re.search(rf"(?<![0-9a-z]){re.escape(name.casefold())}(?![0-9a-z])", reference.casefold()) is not None

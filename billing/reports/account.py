@@ -20,10 +20,10 @@ from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import summed
 from billing.ledger.issued_charges import charge_key, live_documents
+from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
 from billing.rating.charges import PostedCharge
-from billing.reports.provisional import ProvisionalBill, provisional_bills
 
 _MONEY = pl.Decimal(38, SCALE_DIGITS)
 CHARGES_SCHEMA = pl.Schema(
