@@ -15,6 +15,7 @@ import click
 
 from billing import __version__
 from billing.cli.account_commands import charges, packages
+from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
@@ -35,7 +36,7 @@ from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, estimate),
+    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, estimate),
 )
 
 for _command in (finalize_months, list_invoices, show_invoices, credit_invoice, reissue_invoice):
