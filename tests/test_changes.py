@@ -133,8 +133,8 @@ def test_a_package_neither_becomes_prepaid_nor_stops_being_it(before: str, after
 def test_the_name_the_address_and_the_tax_of_a_billed_account_may_change() -> None:
     tax = '[[tax]]\nid = "vat"\nversion = [{ valid_from = 2020-01-01, category = "S", rate = 20, text = "VAT 20 %" }]\n'
     account = (
-        '[[account]]\nid = "acme"\nname = "Acme Inc."\ncurrency = "USD"\ntimezone = "Asia/Tokyo"\npolicy = "trtc-intl"\n'
-        'address = "Tokyo"\ntax = "vat"\npay_as_you_go = false\n'
+        '[[account]]\nid = "acme"\nname = "Acme Inc."\ncurrency = "USD"\ntimezone = "Asia/Tokyo"\n'
+        'policy = "trtc-intl"\naddress = "Tokyo"\ntax = "vat"\npay_as_you_go = false\n'
     )
     changes = planned(tax + account, Billed(accounts={"acme": MARCH_1}))
     assert [(change.kind, change.action, change.detail) for change in changes] == [
