@@ -1,6 +1,8 @@
 """Tax ids: check digits, without a network."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from billing.catalog.tax_ids import EU_STATES, check_tax_id, countries
 
@@ -49,3 +51,16 @@ def test_each_state_of_the_union_has_a_check(country: str) -> None:
     assert country in countries()
     with pytest.raises(ValueError, match=f"is not a tax id of {country}"):
         check_tax_id(country, "0")
+
+
+@given(st.sampled_from(sorted({*EU_STATES, *GOOD})), st.text(max_size=20) | st.text("0123456789²٣７ABTU", max_size=20))  # noqa: RUF001
+@example("DE", "DE²²²²²²²²²")
+@example("DE", "１３６６９５９７６")  # noqa: RUF001
+@example("JP", "T²²²²²²²²²²²²²")
+def test_no_text_whatever_fails_otherwise(country: str, tax_id: str) -> None:
+    try:
+        check_tax_id(country, tax_id)
+    except ValueError as error:
+        assert f"is not a tax id of {country} (" in str(error)  # noqa: PT017
+    else:
+        assert tax_id.isascii()
