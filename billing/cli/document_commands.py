@@ -14,6 +14,7 @@ from billing.cli.messages import fail, say
 from billing.cli.options import AMOUNT, Month, SeveralAccounts, format_option, month_options, several_accounts_options
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
+from billing.money import plain
 from billing.periods import parse_month
 
 if TYPE_CHECKING:
@@ -188,8 +189,9 @@ def _print_document(row: dict[str, Any]) -> None:
     )
     print_report(lines, "table")
     for tax in row["taxes"]:
-        print(f"tax {tax['tax']} {tax['rate']} % on {tax['base']} {row['currency']}: {tax['amount']}")
-    print(f"net {row['net']}, tax {row['tax']}, total {row['total']} {row['currency']}, open {row['open']}")
+        print(f"{tax['tax']}: {plain(tax['rate'])} % of {plain(tax['base'])} is {plain(tax['amount'])}")
+    amounts = ", ".join(f"{name} {plain(row[name])}" for name in ("net", "tax", "total", "open"))
+    print(f"{amounts} {row['currency']}")
 
 
 def _line_numbers(text: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from billing.cli.options import AMOUNT, FILE, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.cli.text_files import read_text
 from billing.errors import UsageError
+from billing.money import plain
 from billing.periods import parse_day
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def payment_import(home: "Home", file: Path, profile: Path, output_format: str) 
 @format_option
 @pass_home
 def payment_list(home: "Home", account: str | None, output_format: str) -> None:
-    """List the payments of an account, or of all.
+    """List the payments of an account, or of all, in the order in which they were recorded.
 
     \b
     Example:
@@ -144,7 +145,9 @@ def _received_row(received: "Received", *, is_table: bool) -> dict[str, Any]:
         "id": received.payment.key,
         "account": received.payment.account_id,
         "result": received.result,
-        "allocated": ", ".join(f"{each['number']} {each['amount']:f}" for each in allocated) if is_table else allocated,
+        "allocated": ", ".join(f"{each['number']} {plain(each['amount'])}" for each in allocated)
+        if is_table
+        else allocated,
         "credit": received.credit,
     }
 
