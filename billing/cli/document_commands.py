@@ -154,6 +154,24 @@ def reissue_invoice(home: "Home", number: str, output_format: str) -> None:
     _print_written(home, [each.number for each in written], output_format)
 
 
+@click.command("write-off")
+@click.argument("number")
+@click.option("--reason", required=True, help="Why; it is kept with the invoice.")
+@format_option
+@pass_home
+def write_off_invoice(home: "Home", number: str, reason: str, output_format: str) -> None:
+    """Give up what is open of an invoice. The customer owes it no longer, and the loss stands in the books.
+
+    \b
+    Example:
+      billing invoice write-off INV-2026-000001 --reason "insolvent"
+    """
+    from billing.jobs.credit import write_off
+
+    written = write_off(home, open_engine(home), number, reason=_reason(reason))
+    _print_written(home, [written.number], output_format)
+
+
 def print_documents(rows: Sequence[dict[str, Any]], output_format: str, *, empty: str = "") -> None:
     """Prints rows of documents."""
     report = Report(fields=DOCUMENT_FIELDS, rows=rows, empty=empty, once=("currency",), without=_NO_ROOM)

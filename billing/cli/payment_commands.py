@@ -139,15 +139,14 @@ def _print_received(found: Sequence["Received"], output_format: str, empty: str 
 
 def _received_row(received: "Received", *, is_table: bool) -> dict[str, Any]:
     allocated = [{"number": each.invoice.number, "amount": each.amount} for each in received.allocated]
+    in_words = ", ".join(f"{each.invoice.number} {plain(each.amount)}" for each in received.allocated)
     row = asdict(received.payment)
     return {
         **{name: row[name] for name in ("amount", "currency", "received_on", "reference")},
         "id": received.payment.key,
         "account": received.payment.account_id,
         "result": received.result,
-        "allocated": ", ".join(f"{each['number']} {plain(each['amount'])}" for each in allocated)
-        if is_table
-        else allocated,
+        "allocated": in_words if is_table else allocated,
         "credit": received.credit,
     }
 
