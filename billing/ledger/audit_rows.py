@@ -70,8 +70,9 @@ def charges_off_documents(conn: Connection) -> Iterator[tuple[str, date, int, st
             charge.join(through, charge.c.account_id == through.c.account_id)
             .join(first, charge.c.account_id == first.c.account_id)
             .outerjoin(on, _same_charge())
+            .outerjoin(documents.document, documents.document.c.id == on.c.document_id)
         )
-        .where(on.c.document_id.is_(None), charge.c.posted_on >= first.c.month)
+        .where(documents.document.c.id.is_(None), charge.c.posted_on >= first.c.month)
     )
     without = {
         (row.account_id, row.month)

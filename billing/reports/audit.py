@@ -162,6 +162,9 @@ def _months(conn: Connection) -> Iterator[Disagreement]:
                 expected, found = f"{next_month(before):%Y-%m}", f"{month:%Y-%m}"
                 yield Disagreement(check="month", account=account_id, expected=expected, found=found, detail=detail)
             before = month
+    for stored in documents(conn):
+        if stored.purpose == "usage" and stored.month and stored.month not in closings(conn, stored.account_id):
+            yield _about(stored, "month", f"{stored.month:%Y-%m} closed", "open", "the month of the document")
 
 
 def _ledger(conn: Connection) -> Iterator[Disagreement]:
