@@ -37,7 +37,7 @@ def credit(home: Home, engine: Engine, number: str, wanted: Wanted) -> StoredDoc
             amounts = whole(credited, wanted.lines)
         else:
             amounts = spread(credited, wanted.amount, wanted.lines)
-        issuer = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
+        issuer = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
         note = write_credit_note(issuer, stored, credited, amounts, reason=wanted.reason)
         issuer.settle()
     publish(home, engine, [stored.account_id])
@@ -52,10 +52,10 @@ def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
         if notes := credit_notes_of(conn, number):
             raise BillingError(f"{number} cannot be reissued: {notes[0].number} has credited it already")
         credited = credited_so_far(conn, stored)
-        before = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
+        before = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
         amounts = {each.line.line: each.line.amount for each in credited.lines()}
         note = write_credit_note(before, stored, credited, amounts, reason="reissued", purpose="reissue")
-        again = Issuer.of(conn, stored.account_id)
+        again = Issuer.of(home, conn, stored.account_id)
         new = _issue_again(again, stored, credited.document)
         again.settle()
     publish(home, engine, [stored.account_id])
@@ -67,7 +67,7 @@ def write_off(home: Home, engine: Engine, number: str, *, reason: str) -> Stored
     with writing(engine) as conn:
         stored = find(conn, number)
         _check_invoice(stored)
-        issuer = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
+        issuer = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
         if open_of(conn, stored) <= 0:
             raise BillingError(f"nothing is open of {number}")
         post_write_off(conn, stored, issuer.moment, reason=reason)
