@@ -228,7 +228,7 @@ class Story:
     def pay(self, account: str, hundredths: int, named: int) -> None:
         """Pays so many hundredths of what is open (of 10 where nothing is), and names an invoice, or none."""
         owner, key = self.books.accounts[account], f"B{len(self.books.payments) + 1}"
-        amount = round((self.books.open(owner) or 10) * hundredths / 100, owner.digits) or Fraction(1)
+        amount = round((self.books.open(owner) or Fraction(10)) * hundredths / 100, owner.digits) or Fraction(1)
         numbers = [each.number for each in self.books.documents.values() if each.account == account]
         reference = f"for {numbers[named % len(numbers)]} thanks" if numbers and named else ""
         line = f"payment add {account} {_text(amount)} --id {key} --reference '{reference}'"
@@ -352,9 +352,12 @@ class Story:
             paid = self.books.left(document)[at_line]
         worth = max(Fraction(0), paid - used * exact(row["unit_price"]))
         amount = Fraction(int(worth * 10**owner.digits + Fraction(1, 2)), 10**owner.digits)
-        assert (row["used"], exact(row["amount"])) == (used, amount)
-        assert owner.id != "dollar" or row["unit_price"] == "0.00099"
         package.refunded_on = self.settled_day(package.account)
+        version = document.lines[at_line - 1].version if document else owner.version_on(package.refunded_on)
+        if document is None or not document.notes:
+            given = net_and_tax(amount, version, owner.digits)
+            assert (row["used"], exact(row["amount"]), exact(row["tax"])) == (used, *given)
+        assert owner.id != "dollar" or row["unit_price"] == "0.00099"
         if document and amount:
             self.read(self.books.credit_note(document, {at_line: amount}, self.today, "refund"))
         elif amount:
