@@ -20,6 +20,7 @@ from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
 from billing.cli.document_commands import credit_invoice, finalize_months, list_invoices, reissue_invoice, show_invoices
 from billing.cli.estimate_commands import estimate
+from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
@@ -33,7 +34,7 @@ from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, estimate),
+    *(compact, status, runs, usage, charges, packages, invoice, export, estimate),
 )
 
 for _command in (finalize_months, list_invoices, show_invoices, credit_invoice, reissue_invoice):
