@@ -93,8 +93,8 @@ def packages(home: "Home", account: str, provisional: bool, output_format: str) 
     report = frame_report(
         rows,
         empty=f"{account} has no packages",
-        sums=("granted", "deducted", "lapsed", "remaining"),
+        sums=("granted", "deducted", "lapsed", "refunded", "remaining"),
         once=("settled",),
-        without=usual(rows, settled=True),
+        without=usual(rows, settled=True, refunded=0),
     )
     print_report(report, output_format)

@@ -53,7 +53,7 @@ def finalize_months(home: "Home", accounts: SeveralAccounts, month: Month, dry_r
         catalog.accounts[each] for each in sorted(catalog.accounts)
     ]
     months = [month.first_day_of(account) for account in chosen]
-    outcomes = list(finalize(open_engine(home), chosen, months, dry_run=dry_run))
+    outcomes = list(finalize(home, open_engine(home), chosen, months, dry_run=dry_run))
     rows = [{**asdict(each), "month": f"{each.month:%Y-%m}"} for each in outcomes]
     report = Report(
         fields=FINALIZED_FIELDS,
@@ -131,7 +131,7 @@ def credit_invoice(
     from billing.jobs.credit import Wanted, credit
 
     wanted = Wanted(lines=None if lines is None else _line_numbers(lines), amount=amount, reason=_reason(reason))
-    note = credit(open_engine(home), number, wanted)
+    note = credit(home, open_engine(home), number, wanted)
     _print_written(home, [note.number], output_format)
 
 
@@ -149,7 +149,7 @@ def reissue_invoice(home: "Home", number: str, output_format: str) -> None:
     """
     from billing.jobs.credit import reissue
 
-    written = reissue(open_engine(home), number)
+    written = reissue(home, open_engine(home), number)
     _print_written(home, [each.number for each in written], output_format)
 
 

@@ -68,7 +68,7 @@ def payment_add(
         received_on=day,
         reference=_line("--reference", reference),
     )
-    _print_received([add_payment(open_engine(home), received)], output_format)
+    _print_received([add_payment(home, open_engine(home), received)], output_format)
 
 
 @payment.command("import")
@@ -87,7 +87,7 @@ def payment_import(home: "Home", file: Path, profile: Path, output_format: str) 
     from billing.jobs.payment_import import import_payments, parse_profile
 
     found = import_payments(
-        open_engine(home), parse_profile(read_text(profile), str(profile)), read_text(file), str(file)
+        home, open_engine(home), parse_profile(read_text(profile), str(profile)), read_text(file), str(file)
     )
     _print_received(found.received, output_format, empty=f"no payments in {file}")
     if found.unmatched:

@@ -6,8 +6,8 @@ from billing.catalog.catalog import Catalog
 from billing.catalog.changes import Change
 from billing.home import Home
 from billing.jobs.issuing import Issuer, now_ms
+from billing.jobs.standing import publish, record_all_arrears
 from billing.ledger import catalog_store
-from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.documents import billed_packages
 from billing.ledger.drafts import package_draft
@@ -18,12 +18,12 @@ def apply_catalog(home: Home, engine: Engine, new: Catalog) -> list[Change]:
     with home.lock("nightly"), writing(engine) as conn:
         changes = catalog_store.apply(conn, new, applied_at_ms=now_ms())
         numbers = _invoice_packages(conn)
-        return [
-            replace(each, detail=f"invoice {numbers[each.id]}")
-            if each.kind == "package" and each.id in numbers
-            else each
-            for each in changes
-        ]
+        record_all_arrears(conn)
+    publish(home, engine)
+    return [
+        replace(each, detail=f"invoice {numbers[each.id]}") if each.kind == "package" and each.id in numbers else each
+        for each in changes
+    ]
 
 
 def _invoice_packages(conn: Connection) -> dict[str, str]:
@@ -33,6 +33,6 @@ def _invoice_packages(conn: Connection) -> dict[str, str]:
     for package in sorted(catalog.packages.values(), key=lambda package: (package.purchased_at, package.id)):
         if package.charge == "prepaid" and package.id not in billed:
             issuer = Issuer.of(conn, package.account)
-            ledger = AccountLedger(conn=conn, account_id=package.account, catalog=issuer.catalog)
-            numbers[package.id] = issuer.issue_draft(package_draft(ledger, package)).number
+            numbers[package.id] = issuer.issue_draft(package_draft(issuer.ledger, package)).number
+            issuer.settle()
     return numbers

@@ -6,9 +6,11 @@ from decimal import Decimal
 
 from billing.catalog.taxes import Tax
 from billing.errors import BillingError
+from billing.home import Home
 from billing.invoicing.credits import Credited, credit_note, spread, whole
 from billing.invoicing.documents import Document, DocumentLine, Purpose, group_of, groups, make_document
 from billing.jobs.issuing import Issuer
+from billing.jobs.standing import publish
 from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.documents import StoredDocument, contents, copy_contents, credit_notes_of, find
 from billing.ledger.drafts import parties, taxes_of, terms_of
@@ -25,7 +27,7 @@ class Wanted:
     reason: str
 
 
-def credit(engine: Engine, number: str, wanted: Wanted) -> StoredDocument:
+def credit(home: Home, engine: Engine, number: str, wanted: Wanted) -> StoredDocument:
     """Writes a credit note for an invoice; a `BillingError`, and nothing is written, for more than is left."""
     with writing(engine) as conn:
         stored = find(conn, number)
@@ -37,11 +39,12 @@ def credit(engine: Engine, number: str, wanted: Wanted) -> StoredDocument:
             amounts = spread(credited, wanted.amount, wanted.lines)
         issuer = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
         note = write_credit_note(issuer, stored, credited, amounts, reason=wanted.reason)
-        issuer.settle(stored.currency)
-        return note
+        issuer.settle()
+    publish(home, engine, [stored.account_id])
+    return note
 
 
-def reissue(engine: Engine, number: str) -> list[StoredDocument]:
+def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
     """Takes a whole invoice back and issues its lines again, with the account's present party, terms and tax."""
     with writing(engine) as conn:
         stored = find(conn, number)
@@ -52,7 +55,11 @@ def reissue(engine: Engine, number: str) -> list[StoredDocument]:
         before = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
         amounts = {each.line.line: each.line.amount for each in credited.lines()}
         note = write_credit_note(before, stored, credited, amounts, reason="reissued", purpose="reissue")
-        return [note, _issue_again(Issuer.of(conn, stored.account_id), stored, credited.document)]
+        again = Issuer.of(conn, stored.account_id)
+        new = _issue_again(again, stored, credited.document)
+        again.settle()
+    publish(home, engine, [stored.account_id])
+    return [note, new]
 
 
 def credited_so_far(conn: Connection, stored: StoredDocument) -> Credited:
@@ -94,7 +101,6 @@ def _issue_again(issuer: Issuer, old: StoredDocument, document: Document) -> Sto
     new = issuer.issue(replace(again, replaces=old.number))
     copy_contents(issuer.conn, old, new)
     post_document(issuer.conn, new, again, issuer.moment)
-    issuer.settle(new.currency)
     return new
 
 

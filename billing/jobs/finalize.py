@@ -14,8 +14,10 @@ from decimal import Decimal
 from billing import periods
 from billing.catalog.catalog import Account
 from billing.catalog.sellers import Seller
+from billing.home import Home
 from billing.jobs.issuing import Issuer, today_of
 from billing.jobs.metered_days import Failure, guarded
+from billing.jobs.standing import publish
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.closed_months import close_month, closings, first_open_month
@@ -52,7 +54,7 @@ class Finalized:
 
 
 def finalize(
-    engine: Engine, accounts: Sequence[Account], months: Sequence[date], *, dry_run: bool = False
+    home: Home, engine: Engine, accounts: Sequence[Account], months: Sequence[date], *, dry_run: bool = False
 ) -> Iterator[Finalized]:
     """Closes one month of each account; one that fails does not stop the others."""
     for account, month in zip(accounts, months, strict=True):
@@ -64,6 +66,8 @@ def finalize(
             closed = Finalized(
                 account=account.id, month=month, currency=account.currency, result=FAILED, detail=closed.reason
             )
+        if closed.result == ISSUED:
+            publish(home, engine, [account.id])
         yield closed
 
 
@@ -121,6 +125,7 @@ def _close(ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
         return _outcome(ledger, month, NOTHING_DUE)
     stored = issuer.issue_draft(draft)
     close_month(ledger.conn, ledger.account_id, month, stored.kind, stored.id, at_ms=at_ms)
+    issuer.settle()
     return _of_document(ledger, month, stored, ISSUED)
 
 

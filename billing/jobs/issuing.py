@@ -12,6 +12,8 @@ from billing.catalog.catalog import Account, Catalog
 from billing.catalog.sellers import Seller
 from billing.invoicing.documents import INVOICE, Document
 from billing.invoicing.page import make_page, page_table
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.arrears import record_arrears
 from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection
 from billing.ledger.documents import Issue, StoredDocument, issue
@@ -41,6 +43,11 @@ class Issuer:
         seller = catalog.sellers[seller_id] if seller_id else seller_of(catalog, account)
         moment = Moment(day=today_of(seller), at_ms=now_ms())
         return cls(conn=conn, catalog=catalog, account=account, seller=seller, moment=moment)
+
+    @property
+    def ledger(self) -> AccountLedger:
+        """The account's ledger."""
+        return AccountLedger(conn=self.conn, account_id=self.account.id, catalog=self.catalog)
 
     @property
     def terms_days(self) -> int:
@@ -74,16 +81,17 @@ class Issuer:
         return stored
 
     def issue_draft(self, draft: Draft) -> StoredDocument:
-        """Issues a draft with the transfers that it makes."""
+        """Issues a draft with the transfers that it makes; the caller settles."""
         stored = self.issue(draft.document, charges=draft.charges, packages=draft.packages)
         post_document(self.conn, stored, draft.document, self.moment)
-        self.settle(stored.currency)
         return stored
 
-    def settle(self, currency: str) -> None:
-        """Recognises what packages have earned, and pays open invoices from what credit there is."""
-        recognise_packages(self.conn, self.account.id, currency, self.moment)
-        apply_credit(self.conn, self.account.id, currency, self.moment)
+    def settle(self) -> None:
+        """What follows at the end of a transaction: packages have earned, credit pays open invoices, arrears begin or
+        end."""
+        recognise_packages(self.conn, self.account.id, self.account.currency, self.moment)
+        apply_credit(self.conn, self.account.id, self.account.currency, self.moment)
+        record_arrears(self.ledger, at_ms=self.moment.at_ms)
 
 
 def first_page(document: Document) -> object:

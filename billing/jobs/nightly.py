@@ -28,6 +28,7 @@ from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.jobs.silent_feeds import Feeds
+from billing.jobs.standing import record_standing
 from billing.ledger import corrections, settled_days
 from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
@@ -99,6 +100,7 @@ def run_nightly(
             despite_silence=scope.despite_silence,
         )
         yield from night.bill(accounts)
+        record_standing(home, engine)
     compact_settled_days(home, engine)
 
 

@@ -10,10 +10,12 @@ from decimal import Decimal
 
 from billing.catalog.packages import Package
 from billing.errors import BillingError
+from billing.home import Home
 from billing.invoicing.credits import Credited, spread
 from billing.invoicing.documents import group_amounts
 from billing.jobs.credit import credited_so_far, write_credit_note
 from billing.jobs.issuing import Issuer
+from billing.jobs.standing import publish
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, writing
@@ -52,7 +54,7 @@ class _Invoiced:
         return next(each.left for each in self.credited.lines() if each.line.line == self.line)
 
 
-def refund_package(engine: Engine, package_id: str) -> Refunded:
+def refund_package(home: Home, engine: Engine, package_id: str) -> Refunded:
     """Refunds a package; a `BillingError`, and nothing is written, when that was done or cannot be."""
     with writing(engine) as conn:
         package = load_catalog(conn).package(package_id)
@@ -79,7 +81,8 @@ def refund_package(engine: Engine, package_id: str) -> Refunded:
                 recorded_at_ms=issuer.moment.at_ms,
             ),
         )
-        issuer.settle(issuer.account.currency)
+        issuer.settle()
+    publish(home, engine, [package.account])
     return Refunded(
         id=package_id,
         account=package.account,

@@ -10,8 +10,12 @@ from decimal import Decimal
 
 from billing.catalog.catalog import Account, Catalog
 from billing.errors import BillingError, unknown
+from billing.home import Home
 from billing.jobs.issuing import now_ms, today_of
+from billing.jobs.standing import publish
 from billing.ledger import transfers as books
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.arrears import record_arrears
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.outbox import put
@@ -34,10 +38,12 @@ class Received:
     credit: Decimal
 
 
-def add_payment(engine: Engine, received: Payment) -> Received:
+def add_payment(home: Home, engine: Engine, received: Payment) -> Received:
     """Records a payment; a `BillingError`, and nothing is written, when it cannot be."""
     with writing(engine) as conn:
-        return record(conn, load_catalog(conn), received)
+        found = record(conn, load_catalog(conn), received)
+    publish(home, engine, [received.account_id])
+    return found
 
 
 def record(conn: Connection, catalog: Catalog, received: Payment) -> Received:
@@ -66,6 +72,7 @@ def record(conn: Connection, catalog: Catalog, received: Payment) -> Received:
         "allocated": [{"number": each.invoice.number, "amount": plain(each.amount)} for each in allocated],
     }
     put(conn, "payment.received", account.id, received.key, facts, at_ms=moment.at_ms)
+    record_arrears(AccountLedger(conn=conn, account_id=account.id, catalog=catalog), at_ms=moment.at_ms)
     left = books.credit_of(conn, account.id)
     return Received(payment=received, result=RECORDED, allocated=allocated, credit=left)
 

@@ -28,8 +28,10 @@ from decimal import Decimal
 
 from billing.catalog.catalog import Catalog
 from billing.errors import BillingError, unknown
+from billing.home import Home
 from billing.jobs.issuing import now_ms
 from billing.jobs.payment import Received, record
+from billing.jobs.standing import publish
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.documents import documents
@@ -91,7 +93,7 @@ def parse_profile(text: str, filename: str) -> Profile:
     return Profile(columns=columns, **form)
 
 
-def import_payments(engine: Engine, profile: Profile, text: str, filename: str) -> Imported:
+def import_payments(home: Home, engine: Engine, profile: Profile, text: str, filename: str) -> Imported:
     """Records the payments of a file in one transaction; a line that cannot be recorded is kept."""
     lines = _Lines()
     with writing(engine) as conn:
@@ -99,6 +101,7 @@ def import_payments(engine: Engine, profile: Profile, text: str, filename: str) 
         for number, raw, row in _rows(profile, text, filename):
             _import_line(conn, catalog, profile, (filename, number, raw), row, lines)
         fresh = put_unmatched(conn, lines.unmatched)
+    publish(home, engine, {each.payment.account_id for each in lines.received})
     return Imported(received=lines.received, unmatched=fresh)
 
 

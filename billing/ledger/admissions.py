@@ -9,16 +9,19 @@ An answer is valid for 15 minutes; after that a media server admits: an outage o
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from billing.catalog.catalog import Catalog
 from billing.catalog.packages import free_minutes_id
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.arrears import last_cleared_ms, steps_reached
 from billing.ledger.balances import account_balance
 from billing.ledger.document_tables import app_switch
 from billing.ledger.provisional_bills import provisional_bills
-from billing.periods import local_day
+from billing.money import plain
+from billing.periods import local_day, local_iso_ms, time_zone
 from billing.rating.payers import payers_on
 from billing.receivables.arrears import ACTIVE
 
@@ -54,9 +57,9 @@ def admissions(ledger: AccountLedger, apps: list[int], now_ms: int) -> list[Admi
     steps = steps_reached(ledger, policy, now_ms) if policy else []
     found = []
     for app_id in apps:
-        state, reason, since_ms = ACTIVE, None, last_cleared_ms(ledger.conn, ledger.account_id)
-        admit = True
-        disabled_ms = disabled_since(ledger.conn, app_id)
+        admit, state, reason = True, ACTIVE, None
+        enabled_ms, disabled_ms = last_switched(ledger.conn, app_id)
+        since_ms = max(filter(None, (last_cleared_ms(ledger.conn, ledger.account_id), enabled_ms)), default=None)
         if disabled_ms is not None:
             admit, state, reason, since_ms = False, DISABLED, DISABLED, disabled_ms
         elif steps and not all(each.step.admit for each in steps):
@@ -88,17 +91,43 @@ def unknown_app(app_id: int, now_ms: int) -> Admission:
     )
 
 
+def admission_row(admission: Admission, catalog: Catalog) -> dict[str, Any]:
+    """An admission in plain values, as `status.json` and `billing status` have it: instants in the account's time."""
+    account = catalog.accounts.get(admission.account_id or "")
+    zone = time_zone(account.timezone if account else "UTC")
+    since, as_of, until = (
+        None if each is None else local_iso_ms(each, zone)
+        for each in (admission.since_ms, admission.as_of_ms, admission.valid_until_ms)
+    )
+    return {
+        "account": admission.account_id,
+        "app_id": admission.app_id,
+        "admit": admission.admit,
+        "state": admission.state,
+        "reason": admission.reason,
+        "since": since,
+        "balance": None if admission.balance is None else plain(admission.balance),
+        "currency": admission.currency,
+        "code_native": None if admission.admit else CODE_NATIVE,
+        "code_web": None if admission.admit else CODE_WEB,
+        "as_of": as_of,
+        "valid_until": until,
+    }
+
+
 def switch_app(conn: Connection, app_id: int, *, is_enabled: bool, at_ms: int) -> None:
     """Disables or enables an app by hand."""
-    if (disabled_since(conn, app_id) is None) != is_enabled:
+    if (last_switched(conn, app_id)[1] is None) != is_enabled:
         conn.execute(insert(app_switch).values(app_id=app_id, is_enabled=int(is_enabled), at_ms=at_ms))
 
 
-def disabled_since(conn: Connection, app_id: int) -> int | None:
-    """When an app was disabled by hand; None: it is enabled."""
+def last_switched(conn: Connection, app_id: int) -> tuple[int | None, int | None]:
+    """Since when an app is enabled, and since when it is disabled, by hand; both None: nobody ever switched it."""
     last = select(app_switch.c.is_enabled, app_switch.c.at_ms).where(app_switch.c.app_id == app_id)
     row = conn.execute(last.order_by(app_switch.c.id.desc()).limit(1)).first()
-    return None if row is None or row.is_enabled else row.at_ms
+    if row is None:
+        return None, None
+    return (row.at_ms, None) if row.is_enabled else (None, row.at_ms)
 
 
 def _has_minutes(ledger: AccountLedger, app_id: int, now_ms: int) -> bool:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 
 import polars as pl
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from billing.errors import BillingError
 from billing.ledger import tables
@@ -19,6 +19,7 @@ from billing.ledger.bulk import insert_frame, insert_rows, storable
 from billing.ledger.catalog_store import check_last_change
 from billing.ledger.closed_months import posting_day
 from billing.ledger.database import writing
+from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run, last_run_of
 from billing.ledger.settled_days import SettledDay, charge_row, insert_free_grant, insert_settled_days, insert_state
 from billing.money import EXACT
@@ -84,6 +85,9 @@ def post(engine: Engine, correction: Correction) -> tuple[int, date]:
         insert_settled_days(conn, account_id, run_id, settles)
         for different in correction.days:
             _post_day(conn, account_id, different, run_id, posted_on)
+        currency = conn.execute(select(tables.account.c.currency).where(tables.account.c.id == account_id)).scalar_one()
+        moment = Moment(day=posted_on, at_ms=correction.run.finished_at_ms)
+        recognise_packages(conn, account_id, currency, moment)
         balances = ledger.balances()
         for payer_id in balances.payers:
             if balances.remaining(payer_id) < 0:
