@@ -33,33 +33,54 @@ _MEANING = frozenset('%;,:|()[]"')
 def beancount_lines(transfers: Iterable[PostedTransfer]) -> Iterator[str]:
     """The lines of a journal that `bean-check` accepts."""
     known: set[str] = set()
+    yield "; The ledger of transfers, for beancount.\n"
     for each in transactions(transfers):
-        day, currency = each.first.posted_on.isoformat(), each.first.currency
-        if currency not in known:
-            known.add(currency)
-            yield f'option "operating_currency" "{currency}"\n'
-            yield f"{day} commodity {currency}\n"
-        for posting in _unknown(each, known):
-            yield f"{day} open {posting.account}\n"
-            if posting.customer:
-                yield f"  customer: {_string(posting.customer)}\n"
-        yield from _beancount_transaction(each)
+        yield from _apart(_beancount_openings(each, known))
+        yield from _apart(_beancount_transaction(each))
 
 
 def hledger_lines(transfers: Iterable[PostedTransfer]) -> Iterator[str]:
     """The lines of a journal that `hledger check --strict` accepts."""
     known: set[str] = set()
+    yield "; The ledger of transfers, for hledger.\n"
     yield "decimal-mark .\n"
     for each in transactions(transfers):
-        currency = each.first.currency
-        if currency not in known:
-            known.add(currency)
-            # No format: one would round what hledger shows.
-            yield f"commodity {currency}\n"
-        for posting in _unknown(each, known):
-            tag = f"  ; customer:{_encoded(posting.customer)}" if posting.customer else ""
-            yield f"account {posting.account}{tag}\n"
-        yield from _hledger_transaction(each)
+        yield from _apart(_hledger_openings(each, known))
+        yield from _apart(_hledger_transaction(each))
+
+
+def _apart(lines: Iterable[str]) -> Iterator[str]:
+    """Lines after an empty one; nothing when there are none."""
+    for at, line in enumerate(lines):
+        if not at:
+            yield "\n"
+        yield line
+
+
+def _beancount_openings(of: Transaction, known: set[str]) -> Iterator[str]:
+    day = of.first.posted_on.isoformat()
+    for currency in _unknown_currency(of, known):
+        yield f'option "operating_currency" "{currency}"\n'
+        yield f"{day} commodity {currency}\n"
+    for posting in _unknown(of, known):
+        yield f"{day} open {posting.account}\n"
+        if posting.customer:
+            yield f"  customer: {_string(posting.customer)}\n"
+
+
+def _hledger_openings(of: Transaction, known: set[str]) -> Iterator[str]:
+    for currency in _unknown_currency(of, known):
+        # No format: one would round what hledger shows.
+        yield f"commodity {currency}\n"
+    for posting in _unknown(of, known):
+        tag = f"  ; customer:{_encoded(posting.customer)}" if posting.customer else ""
+        yield f"account {posting.account}{tag}\n"
+
+
+def _unknown_currency(of: Transaction, known: set[str]) -> Iterator[str]:
+    if of.first.currency not in known:
+        known.add(of.first.currency)
+        yield of.first.currency
 
 
 def _unknown(of: Transaction, known: set[str]) -> Iterator[Posting]:
@@ -72,27 +93,25 @@ def _unknown(of: Transaction, known: set[str]) -> Iterator[Posting]:
 
 def _beancount_transaction(of: Transaction) -> Iterator[str]:
     links = "".join(f" ^{link}" for link in dict.fromkeys(_links(of)))
-    yield f"\n{of.first.posted_on} * {_string(of.first.account_id)} {_string(of.subject)}{links}\n"
+    yield f"{of.first.posted_on} * {_string(of.first.account_id)} {_string(of.subject)}{links}\n"
     for name, value in of.facts.items():
         yield f"  {name}: {_string(value)}\n"
     for posting in of.postings:
         yield f"  {posting.account}  {amount_text(posting.amount, of.first.currency)} {of.first.currency}\n"
         for name, value in _about(posting).items():
             yield f"    {name}: {_string(value)}\n"
-    yield "\n"
 
 
 def _hledger_transaction(of: Transaction) -> Iterator[str]:
     code = of.first.document or of.first.payment
     shown_code = f" ({_encoded(code)})" if code else ""
-    yield f"\n{of.first.posted_on} *{shown_code} {_encoded(of.first.account_id)} | {_encoded(of.subject)}\n"
+    yield f"{of.first.posted_on} *{shown_code} {_encoded(of.first.account_id)} | {_encoded(of.subject)}\n"
     for name, value in of.facts.items():
         yield f"    ; {name}:{_encoded(value)}\n"
     for posting in of.postings:
         tags = ", ".join(f"{name}:{_encoded(value)}" for name, value in _about(posting).items())
         shown = f"{amount_text(posting.amount, of.first.currency)} {of.first.currency}"
         yield f"    {posting.account}  {shown}" + (f"  ; {tags}\n" if tags else "\n")
-    yield "\n"
 
 
 def _about(posting: Posting) -> dict[str, str]:
