@@ -43,7 +43,7 @@ from tests.accounting_programs import (
     needs_hledger,
     read_beancount,
 )
-from tests.commands import Commands
+from tests.commands import ROOT, Commands, blocks
 from tests.depth import SLOW_EXAMPLES
 from tests.sample_home import SAMPLE
 
@@ -367,6 +367,12 @@ def test_a_journal_that_cannot_be_written_says_why(
     assert (result.exit_code, result.stdout, said in result.stderr) == (code, "", True), result.output
     assert len(result.stderr.strip().splitlines()) == 1 or code == 2
     assert not out.exists()
+
+
+@pytest.mark.parametrize("output_format", ["beancount", "hledger"])
+def test_the_page_on_the_journal_shows_what_is_written(story: Commands, output_format: str) -> None:
+    [shown] = blocks((ROOT / "docs" / "journal.md").read_text(encoding="utf-8"), output_format)
+    assert f"\n\n{shown}\n" in done(story, f"export journal --format {output_format} -o -")
 
 
 def test_every_account_and_cause_of_the_ledger_has_its_words() -> None:
