@@ -25,7 +25,9 @@ from tests.commands import ROOT
 
 PROCESSES = 8
 ACCOUNTS = [f"account-{number:02}" for number in range(16)]
-MONTHS = [date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)]
+MONTHS = [date(2026, 2, 1), date(2026, 3, 1)]
+# Of each process: few enough that some are left to the rerun, when those that had them were killed.
+ACCOUNTS_OF_ONE = 6
 SELLERS = {"east": "EA", "west": "WE"}
 # Clocks differ: the date of a document must not go back although that of the process that writes it does.
 CLOCKS = [f"2026-04-{day:02}T09:00:00+00:00" for day in range(2, 10)]
@@ -70,7 +72,7 @@ class Site:
 
 @pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Site:
-    """Sixteen accounts of two sellers, with usage in three months that are billed and not closed."""
+    """Sixteen accounts of two sellers, with usage in two months that are billed and not closed."""
     catalog = [
         f'[[seller]]\nid = "{seller}"\nname = "{seller}"\ninvoice = {{ prefix = "{prefix}" }}\n'
         f'credit_note = {{ prefix = "{prefix}C" }}\n'
@@ -84,7 +86,7 @@ def site(database_url: str, tmp_path: Path) -> Site:
             f'policy = "trtc-intl"\nfree_minutes = 0\nseller = "{seller}"\n'
             f'[[app]]\nid = {number + 1}\naccount = "{account}"\nname = "App"\n'
         )
-        for day in ("2026-01-30", "2026-02-10", "2026-03-10"):
+        for day in ("2026-02-26", "2026-03-10"):
             at_room = {"app_id": number + 1, "room_id": "r", "user_id": "u"}
             events.append({**at_room, "type": "enter", "at": f"{day}T10:00:00Z"})
             events.append({**at_room, "type": "exit", "at": f"{day}T{11 + number % 8}:{number:02}:00Z"})
@@ -126,7 +128,7 @@ def _finalize_under_fire(site: Site, month: date, draw: random.Random) -> list[i
     before = len(site.rows(document))
     processes = [
         site.start(
-            *("invoice", "finalize", *draw.sample(ACCOUNTS, len(ACCOUNTS) * 3 // 4), "--month", f"{month:%Y-%m}"),
+            *("invoice", "finalize", *draw.sample(ACCOUNTS, ACCOUNTS_OF_ONE), "--month", f"{month:%Y-%m}"),
             now=draw.choice(CLOCKS),
         )
         for _ in range(PROCESSES)
