@@ -17,7 +17,7 @@ def test_the_examples_make_one_catalog() -> None:
     examples = re.findall(r"^```toml\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     first, *others = [parse_catalog(text, "docs/catalog.md") for text in examples]
     check_catalog(first)
-    assert len(others) == 6
+    assert len(others) == 10
     check_catalog(reduce(Catalog.merged, others))
 
 

@@ -185,7 +185,7 @@ BY_HAND: list[tuple[str, int, dict[str, int], list[tuple[str, str, str]]]] = [
     ("release", 4, NOTE, [("receivable", "credit", "7")]),
     ("usage", 5, {}, [("deferred", "revenue", "40.12345678")]),
     ("lapse", 5, {}, [("deferred", "breakage", "0.5")]),
-    ("write_off", 6, {}, [("bad_debt", "receivable", "99")]),
+    ("write_off", 6, INVOICE, [("bad_debt", "receivable", "99")]),
 ]
 
 

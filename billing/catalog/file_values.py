@@ -317,10 +317,10 @@ def web_address(value: object) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError("is not a URL such as https://example.com/hook") from None
-    if parts.scheme not in ("https", "http") or not host:
-        raise ValueError(not_a("a URL such as https://example.com/hook", url))
     if "@" in parts.netloc:
         raise ValueError("has a user or a password in it; take it out: requests are signed with the secret")
+    if parts.scheme not in ("https", "http") or not host:
+        raise ValueError(not_a("a URL such as https://example.com/hook", url))
     if "#" in url:
         raise ValueError("has a fragment (#…), which is never sent; take it out")
     return url

@@ -185,7 +185,7 @@ class TaxVersionTable(_DatedTable):
         if self.category == "S" and not self.rate:
             raise ValueError('the rate of category S is above 0; for a rate of 0 write category "Z", "E" or "O"')
         if self.category != "S" and self.rate:
-            raise ValueError(f': the rate of category {self.category} is 0; write rate = "0", or category = "S"')
+            raise ValueError(f'the rate of category {self.category} is 0; write rate = "0", or category = "S"')
         return self
 
 

@@ -84,7 +84,7 @@ def check_format(format_text: str, reset: str) -> None:
 
 def series_problems(sellers: Iterable[Seller]) -> Iterator[str]:
     """A line for each series whose numbers another one would give as well."""
-    owners: dict[object, str] = {}
+    owners: dict[str, str] = {}
     for seller in sellers:
         for kind, series in (("invoice", seller.invoice), ("credit_note", seller.credit_note)):
             where = f'seller "{seller.id}": {kind}'
@@ -93,10 +93,10 @@ def series_problems(sellers: Iterable[Seller]) -> Iterator[str]:
                 yield f'{where}: the numbers are those of {owner}: "{series.prefix}"; give it its own prefix'
 
 
-def _shape(series: NumberSeries) -> tuple[str, ...]:
+def _shape(series: NumberSeries) -> str:
     """The format with the prefix in it. Zeros before a number do not tell numbers apart once they are used up."""
-    texts = {"prefix": series.prefix, "year": "{year}", "seq": "{seq}"}
-    return tuple(texts.get(name, text) for name, _, text in _parsed(series.format))
+    texts = {"prefix": series.prefix, "year": "\0year", "seq": "\0seq"}  # no text has control characters
+    return "".join(texts.get(name, text) for name, _, text in _parsed(series.format))
 
 
 def _parsed(format_text: str) -> Iterator[tuple[str, int, str]]:

@@ -28,7 +28,7 @@ def check_tax_id(country: str, tax_id: str) -> None:
         sample, good = "its VAT number", _is_valid(country.lower(), "vat", tax_id)
     else:
         return
-    if not good:
+    if not good or not tax_id.isascii():  # the library takes full-width digits for digits
         raise ValueError(f"{tax_id!r} is not a tax id of {country} ({sample}): a digit is wrong or missing")
 
 

@@ -69,7 +69,7 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
             "cause",
             "deducted_by",
             *of_all,
-            *usual(rows, settled=True),
+            *usual(rows, settled=True, document=None),
         ),
     )
     print_report(report, output_format)

@@ -14,6 +14,7 @@ from billing.cli.messages import fail, say
 from billing.cli.options import AMOUNT, Month, SeveralAccounts, format_option, month_options, several_accounts_options
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
+from billing.money import plain
 from billing.periods import parse_month
 
 if TYPE_CHECKING:
@@ -153,6 +154,24 @@ def reissue_invoice(home: "Home", number: str, output_format: str) -> None:
     _print_written(home, [each.number for each in written], output_format)
 
 
+@click.command("write-off")
+@click.argument("number")
+@click.option("--reason", required=True, help="Why; it is kept with the invoice.")
+@format_option
+@pass_home
+def write_off_invoice(home: "Home", number: str, reason: str, output_format: str) -> None:
+    """Give up what is open of an invoice. The customer owes it no longer, and the loss stands in the books.
+
+    \b
+    Example:
+      billing invoice write-off INV-2026-000001 --reason "insolvent"
+    """
+    from billing.jobs.credit import write_off
+
+    written = write_off(home, open_engine(home), number, reason=_reason(reason))
+    _print_written(home, [written.number], output_format)
+
+
 def print_documents(rows: Sequence[dict[str, Any]], output_format: str, *, empty: str = "") -> None:
     """Prints rows of documents."""
     report = Report(fields=DOCUMENT_FIELDS, rows=rows, empty=empty, once=("currency",), without=_NO_ROOM)
@@ -188,8 +207,9 @@ def _print_document(row: dict[str, Any]) -> None:
     )
     print_report(lines, "table")
     for tax in row["taxes"]:
-        print(f"tax {tax['tax']} {tax['rate']} % on {tax['base']} {row['currency']}: {tax['amount']}")
-    print(f"net {row['net']}, tax {row['tax']}, total {row['total']} {row['currency']}, open {row['open']}")
+        print(f"{tax['tax']}: {plain(tax['rate'])} % of {plain(tax['base'])} is {plain(tax['amount'])}")
+    amounts = ", ".join(f"{name} {plain(row[name])}" for name in ("net", "tax", "total", "open"))
+    print(f"{amounts} {row['currency']}")
 
 
 def _line_numbers(text: str) -> tuple[int, ...]:

@@ -15,10 +15,18 @@ import click
 
 from billing import __version__
 from billing.cli.account_commands import charges, packages
+from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
-from billing.cli.document_commands import credit_invoice, finalize_months, list_invoices, reissue_invoice, show_invoices
+from billing.cli.document_commands import (
+    credit_invoice,
+    finalize_months,
+    list_invoices,
+    reissue_invoice,
+    show_invoices,
+    write_off_invoice,
+)
 from billing.cli.estimate_commands import estimate
 from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
@@ -36,11 +44,14 @@ from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, export),
+    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
     estimate,
 )
 
-for _command in (finalize_months, list_invoices, show_invoices, credit_invoice, reissue_invoice):
+for _command in (
+    *(finalize_months, list_invoices, show_invoices),
+    *(credit_invoice, reissue_invoice, write_off_invoice),
+):
     invoice.add_command(_command)
 
 

@@ -16,6 +16,7 @@ from billing.cli.options import AMOUNT, FILE, format_option
 from billing.cli.report_tables import Report, print_report
 from billing.cli.text_files import read_text
 from billing.errors import UsageError
+from billing.money import plain
 from billing.periods import parse_day
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def payment_import(home: "Home", file: Path, profile: Path, output_format: str) 
 @format_option
 @pass_home
 def payment_list(home: "Home", account: str | None, output_format: str) -> None:
-    """List the payments of an account, or of all.
+    """List the payments of an account, or of all, in the order in which they were recorded.
 
     \b
     Example:
@@ -138,13 +139,14 @@ def _print_received(found: Sequence["Received"], output_format: str, empty: str 
 
 def _received_row(received: "Received", *, is_table: bool) -> dict[str, Any]:
     allocated = [{"number": each.invoice.number, "amount": each.amount} for each in received.allocated]
+    in_words = ", ".join(f"{each.invoice.number} {plain(each.amount)}" for each in received.allocated)
     row = asdict(received.payment)
     return {
         **{name: row[name] for name in ("amount", "currency", "received_on", "reference")},
         "id": received.payment.key,
         "account": received.payment.account_id,
         "result": received.result,
-        "allocated": ", ".join(f"{each['number']} {each['amount']:f}" for each in allocated) if is_table else allocated,
+        "allocated": in_words if is_table else allocated,
         "credit": received.credit,
     }
 

@@ -35,7 +35,7 @@ def account() -> None:
 @format_option
 @pass_home
 def account_list(home: "Home", accounts: tuple[str, ...], output_format: str) -> None:
-    """List accounts and their terms.
+    """List accounts and the terms on which they are billed: currency, time zone, policy, seller, tax and apps.
 
     \b
     Example:
@@ -121,7 +121,7 @@ def app_disable(home: "Home", app_id: int, output_format: str) -> None:
 @format_option
 @pass_home
 def app_enable(home: "Home", app_id: int, output_format: str) -> None:
-    """Let users enter the rooms of an app again that was disabled.
+    """Let users enter the rooms of an app again that was disabled by hand. Arrears are not touched by it.
 
     \b
     Example:

@@ -17,7 +17,7 @@ def apply_catalog(home: Home, engine: Engine, new: Catalog) -> list[Change]:
     """Adds and changes what is in `new`; says of each prepaid package on which invoice it stands."""
     with home.lock("nightly"), writing(engine) as conn:
         changes = catalog_store.apply(conn, new, applied_at_ms=now_ms())
-        numbers = _invoice_packages(conn)
+        numbers = _invoice_packages(home, conn)
         record_all_arrears(conn)
     publish(home, engine)
     return [
@@ -26,13 +26,13 @@ def apply_catalog(home: Home, engine: Engine, new: Catalog) -> list[Change]:
     ]
 
 
-def _invoice_packages(conn: Connection) -> dict[str, str]:
+def _invoice_packages(home: Home, conn: Connection) -> dict[str, str]:
     """Invoices every prepaid package that is on no document, and gives the numbers."""
     catalog, billed = catalog_store.load_catalog(conn), billed_packages(conn, "package")
     numbers = {}
     for package in sorted(catalog.packages.values(), key=lambda package: (package.purchased_at, package.id)):
         if package.charge == "prepaid" and package.id not in billed:
-            issuer = Issuer.of(conn, package.account)
+            issuer = Issuer.of(home, conn, package.account)
             numbers[package.id] = issuer.issue_draft(package_draft(issuer.ledger, package)).number
             issuer.settle()
     return numbers

@@ -1,4 +1,4 @@
-"""Credit and reissue: what is wrong on an issued document is taken back by a further one; nothing is deleted."""
+"""Credit, reissue, write-off: what is wrong on a document is taken back by a further one; nothing is deleted."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.documents import StoredDocument, contents, copy_contents, credit_notes_of, find
 from billing.ledger.drafts import parties, taxes_of, terms_of
 from billing.ledger.issued_charges import corrected_amounts
-from billing.ledger.postings import post_credit_note, post_document
+from billing.ledger.postings import open_of, post_credit_note, post_document, post_write_off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def credit(home: Home, engine: Engine, number: str, wanted: Wanted) -> StoredDoc
             amounts = whole(credited, wanted.lines)
         else:
             amounts = spread(credited, wanted.amount, wanted.lines)
-        issuer = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
+        issuer = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
         note = write_credit_note(issuer, stored, credited, amounts, reason=wanted.reason)
         issuer.settle()
     publish(home, engine, [stored.account_id])
@@ -52,14 +52,28 @@ def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
         if notes := credit_notes_of(conn, number):
             raise BillingError(f"{number} cannot be reissued: {notes[0].number} has credited it already")
         credited = credited_so_far(conn, stored)
-        before = Issuer.of(conn, stored.account_id, seller_id=stored.seller_id)
+        before = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
         amounts = {each.line.line: each.line.amount for each in credited.lines()}
         note = write_credit_note(before, stored, credited, amounts, reason="reissued", purpose="reissue")
-        again = Issuer.of(conn, stored.account_id)
+        again = Issuer.of(home, conn, stored.account_id)
         new = _issue_again(again, stored, credited.document)
         again.settle()
     publish(home, engine, [stored.account_id])
     return [note, new]
+
+
+def write_off(home: Home, engine: Engine, number: str, *, reason: str) -> StoredDocument:
+    """Gives up what is open of an invoice; a `BillingError` when nothing is."""
+    with writing(engine) as conn:
+        stored = find(conn, number)
+        _check_invoice(stored)
+        issuer = Issuer.of(home, conn, stored.account_id, seller_id=stored.seller_id)
+        if open_of(conn, stored) <= 0:
+            raise BillingError(f"nothing is open of {number}")
+        post_write_off(conn, stored, issuer.moment, reason=reason)
+        issuer.settle()
+    publish(home, engine, [stored.account_id])
+    return stored
 
 
 def credited_so_far(conn: Connection, stored: StoredDocument) -> Credited:

@@ -60,7 +60,7 @@ def finalize(
     for account, month in zip(accounts, months, strict=True):
         closed = guarded(
             f"account {account.id}, {month:%Y-%m}",
-            lambda: _finalize(engine, account, month, dry_run=dry_run),  # noqa: B023 - called here
+            lambda: _finalize(home, engine, account, month, dry_run=dry_run),  # noqa: B023 - called here
         )
         if isinstance(closed, Failure):
             closed = Finalized(
@@ -71,7 +71,7 @@ def finalize(
         yield closed
 
 
-def _finalize(engine: Engine, account: Account, month: date, *, dry_run: bool) -> Finalized:
+def _finalize(home: Home, engine: Engine, account: Account, month: date, *, dry_run: bool) -> Finalized:
     with reading(engine) if dry_run else writing(engine) as conn:
         ledger = AccountLedger(conn=conn, account_id=account.id, catalog=load_catalog(conn))
         if found := _answered(ledger, month):
@@ -83,7 +83,7 @@ def _finalize(engine: Engine, account: Account, month: date, *, dry_run: bool) -
         if dry_run:
             result = WOULD_ISSUE if draft.is_due or seller.issue_zero else NOTHING_DUE
             return _drafted(ledger, seller, month, draft, result)
-        return _close(ledger, month, draft)
+        return _close(home, ledger, month, draft)
 
 
 def _answered(ledger: AccountLedger, month: date) -> Finalized | None:
@@ -117,8 +117,8 @@ def _not_settled(ledger: AccountLedger, seller: Seller, month: date) -> str | No
     return None
 
 
-def _close(ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
-    issuer = Issuer.of(ledger.conn, ledger.account_id)
+def _close(home: Home, ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
+    issuer = Issuer.of(home, ledger.conn, ledger.account_id)
     at_ms = issuer.moment.at_ms
     if not (draft.is_due or issuer.seller.issue_zero):
         close_month(ledger.conn, ledger.account_id, month, NOTHING_DUE, None, at_ms=at_ms)

@@ -3,20 +3,23 @@
 All of it happens in the caller's transaction, under the writer's lock.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from billing import periods
 from billing.catalog.catalog import Account, Catalog
 from billing.catalog.sellers import Seller
+from billing.errors import BillingError
+from billing.home import Home
 from billing.invoicing.documents import INVOICE, Document
 from billing.invoicing.page import make_page, page_table
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.arrears import record_arrears
 from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection
-from billing.ledger.documents import Issue, StoredDocument, issue
+from billing.ledger.documents import Issue, StoredDocument, issue, put_file
 from billing.ledger.drafts import Draft, seller_of
 from billing.ledger.outbox import put
 from billing.ledger.postings import Moment, apply_credit, post_document, recognise_packages
@@ -29,6 +32,7 @@ from billing.rating.charges import PostedCharge
 class Issuer:
     """Who issues documents for an account, by the catalog of this moment."""
 
+    home: Home
     conn: Connection
     catalog: Catalog
     account: Account
@@ -36,13 +40,13 @@ class Issuer:
     moment: Moment
 
     @classmethod
-    def of(cls, conn: Connection, account_id: str, *, seller_id: str | None = None) -> "Issuer":
+    def of(cls, home: Home, conn: Connection, account_id: str, *, seller_id: str | None = None) -> "Issuer":
         """For an account, its present seller or another; a `BillingError` when it has none."""
         catalog = load_catalog(conn)
         account = catalog.account(account_id)
         seller = catalog.sellers[seller_id] if seller_id else seller_of(catalog, account)
         moment = Moment(day=today_of(seller), at_ms=now_ms())
-        return cls(conn=conn, catalog=catalog, account=account, seller=seller, moment=moment)
+        return cls(home=home, conn=conn, catalog=catalog, account=account, seller=seller, moment=moment)
 
     @property
     def ledger(self) -> AccountLedger:
@@ -61,11 +65,13 @@ class Issuer:
         charges: Mapping[int, Sequence[PostedCharge]] | None = None,
         packages: Mapping[int, tuple[str, str]] | None = None,
     ) -> StoredDocument:
-        """Gives a document its number, and writes it with the message that it was issued."""
+        """Gives a document its number, and writes it with its logo and the message that it was issued."""
+        logo = self._logo()
+        terms = replace(document.terms, logo=None if logo is None else hashlib.sha256(logo).hexdigest())
         stored = issue(
             self.conn,
             Issue(
-                document=document,
+                document=replace(document, terms=terms),
                 seller=self.seller,
                 today=self.moment.day,
                 terms_days=self.terms_days,
@@ -77,8 +83,23 @@ class Issuer:
                 first_page=first_page,
             ),
         )
+        if logo is not None:
+            put_file(self.conn, stored.id, "logo", logo)
         put(self.conn, "invoice.issued", stored.account_id, stored.number, _facts(stored), at_ms=self.moment.at_ms)
         return stored
+
+    def _logo(self) -> bytes | None:
+        """The seller's picture as it is now."""
+        if self.seller.logo is None:
+            return None
+        path = self.home.directory / self.seller.logo
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise BillingError(
+                f'the logo of seller "{self.seller.id}" cannot be read ({path}: {error.strerror}): put the picture '
+                "there, or take the key logo out of the catalog"
+            ) from None
 
     def issue_draft(self, draft: Draft) -> StoredDocument:
         """Issues a draft with the transfers that it makes; the caller settles."""

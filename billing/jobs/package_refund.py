@@ -58,7 +58,7 @@ def refund_package(home: Home, engine: Engine, package_id: str) -> Refunded:
     """Refunds a package; a `BillingError`, and nothing is written, when that was done or cannot be."""
     with writing(engine) as conn:
         package = load_catalog(conn).package(package_id)
-        issuer = Issuer.of(conn, package.account)
+        issuer = Issuer.of(home, conn, package.account)
         ledger = AccountLedger(conn=conn, account_id=package.account, catalog=issuer.catalog)
         balance, as_of = _refundable(ledger, package)
         invoiced = _invoiced(ledger, package)
@@ -140,7 +140,7 @@ def _give_back(
         tax = issuer.catalog.tax_of(issuer.account)
         return *group_amounts(amount, tax.version_on(as_of) if tax else None, issuer.account.currency), None
     amounts = spread(invoiced.credited, amount, [invoiced.line])
-    issued_by = Issuer.of(issuer.conn, package.account, seller_id=invoiced.document.seller_id)
+    issued_by = Issuer.of(issuer.home, issuer.conn, package.account, seller_id=invoiced.document.seller_id)
     reason = f"refund of package {package.id}"
     note = write_credit_note(issued_by, invoiced.document, invoiced.credited, amounts, reason=reason, purpose="refund")
     return note.net, note.tax, note.number

@@ -103,9 +103,13 @@ def _check_same(known: Payment, received: Payment) -> None:
     day = received.received_on or known.received_on
     again = replace(received, received_on=day, recorded_at_ms=known.recorded_at_ms)
     differences = [
-        f"{name} {getattr(known, name)} instead of {getattr(again, name)}"
+        f"{name} {_shown(getattr(known, name))} instead of {_shown(getattr(again, name))}"
         for name in ("account_id", "amount", "currency", "received_on", "reference")
         if getattr(known, name) != getattr(again, name)
     ]
     if differences:
         raise BillingError(f"payment {received.key!r} is on record with {', '.join(differences)}: nothing was recorded")
+
+
+def _shown(value: object) -> str:
+    return plain(value) if isinstance(value, Decimal) else repr(value) if isinstance(value, str) else str(value)

@@ -4,6 +4,7 @@ What is on record are these instants; which step an account has reached is compu
 (`billing.receivables.arrears`). They are recorded by the commands that change a balance, and by nightly and refresh.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -23,23 +24,40 @@ from billing.receivables.arrears import Arrears, Reached, reached
 BEGAN, CLEARED = "began", "cleared"
 _MESSAGES = {"suspended": "service.suspended"}
 _NOTICE = "invoice.overdue"
+_EVER = 2**62
 _RESUMED = "service.resumed"
 
 
 def arrears_on_record(conn: Connection, account_id: str) -> Arrears | None:
     """The arrears that are not cleared, with the notices that were recorded."""
+    history = _history(conn, account_id, _EVER)
+    return history[-1][0] if history and history[-1][1] == _EVER else None
+
+
+def _history(conn: Connection, account_id: str, end_ms: int) -> list[tuple[Arrears, int]]:
+    """All arrears of an account in their order, each with the instant of its end; `end_ms`: it has not ended."""
     table = tables.arrears_event.c
     events = select(table.event, table.at_ms).where(table.account_id == account_id).order_by(table.id)
-    began: int | None = None
-    recorded: dict[str, int] = {}
+    found: list[tuple[Arrears, int]] = []
     for event, at_ms in conn.execute(events):
         if event == BEGAN:
-            began, recorded = at_ms, {}
+            found.append((Arrears(began_ms=at_ms, recorded_ms={}), end_ms))
         elif event == CLEARED:
-            began = None
+            found[-1] = (found[-1][0], at_ms)
         else:
-            recorded[event] = at_ms
-    return None if began is None else Arrears(began_ms=began, recorded_ms=recorded)
+            arrears = found[-1][0]
+            found[-1] = (replace(arrears, recorded_ms={**arrears.recorded_ms, event: at_ms}), end_ms)
+    return found
+
+
+def refusals(ledger: AccountLedger, policy: OverduePolicy, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+    """The times in `[start_ms, end_ms)` at which arrears refused entries, each half-open."""
+    found = []
+    for arrears, cleared_ms in _history(ledger.conn, ledger.account_id, end_ms):
+        refused = [each.since_ms for each in reached(policy, arrears, cleared_ms) if not each.step.admit]
+        if refused and refused[0] < cleared_ms and cleared_ms > start_ms:
+            found.append((max(refused[0], start_ms), min(cleared_ms, end_ms)))
+    return [each for each in found if each[0] < each[1]]
 
 
 def last_cleared_ms(conn: Connection, account_id: str) -> int | None:

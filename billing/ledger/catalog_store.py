@@ -46,6 +46,12 @@ class Terms:
     free_minutes: int | None
 
 
+def catalog_of_change(conn: Connection, change: int) -> Catalog:
+    """The catalog as the change with this number left it."""
+    table = tables.catalog_change.c
+    return catalog_after(conn.execute(select(table.source).where(table.id <= change).order_by(table.id)).scalars())
+
+
 def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
     """Everything that is stored, or was at an instant; an account's policy and free minutes are those of its next
     unbilled day."""

@@ -4,6 +4,7 @@ A number is given in the transaction that writes its document, from a row that h
 no double, however many processes issue at once and however many of them fail. Issue dates never go back in a series.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -203,20 +204,19 @@ def credit_notes_of(conn: Connection, number: str) -> list[StoredDocument]:
     return [_document(row) for row in rows]
 
 
-def charges_of(conn: Connection, document_id: int) -> dict[int, list[RowMapping]]:
-    """The keys of the charges on a document, by line."""
-    table = tables.document_charge
-    found: dict[int, list[RowMapping]] = {}
-    for row in conn.execute(select(table).where(table.c.document_id == document_id)).mappings():
-        found.setdefault(row["line"], []).append(row)
-    return found
+def put_file(conn: Connection, document_id: int, file_format: str, content: bytes) -> None:
+    """Keeps a file of a document as it was made first: `pdf`, `xml`, or its `logo`."""
+    digest = hashlib.sha256(content).hexdigest()
+    row = {"document_id": document_id, "format": file_format, "hash": digest, "content": content}
+    conn.execute(insert(tables.document_file).values(row))
 
 
-def packages_of(conn: Connection, document_id: int) -> dict[int, tuple[str, str]]:
-    """The packages on a document, by line: their ids, and whether they are bought or refunded."""
-    table = tables.document_package
-    rows = conn.execute(select(table).where(table.c.document_id == document_id)).mappings()
-    return {row["line"]: (row["package_id"], row["kind"]) for row in rows}
+def find_file(conn: Connection, document_id: int, file_format: str) -> bytes | None:
+    """A file of a document, if it was made."""
+    table = tables.document_file
+    wanted = select(table.c.content).filter_by(document_id=document_id, format=file_format)
+    content: bytes | None = conn.execute(wanted).scalar()
+    return content
 
 
 def package_document(conn: Connection, package_id: str) -> tuple[StoredDocument, int] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from billing.invoicing.documents import Document, DocumentLine, TaxAmount
 from billing.ledger import document_tables as tables
@@ -20,7 +20,7 @@ from billing.ledger import tables as ledger_tables
 from billing.ledger import transfers as books
 from billing.ledger.documents import StoredDocument, documents
 from billing.ledger.transfers import Entry, Transfer
-from billing.money import minor_digits, round_by, round_half_up
+from billing.money import minor_digits, round_by, round_half_up, to_scaled
 from billing.receivables.allocation import Allocation, OpenInvoice, allocate
 
 
@@ -52,6 +52,15 @@ def post_credit_note(
     if left < 0:
         released = Transfer(debit=books.RECEIVABLE, credit=books.CREDIT, amount=-left, receivable_id=credited.id)
         books.post(conn, _entry(stored, books.RELEASE, moment), [released])
+
+
+def post_write_off(conn: Connection, stored: StoredDocument, moment: Moment, *, reason: str) -> None:
+    """What is open of an invoice is given up."""
+    left = open_of(conn, stored)
+    values = {"document_id": stored.id, "amount_scaled": to_scaled(left), "reason": reason}
+    conn.execute(insert(tables.write_off).values(**values, recorded_at_ms=moment.at_ms))
+    given_up = Transfer(debit=books.BAD_DEBT, credit=books.RECEIVABLE, amount=left, receivable_id=stored.id)
+    books.post(conn, _entry(stored, books.WRITE_OFF, moment), [given_up])
 
 
 def apply_credit(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select, true
 
 from billing.ledger.bulk import insert_rows
 from billing.ledger.document_tables import transfer
@@ -77,6 +77,11 @@ def paid_amounts(conn: Connection, where: ColumnElement[bool]) -> dict[int, Deci
 def of_account(account_id: str) -> ColumnElement[bool]:
     """The transfers of one account."""
     return transfer.c.account_id == account_id
+
+
+def of_anybody() -> ColumnElement[bool]:
+    """The transfers of all accounts."""
+    return true()
 
 
 def credit_of(conn: Connection, account_id: str) -> Decimal:
