@@ -145,7 +145,8 @@ def _finalize_under_fire(site: Site, month: date, draw: random.Random) -> list[i
     for process, (_, said) in zip(processes, ends, strict=True):
         # An account fails whose month before is not closed, because all of its processes were killed.
         assert process.returncode in (0, 1, -signal.SIGKILL), said
-        errors = [line for line in said.splitlines() if "BILLING_NOW" not in line]
+        assert "Traceback" not in said, said
+        errors = [line for line in said.splitlines() if line.startswith("Error: ")]
         assert all(line.endswith(": 2026-02 is not closed: finalize it first") for line in errors), said
     return [process.returncode for process in killed]
 
