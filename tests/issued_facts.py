@@ -69,10 +69,10 @@ def used(payable: int, per_thousand: str, item: str = "hd", **named: Any) -> Doc
     )  # fmt: skip
 
 
-def corrected(payable: int, per_thousand: str, **named: Any) -> DocumentLine:
+def corrected(payable: int, per_thousand: str, item: str = "hd", **named: Any) -> DocumentLine:
     """A correction of a day in February."""
     days = {"first_day": date(2026, 2, 3), "last_day": date(2026, 2, 3)}
-    return used(payable, per_thousand, **{"kind": "correction", **days, **named})
+    return used(payable, per_thousand, item, **{"kind": "correction", **days, **named})
 
 
 def piece(kind: Literal["package", "service", "fee", "refund", "discount"], amount: str, **named: Any) -> DocumentLine:
