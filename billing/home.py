@@ -15,7 +15,12 @@ _log = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.5
 
 # What the holder of a lock is doing.
-_LOCKS = {"ingest": "adding events", "nightly": "billing or changing the catalog"}
+_LOCKS = {
+    "ingest": "adding events",
+    "nightly": "billing or changing the catalog",
+    "status": "writing status.json",
+    "notify": "delivering messages",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

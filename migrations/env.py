@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.home import Home
 from billing.ledger.database import migrating
-from billing.ledger.tables import metadata
+from billing.ledger.document_tables import metadata
 
 
 def _run(conn: Connection) -> None:

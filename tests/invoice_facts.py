@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from billing.catalog.catalog import Account, Seller
+from billing.catalog.catalog import Account
 from billing.catalog.contracts import Contract
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import Policy, PolicyVersion, Tier
+from billing.catalog.sellers import Seller
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import BilledMonth, make_invoice
 from billing.periods import day_start, local_day, month_days, time_zone
@@ -50,7 +51,7 @@ class Month:
                 timezone=self.timezone,
                 policy="own",
             ),
-            seller=Seller(name="RTC Service Ltd.", address="5 Harbour Road\nSingapore"),
+            seller=Seller(id="seller", name="RTC Service Ltd.", address="5 Harbour Road\nSingapore"),
             month=self.month,
             days=self.days if self.days is not None else month_days(self.month),
             apps=self.apps,

@@ -22,7 +22,7 @@ Ledger = dict[str, Rows]
 
 _ALL_TIME = (0, 253_402_300_800)
 _RUN_IDS = ("run_id", "corrects_run_id")
-_OF_ONE_RUN = {"run": ("id", "log_version"), "catalog_change": ("id",)}
+_OF_ONE_RUN = {"run": ("id", "log_version"), "catalog_change": ("id",), "document": ("hash",)}
 _RESULTS = ("billed", "corrected")
 
 
@@ -77,6 +77,9 @@ def _rows(conn: Connection, table: Table) -> Rows:
     left_out = (*_RUN_IDS, *_OF_ONE_RUN.get(table.name, ()))
     columns = [column for column in table.c if column.name not in left_out and not column.name.endswith("_at_ms")]
     rows = conn.execute(select(*columns)).all()
+    if table.name == "document":
+        columns = [column.name for column in columns]
+        rows = [_without_last_run(dict(zip(columns, row, strict=True))) for row in rows]
     if table.name == "run":
         rows = [row for row in rows if row.result in _RESULTS and _changed_something(row.counts)]
     return _sorted(tuple(_value(value) for value in row) for row in rows)
@@ -103,3 +106,10 @@ def _quarantine(home: Home) -> Rows:
 
 def _sorted(rows: Any) -> Rows:
     return sorted(rows, key=repr)
+
+
+def _without_last_run(row: dict[str, Any]) -> tuple[Any, ...]:
+    """A document without the number of the last run that it knows of, which its snapshot and so its hash hold."""
+    table = json.loads(row["snapshot"])
+    table["document"]["last_run"] = None
+    return *(value for name, value in row.items() if name != "snapshot"), json.dumps(table, sort_keys=True)

@@ -1,12 +1,15 @@
 """Reading a catalog: what it may say, and every mistake in one go."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from billing.catalog.catalog import Account, App, Catalog, Seller, check_catalog, known_policies
+from billing.catalog.catalog import Account, App, Catalog, known_policies
 from billing.catalog.reading import parse_catalog
+from billing.catalog.references import check_catalog
+from billing.catalog.sellers import Seller
 from billing.errors import BillingError
 
 ACME = """
@@ -86,7 +89,8 @@ def dangling(text: str) -> list[str]:
 def test_a_catalog_is_read_whole() -> None:
     catalog = parse_catalog(ACME, "catalog.toml")
     check_catalog(catalog)
-    assert catalog.seller == Seller(name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    rooms = Seller(id="seller", name="Rooms Ltd", address="1 Harbour Street\nPort Louis")
+    assert catalog.sellers == {"seller": rooms}
     assert catalog.accounts == {
         "acme": Account(
             id="acme",
@@ -112,7 +116,7 @@ def test_what_is_left_out_has_its_default() -> None:
     catalog = parse_catalog(BETA + package, "catalog.toml")
     assert (catalog.packages["p"].term, catalog.packages["p"].app, catalog.packages["p"].price) == ("year", None, None)
     assert catalog.accounts["beta"].free_minutes is None
-    assert catalog.seller is None
+    assert catalog.sellers == {}
 
 
 def test_free_minutes_may_be_none_at_all() -> None:
@@ -254,7 +258,7 @@ def test_a_price_may_be_a_whole_number() -> None:
         ),
         ("[[app]]", "[[apps]]", "unknown table 'apps'; did you mean 'app'?"),
         ("[[app]]", "[app]", "[app]: write [[app]], with two brackets, once for each app"),
-        ("[seller]", "[[seller]]", "[seller]: is not a table of names and values"),
+        ("[seller]", "[[seller]]", "[[seller]] #1: id: is missing"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_a_way_out(old: str, new: str, said: str) -> None:
@@ -268,7 +272,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         parse_catalog('[[account]]\nid = 7\n[[app]]\nid = "x"\n[extra]\n', "acme.toml")
     assert str(refused.value).splitlines() == [
         "acme.toml has 9 mistakes, and nothing was changed:",
-        "unknown table 'extra'; known here: policy, account, app, package, contract, seller",
+        "unknown table 'extra'; known here: seller, tax, overdue_policy, policy, account, app, package, contract, "
+        "alert, webhook",
         "[[account]] #1 7: id: 7 is not text in quotes",
         "[[account]] #1 7: name: is missing",
         "[[account]] #1 7: currency: is missing",
@@ -390,6 +395,120 @@ def test_a_contract_that_prices_every_item_makes_any_currency_possible() -> None
     assert "no EUR price of hd, fhd, 2k, 4k" in line
 
 
+def test_where_there_are_several_sellers_each_account_names_one() -> None:
+    west = '[[seller]]\nid = "{}"\nname = "West"\ninvoice = {{ prefix = "W" }}\ncredit_note = {{ prefix = "WC" }}\n'
+    stored = parse_catalog(ACME, "catalog.toml")
+    several = stored.merged(parse_catalog(west.format("west"), "west.toml"))
+    with pytest.raises(BillingError) as refused:
+        check_catalog(several)
+    [_, line] = str(refused.value).splitlines()
+    assert line == 'account "acme": there are several sellers; name its seller: seller, west'
+    check_catalog(several.merged(parse_catalog(ACME.replace("free_minutes", 'seller = "west"\nfree_minutes'), "acme")))
+
+
+@pytest.mark.parametrize("charge", ["invoice", "prepaid"])
+def test_a_package_that_is_invoiced_has_a_price(charge: str) -> None:
+    priced = ACME.replace('term = "month"', f'charge = "{charge}"')
+    check_catalog(parse_catalog(priced, "catalog.toml"))
+    [line] = dangling(priced.replace('price = "24.00"\n', ""))
+    assert line.startswith(
+        f'package "pkg-1": charge "{charge}" puts it on an invoice, and it has no price; give one, or'
+    )
+    check_catalog(parse_catalog(priced.replace(charge, "external").replace('price = "24.00"\n', ""), "catalog.toml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "free_minutes",
+            'seller = "wets"\nfree_minutes',
+            "account \"acme\": unknown seller 'wets'; known here: seller",
+        ),
+        ("free_minutes = 500", 'mode = "postpaid"', "mode: 'postpaid' is not 'invoice' or 'prepaid'"),
+        ("free_minutes = 500", 'language = "de"', "language: 'de' is not 'en', 'ja' or 'zh'"),
+        ("free_minutes = 500", "pay_as_you_go = 0", "pay_as_you_go: 0 is not true or false"),
+        (
+            "free_minutes = 500",
+            "invoices_from = 2026-03-02",
+            "invoices_from: 2026-03-02 is not the first day of a month",
+        ),
+        ("free_minutes = 500", 'invoices_from = "2026-13"', "invoices_from: '2026-13' is not a month such as 2026-03"),
+        (
+            "free_minutes = 500",
+            "invoices_from = 202603",
+            'invoices_from: 202603 is not a month in quotes such as "2026',
+        ),
+        ("free_minutes = 500", "terms_days = 3651", "terms_days: 3651 is too large; write 3650 or less"),
+        ("free_minutes = 500", 'tax_id = ""', "tax_id: must have 1 to 64 characters"),
+        ("free_minutes = 500", f'tax_id = "{"1" * 65}"', "tax_id: must have 1 to 64 characters"),
+        ("free_minutes = 500", 'country = "JP"\ntax_id = "7"', "'7' is not a tax id of JP (T and 13 digits)"),
+        ('term = "month"', 'charge = "free"', "charge: 'free' is not 'invoice', 'prepaid' or 'external'"),
+    ],
+)
+def test_the_terms_of_invoices_are_checked(old: str, new: str, said: str) -> None:
+    assert old in ACME
+    text = ACME.replace(old, new, 1)
+    lines = mistakes(text) if "seller = " not in new else dangling(text)
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_the_terms_of_invoices_are_read_and_have_defaults() -> None:
+    terms = """
+seller = "seller"
+tax = "jp-10"
+overdue_policy = "trtc"
+pay_as_you_go = false
+language = "ja"
+mode = "prepaid"
+invoices_from = "2026-03"
+country = "JP"
+tax_id = "T7000012050002"
+terms_days = 0
+"""
+    plain = parse_catalog(BETA, "catalog.toml").accounts["beta"]
+    assert parse_catalog(BETA + terms, "catalog.toml").accounts["beta"] == replace(
+        plain,
+        seller="seller",
+        tax="jp-10",
+        overdue_policy="trtc",
+        pay_as_you_go=False,
+        language="ja",
+        mode="prepaid",
+        invoices_from=date(2026, 3, 1),
+        country="JP",
+        tax_id="T7000012050002",
+        terms_days=0,
+    )
+    assert (plain.pay_as_you_go, plain.language, plain.mode, plain.invoices_from) == (True, "en", "invoice", None)
+    assert parse_catalog(BETA + 'tax_id = "any"\n', "catalog.toml").accounts["beta"].tax_id == "any"
+
+
+PACKAGE = '[[package]]\nid = "{}"\naccount = "beta"\nminutes = 5\npurchased_at = 2026-04-01T00:00:00Z\nprice = 1\n'
+
+
+@pytest.mark.parametrize(("mode", "charge"), [("invoice", "external"), ("prepaid", "prepaid")])
+def test_a_new_package_is_charged_as_the_mode_of_its_account_says(mode: str, charge: str) -> None:
+    """Whether the account stands in the same file or is stored."""
+    account = BETA + f'mode = "{mode}"\n'
+    stored = parse_catalog(account, "catalog.toml")
+    together = parse_catalog(account + PACKAGE.format("p"), "catalog.toml").resolved(Catalog())
+    alone = parse_catalog(PACKAGE.format("p"), "catalog.toml").resolved(stored)
+    assert together.packages["p"].charge == alone.packages["p"].charge == charge
+
+
+def test_a_file_that_leaves_out_the_charge_and_the_first_month_keeps_what_is_stored() -> None:
+    text = BETA + 'mode = "prepaid"\ninvoices_from = "2026-03"\n' + PACKAGE.format("p") + 'charge = "invoice"\n'
+    stored = parse_catalog(text, "catalog.toml").resolved(Catalog())
+    again = parse_catalog(BETA + PACKAGE.format("p"), "catalog.toml").resolved(stored)
+    assert again.packages["p"].charge == "invoice"
+    assert again.accounts["beta"].invoices_from == date(2026, 3, 1)
+    later = parse_catalog(BETA + 'invoices_from = "2026-05"\n', "catalog.toml").resolved(stored)
+    assert later.accounts["beta"].invoices_from == date(2026, 5, 1)
+    assert parse_catalog(BETA, "catalog.toml").resolved(Catalog()).accounts["beta"].invoices_from is None
+
+
 def test_a_file_need_not_repeat_what_is_stored() -> None:
     """The package's account and app come from the catalog it is merged into; what it names again is replaced."""
     stored = parse_catalog(ACME, "catalog.toml")
@@ -402,4 +521,4 @@ def test_a_file_need_not_repeat_what_is_stored() -> None:
     check_catalog(merged)
     assert set(merged.packages) == {"pkg-1", "pkg-2"}
     assert merged.apps[1400000001].name == "Lessons"
-    assert (merged.seller, merged.accounts, merged.contracts) == (stored.seller, stored.accounts, stored.contracts)
+    assert (merged.sellers, merged.accounts, merged.contracts) == (stored.sellers, stored.accounts, stored.contracts)

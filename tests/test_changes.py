@@ -101,3 +101,74 @@ def test_what_is_billed_is_not_removed(removal: Removal, billed: Billed, line: s
 
 def test_an_empty_file_changes_nothing() -> None:
     assert plan(STORED, Catalog(), Billed(accounts={"acme": MARCH_1})) == []
+
+
+CHARGED = LARGER.replace("200", "100") + 'price = 5\ncharge = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        ("external", "invoice", True),
+        ("invoice", "external", True),
+        ("external", "prepaid", False),
+        ("invoice", "prepaid", False),
+        ("prepaid", "invoice", False),
+        ("prepaid", "external", False),
+        ("prepaid", "prepaid", True),
+    ],
+)
+def test_a_package_neither_becomes_prepaid_nor_stops_being_it(before: str, after: str, allowed: bool) -> None:
+    """Its invoice was issued, or not, when it came. Whether any day is billed does not matter."""
+    stored = STORED.merged(parse_catalog(CHARGED.format(before), "stored.toml"))
+    new = parse_catalog(CHARGED.format(after), "new.toml")
+    if allowed:
+        [change] = plan(stored, new, Billed())
+        assert change.detail == ("" if before == after else f"charge: {before} → {after}")
+        return
+    with pytest.raises(BillingError, match=f'package "pkg": its charge cannot become "{after}", because it was bought'):
+        plan(stored, new, Billed())
+
+
+def test_the_name_the_address_and_the_tax_of_a_billed_account_may_change() -> None:
+    tax = '[[tax]]\nid = "vat"\nversion = [{ valid_from = 2020-01-01, category = "S", rate = 20, text = "VAT 20 %" }]\n'
+    account = (
+        '[[account]]\nid = "acme"\nname = "Acme Inc."\ncurrency = "USD"\ntimezone = "Asia/Tokyo"\n'
+        'policy = "trtc-intl"\naddress = "Tokyo"\ntax = "vat"\npay_as_you_go = false\n'
+    )
+    changes = planned(tax + account, Billed(accounts={"acme": MARCH_1}))
+    assert [(change.kind, change.action, change.detail) for change in changes] == [
+        ("tax", "added", ""),
+        (
+            "account",
+            "changed",
+            "name: Acme → Acme Inc.; address: none → Tokyo; tax: none → vat; pay_as_you_go: true → false",
+        ),
+    ]
+
+
+def test_a_change_within_a_table_of_an_entry_is_shown_in_words() -> None:
+    seller = '[[seller]]\nid = "east"\nname = "East"\ninvoice = {{ prefix = "{}" }}\n'
+    steps = '[[overdue_policy]]\nid = "own"\nsteps = [{{ state = "reminded", after = "{}" }}]\n'
+    stored = STORED.merged(parse_catalog(seller.format("E") + steps.format("P1D"), "stored.toml"))
+    changes = plan(stored, parse_catalog(seller.format("EA") + steps.format("P2D"), "new.toml"), Billed())
+    form = "format {prefix}-{year}-{seq:06}, reset year"
+    assert [change.detail for change in changes] == [
+        f"invoice: prefix E, {form} → prefix EA, {form}",
+        "steps: state reminded, after P1D, notice false, admit true → "
+        "state reminded, after P2D, notice false, admit true",
+    ]
+
+
+def test_what_an_alert_or_a_webhook_is_for_stays() -> None:
+    alert = '[[alert]]\nid = "low"\naccount = "acme"\n{}\nmetric = "package_remaining"\nthresholds = [1]\n'
+    hook = '[[webhook]]\nid = "h"\nurl = "https://example.com/"\nsecret_env = "S"\naccount = "beta"\n'
+    for target, removal in {
+        "app = 1": Removal(kind="app", id=1),
+        'package = "pkg"': Removal(kind="package", id="pkg"),
+    }.items():
+        stored = STORED.merged(parse_catalog(alert.format(target), "stored.toml"))
+        with pytest.raises(BillingError, match=f'alert "low" is for it; give the alert another {removal.kind} first'):
+            plan_removal(stored, removal, Billed())
+    with pytest.raises(BillingError, match='account "beta": webhook "h" is for it; give the webhook another account'):
+        plan_removal(STORED.merged(parse_catalog(hook, "stored.toml")), Removal(kind="account", id="beta"), Billed())

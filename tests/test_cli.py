@@ -53,8 +53,8 @@ def test_the_fields_of_every_report_are_those_that_are_documented(billed: Comman
         f"{usage} --unit minutes": f"app_id start item minutes {origin}",
         f"{usage} --by day --unit minutes": f"app_id day item minutes {origin}",
         "charges academy --month 2026-03": "day app_id item seconds minutes deducted_minutes payable_minutes unit_price"
-        " amount currency kind run corrects_run posted_on cause deducted_by settled",
-        "packages academy": "id app_id valid_from expires_at granted deducted lapsed remaining settled",
+        " amount currency kind document run corrects_run posted_on cause deducted_by settled",
+        "packages academy": "id app_id valid_from expires_at granted deducted lapsed refunded remaining settled",
         "runs": "id command account day from_day cause started_at finished_at engine_version policy policy_hash"
         " price_hash ingest_id log_version counts result detail",
         "refresh": "account day through result detail",

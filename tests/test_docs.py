@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -79,8 +80,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     return Commands(home=Path("billing-data"))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
-def test_a_page_shows_what_the_commands_print(page: str, run: Commands) -> None:
+@pytest.mark.parametrize(
+    ("page", "now"),
+    [("README.md", None), ("docs/commands.md", None), ("docs/documents.md", "2026-04-02T09:00:00+09:00")],
+)
+def test_a_page_shows_what_the_commands_print(page: str, now: str | None, run: Commands) -> None:
+    run = replace(run, now=now or run.now)
     for example in examples((ROOT / page).read_text(encoding="utf-8")):
         if example.output is not None:
             output = run(example.line).output
@@ -115,5 +120,5 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_page_on_commands_names_every_command() -> None:
-    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("commands.md", "documents.md"))
     assert [path for path in LEAVES if f"billing {' '.join(path)}" not in text] == []

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from billing.catalog.catalog import check_catalog
 from billing.catalog.feeds import Assumptions, assumptions_in_words
 from billing.catalog.reading import parse_catalog
+from billing.catalog.references import check_catalog
 from billing.errors import BillingError
 from tests.commands import Commands
 

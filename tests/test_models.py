@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from billing.catalog.models import address, day, discount, identifier, instant, name, package_price, price
+from billing.catalog.file_values import address, day, discount, identifier, instant, name, package_price, price
 from billing.catalog.reading import parse_catalog
 from billing.errors import BillingError, unknown
 

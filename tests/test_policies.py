@@ -302,7 +302,7 @@ def test_versions_must_follow_each_other() -> None:
     table["version"] *= 2
     assert mistakes(table) == ["version: the versions must follow each other by valid_from, the oldest first"]
     without = {"id": "house", "name": "House rules", "version": []}
-    assert mistakes(without) == ["version: a policy needs at least one version"]
+    assert mistakes(without) == ["version: at least one version is needed"]
 
 
 def test_every_mistake_of_a_policy_is_named_at_once() -> None:

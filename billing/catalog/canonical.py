@@ -14,16 +14,34 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, Seller, identity
+from billing.catalog.alerts import Alert, Webhook
+from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, identity
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
+from billing.catalog.overdue import OverduePolicy, overdue_from_table, overdue_table
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, policy_from_table, policy_table, prices_from_table
+from billing.catalog.sellers import ONLY_SELLER, NumberSeries, Seller
+from billing.catalog.taxes import Tax, tax_from_table, tax_table
 from billing.money import plain
 
 _VERSION = 1
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_TYPES = {"account": Account, "app": App, "package": Package, "contract": Contract}
+_TYPES = {
+    "seller": Seller,
+    "account": Account,
+    "app": App,
+    "package": Package,
+    "contract": Contract,
+    "alert": Alert,
+    "webhook": Webhook,
+}
+# Entries with tables in them are read and written where they are defined.
+_FROM_TABLE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "policy": policy_from_table,
+    "tax": tax_from_table,
+    "overdue_policy": overdue_from_table,
+}
 # How the fields are read that are more than text or a whole number.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "purchased_at": lambda value: datetime.fromisoformat(str(value)),
@@ -33,6 +51,12 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "prices": prices_from_table,
     "feed": tuple,
     "assume": lambda value: Assumptions(**value),
+    "invoice": lambda value: NumberSeries(**value),
+    "credit_note": lambda value: NumberSeries(**value),
+    "invoices_from": lambda value: date.fromisoformat(f"{str(value)[:7]}-01"),
+    "limit": Decimal,
+    "thresholds": tuple,
+    "events": tuple,
 }
 
 
@@ -44,6 +68,16 @@ def applied_source(new: Catalog) -> str:
 def removed_source(removal: Removal) -> str:
     """What is stored of an entry that was removed."""
     return _json({"version": _VERSION, "removed": asdict(removal)})
+
+
+def entry_source(entry: Any) -> str:
+    """What is stored of one entry."""
+    return _json(_entry_table(entry))
+
+
+def entry_from_source(kind: str, source: str) -> Any:
+    """The entry that `entry_source` wrote."""
+    return entry_from_table(kind, json.loads(source))
 
 
 def catalog_after(sources: Iterable[str]) -> Catalog:
@@ -59,32 +93,33 @@ def catalog_after(sources: Iterable[str]) -> Catalog:
 
 def catalog_table(catalog: Catalog) -> dict[str, Any]:
     """Every entry, by kind: `{"account": [{"id": "acme", ...}], ...}`."""
-    seller = {"seller": _entry_table(catalog.seller)} if catalog.seller else {}
-    return seller | {kind: [_entry_table(entry) for entry in catalog.entries(kind).values()] for kind in KINDS}
+    return {kind: [_entry_table(entry) for entry in catalog.entries(kind).values()] for kind in KINDS}
 
 
 def catalog_from_table(table: Mapping[str, Any]) -> Catalog:
-    """The catalog in such a table."""
-    entries = {kind: [entry_from_table(kind, entry) for entry in table.get(kind, ())] for kind in KINDS}
-    return Catalog(
-        seller=Seller(**table["seller"]) if "seller" in table else None,
-        **{KINDS[kind]: {identity(entry): entry for entry in found} for kind, found in entries.items()},
-    )
+    """The catalog in such a table. Earlier versions wrote one seller, without an id, and had no packages but those that
+    are billed elsewhere."""
+    tables = {kind: table.get(kind, ()) for kind in KINDS}
+    if isinstance(tables["seller"], Mapping):
+        tables["seller"] = [{"id": ONLY_SELLER, **tables["seller"]}]
+    tables["package"] = [{"charge": "external", **package} for package in tables["package"]]
+    entries = {kind: [entry_from_table(kind, entry) for entry in found] for kind, found in tables.items()}
+    return Catalog(**{KINDS[kind]: {identity(entry): entry for entry in found} for kind, found in entries.items()})
 
 
 def entry_from_table(kind: str, table: Mapping[str, Any]) -> Any:
     """An entry of one of `KINDS`; values may be plain or read already, and what is left out has its default."""
-    if kind == "policy":
-        return policy_from_table(table)
+    if kind in _FROM_TABLE:
+        return _FROM_TABLE[kind](table)
     return _TYPES[kind](**{name: _read(name, value) for name, value in table.items()})
 
 
 def catalog_toml(catalog: Catalog) -> str:
     """A TOML file that holds the whole catalog: applied to it, it changes nothing."""
     blocks = [
-        "\n".join(_toml_lines(f"[{kind}]" if kind == "seller" else f"[[{kind}]]", entry))
+        "\n".join(_toml_lines(kind, f"[[{kind}]]", entry))
         for kind, entries in catalog_table(catalog).items()
-        for entry in ([entries] if kind == "seller" else entries)
+        for entry in entries
     ]
     return "\n\n".join(blocks) + "\n" if blocks else ""
 
@@ -94,8 +129,15 @@ def _json(table: Mapping[str, object]) -> str:
 
 
 def _entry_table(entry: Any) -> dict[str, Any]:
-    if isinstance(entry, Policy):
-        return policy_table(entry)
+    match entry:
+        case Policy():
+            return policy_table(entry)
+        case Tax():
+            return tax_table(entry)
+        case OverduePolicy():
+            return overdue_table(entry)
+        case Account(invoices_from=date() as first):
+            return _fields(entry) | {"invoices_from": f"{first:%Y-%m}"}
     return _fields(entry)
 
 
@@ -127,8 +169,8 @@ def _read(name: str, value: Any) -> Any:
     return value if value is None or name not in _READERS else _READERS[name](value)
 
 
-def _toml_lines(header: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """A table, and below it the versions of a policy, which are too long for a line."""
+def _toml_lines(kind: str, header: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """A table, and below it the versions of a policy or a tax, which are too long for a line."""
     yield header
     versions = table.get("version", [])
     for key, value in table.items():
@@ -136,7 +178,7 @@ def _toml_lines(header: str, table: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} = {_toml(value)}"
     for version in versions:
         yield ""
-        yield from _toml_lines("[[policy.version]]", version)
+        yield from _toml_lines(kind, f"[[{kind}.version]]", version)
 
 
 def _toml(value: object) -> str:

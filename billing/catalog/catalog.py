@@ -1,23 +1,38 @@
 """The catalog: who is billed, for which apps, under which rules, with what bought in advance.
 
-Accounts, apps, packages, contracts and own policies each have an identity (an id; a contract its account and first
-day). A file brings some of them (`reading`), and what refers to something else (an app to its account) is checked here,
-on the catalog as it would be afterwards, because a file need not repeat what is stored.
+Each entry has an identity (an id; a contract its account and first day). A file brings some of them (`reading`), and
+what is stored has the rest: references from one to another are checked by `references`, on the catalog as it would be
+afterwards.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
+from billing.catalog.alerts import Alert, Webhook
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
+from billing.catalog.overdue import BUILTIN_OVERDUE_POLICIES, OverduePolicy
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, builtin_policies
+from billing.catalog.sellers import Seller
+from billing.catalog.taxes import Tax
 from billing.errors import BillingError, UsageError, missing_row, unknown
 
 # The kinds of entries, as a file calls them, and where a catalog keeps them.
-KINDS = {"policy": "policies", "account": "accounts", "app": "apps", "package": "packages", "contract": "contracts"}
+KINDS = {
+    "seller": "sellers",
+    "tax": "taxes",
+    "overdue_policy": "overdue_policies",
+    "policy": "policies",
+    "account": "accounts",
+    "app": "apps",
+    "package": "packages",
+    "contract": "contracts",
+    "alert": "alerts",
+    "webhook": "webhooks",
+}
 
 
 # The policy of an account whose terms are missing in the database: nothing is billed or shown by it.
@@ -25,19 +40,13 @@ NO_TERMS = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seller:
-    """Whose invoices these are."""
-
-    name: str
-    address: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A customer: one currency, one time zone, one policy. `free_minutes` a month; None: what the policy gives.
 
     `hold_if_silent` (an ISO 8601 duration): a day at whose end stays are open is held if their app has had no event for
-    so long; None: never.
+    so long; None: never. `seller`, `tax` and `overdue_policy` are ids. Not `pay_as_you_go`: nobody may enter once no
+    prepaid minutes are left. `mode` says how packages are paid if they do not say so themselves. Months before
+    `invoices_from` (a first day) have no invoices; None: none are before it. `terms_days` None: the seller's.
     """
 
     id: str
@@ -48,6 +57,16 @@ class Account:
     free_minutes: int | None = None
     address: str | None = None
     hold_if_silent: str | None = None
+    seller: str | None = None
+    tax: str | None = None
+    overdue_policy: str | None = None
+    pay_as_you_go: bool = True
+    language: Literal["en", "ja", "zh"] = "en"
+    mode: Literal["invoice", "prepaid"] = "invoice"
+    invoices_from: date | None = None
+    country: str | None = None
+    tax_id: str | None = None
+    terms_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +92,16 @@ class Removal:
 class Catalog:
     """Everything by its identity; contracts by account and first day."""
 
-    seller: Seller | None = None
+    sellers: Mapping[str, Seller] = field(default_factory=dict)
+    taxes: Mapping[str, Tax] = field(default_factory=dict)
+    overdue_policies: Mapping[str, OverduePolicy] = field(default_factory=dict)
     accounts: Mapping[str, Account] = field(default_factory=dict)
     apps: Mapping[int, App] = field(default_factory=dict)
     packages: Mapping[str, Package] = field(default_factory=dict)
     contracts: Mapping[tuple[str, date], Contract] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
 
     def account(self, account_id: str) -> Account:
         """The account that a command names, or a `UsageError`; a `BillingError` when its terms are missing."""
@@ -122,35 +145,45 @@ class Catalog:
 
     def merged(self, new: "Catalog") -> "Catalog":
         """This catalog with everything of `new` added, or in the place of what had its identity."""
-        return Catalog(
-            seller=new.seller or self.seller,
-            accounts={**self.accounts, **new.accounts},
-            apps={**self.apps, **new.apps},
-            packages={**self.packages, **new.packages},
-            contracts={**self.contracts, **new.contracts},
-            policies={**self.policies, **new.policies},
-        )
+        return Catalog(**{place: {**self.entries(kind), **new.entries(kind)} for kind, place in KINDS.items()})
 
+    def resolved(self, stored: "Catalog") -> "Catalog":
+        """This catalog, read from a file, with what it leaves to what is stored.
 
-def check_catalog(catalog: Catalog) -> None:
-    """Follow every reference inside a whole catalog; one `BillingError` with a line for each that leads nowhere."""
-    problems = [
-        *_app_problems(catalog),
-        *_package_problems(catalog),
-        *_contract_problems(catalog),
-        *_account_problems(catalog),
-        *(
-            f'policy "{name}": this id is built in and cannot be redefined; choose another id'
-            for name in catalog.policies
-            if name in builtin_policies()
-        ),
-    ]
-    refuse(problems, "the catalog")
+        A package keeps how it is charged; a new one is `prepaid` where its account's mode is, else `external`. An
+        account keeps its `invoices_from`.
+        """
+        accounts = {key: _with_first_month(each, stored.accounts.get(key)) for key, each in self.accounts.items()}
+        payers = {**stored.accounts, **accounts}
+        packages = {
+            key: _with_charge(each, stored.packages.get(key), payers.get(each.account))
+            for key, each in self.packages.items()
+        }
+        return replace(self, accounts=accounts, packages=packages)
+
+    def seller_of(self, account: Account) -> Seller | None:
+        """The seller that an account names; else the only one, if there is one."""
+        if account.seller is not None:
+            return self.sellers.get(account.seller)
+        return next(iter(self.sellers.values())) if len(self.sellers) == 1 else None
+
+    def tax_of(self, account: Account) -> Tax | None:
+        """The tax that an account names."""
+        return None if account.tax is None else self.taxes.get(account.tax)
+
+    def overdue_policy_of(self, account: Account) -> OverduePolicy | None:
+        """The overdue policy that an account names."""
+        return None if account.overdue_policy is None else known_overdue_policies(self).get(account.overdue_policy)
 
 
 def known_policies(catalog: Catalog) -> dict[str, Policy]:
     """Built-in and own policies by id."""
     return {**catalog.policies, **builtin_policies()}
+
+
+def known_overdue_policies(catalog: Catalog) -> dict[str, OverduePolicy]:
+    """Built-in and own overdue policies by id."""
+    return {**catalog.overdue_policies, **BUILTIN_OVERDUE_POLICIES}
 
 
 def identity(entry: Any) -> Any:
@@ -171,66 +204,15 @@ def refuse(problems: Collection[str], where: str) -> None:
         raise BillingError("\n".join([f"{where} has {count}, and nothing was changed:", *problems]))
 
 
-def _app_problems(catalog: Catalog) -> Iterator[str]:
-    owners: dict[str, int] = {}
-    for app in catalog.apps.values():
-        if app.account not in catalog.accounts:
-            yield f"app {app.id}: {unknown('account', app.account, catalog.accounts)}"
-        for feed in app.feed:
-            if owners.setdefault(feed, app.id) != app.id:
-                yield f'app {app.id}: feed "{feed}" is that of app {owners[feed]}: a feed belongs to one app'
+def _with_first_month(account: Account, stored: Account | None) -> Account:
+    if account.invoices_from is not None or stored is None:
+        return account
+    return replace(account, invoices_from=stored.invoices_from)
 
 
-def _package_problems(catalog: Catalog) -> Iterator[str]:
-    for package in catalog.packages.values():
-        where = f'package "{package.id}"'
-        if package.account not in catalog.accounts:
-            yield f"{where}: {unknown('account', package.account, catalog.accounts)}"
-        if package.app is None:
-            continue
-        app = catalog.apps.get(package.app)
-        if app is None:
-            yield f"{where}: there is no app {package.app}; add it as an [[app]], or correct the number"
-        elif app.account != package.account:
-            yield (
-                f'{where}: app {app.id} belongs to account "{app.account}", not "{package.account}"; '
-                "correct the app or the account"
-            )
-
-
-def _contract_problems(catalog: Catalog) -> Iterator[str]:
-    for contract in catalog.contracts.values():
-        if contract.account not in catalog.accounts:
-            where = f'contract of "{contract.account}" from {contract.valid_from}'
-            yield f"{where}: {unknown('account', contract.account, catalog.accounts)}"
-
-
-def _account_problems(catalog: Catalog) -> Iterator[str]:
-    policies = known_policies(catalog)
-    for account in catalog.accounts.values():
-        policy = policies.get(account.policy)
-        if account.policy == NO_TERMS:
-            yield str(missing_row("account_terms", f"account {account.id!r}"))
-            continue
-        if policy is None:
-            yield f'account "{account.id}": {unknown("policy", account.policy, policies)}'
-            continue
-        unpriced = _unpriced_items(account, policy, catalog)
-        if unpriced:
-            yield (
-                f'account "{account.id}": policy "{policy.id}" has no {account.currency} price of '
-                f"{', '.join(unpriced)}; choose a currency it has, or give a [[contract]] with prices of every item"
-            )
-
-
-def _unpriced_items(account: Account, policy: Policy, catalog: Catalog) -> list[str]:
-    """Items that some version of the policy bills and that neither its prices nor the account's contracts price."""
-    contracts = [contract for contract in catalog.contracts.values() if contract.account == account.id]
-    agreed = set.intersection(*(set(contract.prices) for contract in contracts)) if contracts else set()
-    items = [
-        item
-        for version in policy.versions
-        for item in version.items
-        if item not in version.prices.get(account.currency, {}) and item not in agreed
-    ]
-    return list(dict.fromkeys(items))
+def _with_charge(package: Package, stored: Package | None, account: Account | None) -> Package:
+    if package.charge is not None:
+        return package
+    if stored is not None and stored.charge is not None:
+        return replace(package, charge=stored.charge)
+    return replace(package, charge="prepaid" if account is not None and account.mode == "prepaid" else "external")

@@ -3,19 +3,20 @@
 Settled days keep what they were billed with: an account's currency and time zone, the account of an app, a package from
 its first valid day on, a contract from its `valid_from` on, the rules of a policy. A refusal names the billed day and
 the way out. What a package cost may always change, and a new policy or number of free minutes holds from the account's
-first unbilled day on. What anything billed rests on cannot be removed.
+first unbilled day on. A package that was bought as `prepaid` stays so, and no other becomes so. What anything billed
+rests on cannot be removed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal, check_catalog
-from billing.catalog.feeds import Assumptions
+from billing.catalog.catalog import KINDS, Account, App, Catalog, Removal
 from billing.catalog.packages import Package, valid_days
 from billing.catalog.policies import Policy
+from billing.catalog.references import check_catalog
 from billing.errors import BillingError
 from billing.money import plain
 from billing.periods import time_zone
@@ -29,6 +30,9 @@ class Billed:
     apps: Mapping[tuple[str, int], date] = field(default_factory=dict)  # the last charged day, by account and app
     policies: Mapping[tuple[str, str], date] = field(default_factory=dict)  # the last settled day, by id and hash
     tried: frozenset[str] = frozenset()  # accounts that have runs of any result
+    invoiced: Mapping[str, str] = field(default_factory=dict)  # the number of a document, by package
+    closed: Mapping[str, date] = field(default_factory=dict)  # the last closed month, by account
+    numbered: frozenset[tuple[str, str]] = frozenset()  # sellers, and the kinds of documents that they have issued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,10 @@ class Change:
 
 
 def plan(stored: Catalog, new: Catalog, billed: Billed) -> list[Change]:
-    """What applying `new` would do, in the order of the kinds; a `BillingError` with a line for all that cannot be."""
+    """What applying `new` would do, in the order of the kinds; a `BillingError` with a line for all that cannot be.
+
+    `new` is `Catalog.resolved`.
+    """
     check_catalog(stored.merged(new))
     problems = [
         *_account_refusals(billed, stored, new),
@@ -50,12 +57,11 @@ def plan(stored: Catalog, new: Catalog, billed: Billed) -> list[Change]:
         *_package_refusals(billed, stored, new),
         *_contract_refusals(billed, stored, new),
         *_policy_refusals(billed, new),
+        *_document_refusals(billed, stored, new),
     ]
     if problems:
         raise BillingError("\n".join(["this would change what is billed already, so nothing was changed:", *problems]))
-    sellers = [{"seller": catalog.seller} if catalog.seller else {} for catalog in (stored, new)]
-    changes = list(_changes("seller", *sellers))
-    return changes + [change for kind in KINDS for change in _changes(kind, stored.entries(kind), new.entries(kind))]
+    return [change for kind in KINDS for change in _changes(kind, stored.entries(kind), new.entries(kind))]
 
 
 def plan_removal(stored: Catalog, removal: Removal, billed: Billed) -> Change:
@@ -104,8 +110,10 @@ def _shown(value: object) -> str:
             return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items()) or "none"
         case tuple():
             return ", ".join(map(_shown, value)) or "none"
-        case Assumptions():
-            return _shown({key: each for key, each in asdict(value).items() if each})
+        case bool():
+            return str(value).lower()
+    if is_dataclass(value) and not isinstance(value, type):
+        return _shown({key: each for key, each in asdict(value).items() if each not in (None, {}, ())})
     return str(value)
 
 
@@ -153,7 +161,13 @@ def _package_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterator
                     f'package "{package.id}": it would pay from {first} on, but account "{package.account}" is billed '
                     f"up to {last}; give a purchased_at after that day"
                 )
-        elif _without_price(known) != _without_price(package):
+            continue
+        if known.charge != package.charge and "prepaid" in (known.charge, package.charge):
+            yield (
+                f'package "{package.id}": its charge cannot become "{package.charge}", because it was bought with '
+                f'charge "{known.charge}"; keep that, or add a new package'
+            )
+        if _without_price(known) != _without_price(package):
             last = max((day for entry in (known, package) if (day := billed.accounts.get(entry.account))), default=None)
             first = min(_first_day(known, accounts), _first_day(package, accounts))
             if last and first <= last:
@@ -191,6 +205,28 @@ def _policy_refusals(billed: Billed, new: Catalog) -> Iterator[str]:
             )
 
 
+def _document_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterator[str]:
+    """What is issued keeps its months, its packages and the way its numbers are counted."""
+    for account in new.accounts.values():
+        known, closed = stored.accounts.get(account.id), billed.closed.get(account.id)
+        if known and closed and known.invoices_from != account.invoices_from:
+            yield (
+                f'account "{account.id}": invoices_from cannot change, because its months up to {closed:%Y-%m} are '
+                "closed; leave it as it is"
+            )
+    for package in new.packages.values():
+        bought, number = stored.packages.get(package.id), billed.invoiced.get(package.id)
+        if bought and number and (bought.price, bought.charge) != (package.price, package.charge):
+            yield (
+                f'package "{package.id}": it is billed on {number}, so neither its price nor its charge can change; '
+                f"take it back with `billing invoice credit {number}`"
+            )
+    for seller_id, kind in sorted(billed.numbered):
+        before, after = (getattr(catalog.sellers.get(seller_id), kind, None) for catalog in (stored, new))
+        if before and after and before.reset != after.reset:
+            yield f'seller "{seller_id}": the reset of its {kind} numbers cannot change, because some are given'
+
+
 def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator[str]:
     where = f'account "{account.id}"'
     if account.id in billed.accounts:
@@ -203,6 +239,10 @@ def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator
     for package in stored.packages.values():
         if package.account == account.id:
             yield f'{where}: package "{package.id}" belongs to it; remove the package first'
+    for kind in ("alert", "webhook"):
+        for entry in stored.entries(kind).values():
+            if entry.account == account.id:
+                yield f'{where}: {kind} "{entry.id}" is for it; give the {kind} another account first'
 
 
 def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
@@ -212,9 +252,17 @@ def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
     for package in stored.packages.values():
         if package.app == app.id:
             yield f'app {app.id}: package "{package.id}" is for it; remove the package first'
+    for alert in stored.alerts.values():
+        if alert.app == app.id:
+            yield f'app {app.id}: alert "{alert.id}" is for it; give the alert another app first'
 
 
 def _package_uses(billed: Billed, stored: Catalog, package: Package) -> Iterator[str]:
     first, last = _first_day(package, stored.accounts), billed.accounts.get(package.account)
+    if number := billed.invoiced.get(package.id):
+        yield f'package "{package.id}": it is billed on {number}'
     if last and first <= last:
         yield f'package "{package.id}": it pays from {first} on, and that is billed up to {last}'
+    for alert in stored.alerts.values():
+        if alert.package == package.id:
+            yield f'package "{package.id}": alert "{alert.id}" is for it; give the alert another package first'

@@ -1,11 +1,10 @@
-"""The tables of a catalog file, as pydantic models: which keys each has, and what their values may be.
+"""The tables of a catalog file, as pydantic models: which keys each has; what a value may be is in `file_values`.
 
-Types are strict: a price is a decimal in quotes or a whole number, never a floating-point number; `true` is no number;
-unknown keys are mistakes. A value that cannot be used is a `ValueError` that says what to write instead.
+Types are strict, and unknown keys are mistakes. What does not fit together within a table is a `ValueError` that says
+what to write instead.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -13,232 +12,70 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-from billing.catalog.feeds import check_feed, parse_size
+from billing.catalog import file_values as values
+from billing.catalog.file_values import MOST_MINUTES, asking
 from billing.catalog.items import AUDIO, ITEM_RANK, ITEMS
-from billing.catalog.packages import is_free_minutes
-from billing.errors import BillingError, unknown
+from billing.catalog.overdue import step_from_table, step_problems
+from billing.catalog.sellers import DEFAULT_FORMAT, check_format
+from billing.catalog.tax_ids import check_tax_id
 from billing.limits import LARGEST_APP_ID
-from billing.money import SCALE_DIGITS, check_currency
-from billing.periods import DAY_SECONDS, iana_time_zone, parse_day, parse_duration, rfc3339
 
-T = TypeVar("T")
-
-# Also what a spreadsheet file cannot hold. Line breaks are control characters too; only an address may have them.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
-_PACKAGE_SIZE = re.compile(r"[1-9][0-9]{0,12}")
-_LONGEST_NAME = 256
-LONGEST_ID = 128
-_LONGEST_ADDRESS = 1024
-# Package minutes and free minutes: far above any real number, and the sum of many still fits 64 bits.
-MOST_MINUTES = 10**12
-# Per 1,000 minutes. A room of 100,000 users for a whole day at this price still fits 64 bits of 10^-8.
-HIGHEST_PRICE = 600_000
-# Of a package as a whole.
-HIGHEST_PACKAGE_PRICE = 1_000_000_000
 LARGEST_AREA = 2**53
 HIGHEST_RATIO = 1_000_000
-SHORTEST_SILENCE = 60  # seconds
-_LONGEST_SHOWN = 60
+_LONGEST_TERMS_DAYS = 3650
+_LONGEST_GRACE_DAYS = 365
 
-
-def not_a(wanted: str, value: object) -> str:
-    return f"{_shown(value)} is not {wanted}"
-
-
-def _shown(value: object) -> str:
-    """The value as its author would write it, shortened; a date or a number as plain text."""
-    shown = repr(value) if isinstance(value, str) else str(value)
-    if isinstance(value, bool):
-        shown = shown.lower()
-    return shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "…"
-
-
-def _asking(function: Callable[[str], T], value: str) -> T:
-    """What a function of another room makes of a text; its refusal is a mistake in the file."""
-    try:
-        return function(value)
-    except BillingError as error:
-        raise ValueError(str(error)) from None
-
-
-def _text(value: object, wanted: str = "text in quotes") -> str:
-    if not isinstance(value, str):
-        raise ValueError(not_a(wanted, value))
-    return value
-
-
-def _line(value: object, longest: int) -> str:
-    line = _text(value)
-    if line != line.strip() or not 1 <= len(line) <= longest:
-        raise ValueError(f"must have 1 to {longest} characters, without spaces at its ends")
-    if _CONTROL.search(line):
-        raise ValueError("must not have control characters or line breaks")
-    return line
-
-
-def name(value: object) -> str:
-    """A name: one line of 1 to 256 characters."""
-    return _line(value, _LONGEST_NAME)
-
-
-def identifier(value: object) -> str:
-    """An id: one line of 1 to 128 characters, without spaces at its ends."""
-    return _line(value, LONGEST_ID)
-
-
-def package_id(value: object) -> str:
-    """The id of a package, which is none of a month's free minutes."""
-    package = identifier(value)
-    if is_free_minutes(package):
-        raise ValueError(f"{package!r} is the name of a month's free minutes; choose another id")
-    return package
-
-
-def address(value: object) -> str:
-    """A postal address: up to 1024 characters on any number of lines."""
-    text = _text(value)
-    lines = text.strip().splitlines()
-    if not lines or len(text) > _LONGEST_ADDRESS or any(_CONTROL.search(line) for line in lines):
-        raise ValueError(f"must have 1 to {_LONGEST_ADDRESS} characters and none but line breaks for control")
-    return "\n".join(line.strip() for line in lines)
-
-
-def timezone(value: object) -> str:
-    """The name of an IANA time zone."""
-    return _asking(iana_time_zone, identifier(value)).key
-
-
-def currency(value: object) -> str:
-    """A currency: three capital letters such as USD."""
-    return _asking(check_currency, _text(value, 'a currency code in quotes such as "USD"'))
-
-
-def item(value: object) -> str:
-    """An item, as the key of a table."""
-    if value not in ITEMS:
-        raise ValueError(unknown("key", str(value), ITEMS))
-    return str(value)
-
-
-def video_item(value: object) -> str:
-    """An item that is the name of a tier."""
-    if value not in ITEMS[1:]:
-        raise ValueError(f"{_shown(value)} is none of {', '.join(ITEMS[1:])}")
-    return str(value)
-
-
-def package_size(value: str) -> str:
-    """A number of minutes, as the key of a table."""
-    if not _PACKAGE_SIZE.fullmatch(value) or int(value) > MOST_MINUTES:
-        raise ValueError(f"{value!r} is not a number of minutes from 1 to {MOST_MINUTES}")
-    return value
-
-
-def money(value: object, highest: int) -> Decimal:
-    """A price: a decimal in quotes or a whole number, from 0 to `highest`, with at most 8 decimals."""
-    number = Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else _decimal(value)
-    if not 0 <= number <= highest:
-        raise ValueError(f"{value} is not from 0 to {highest}")
-    return number
-
-
-def price(value: object) -> Decimal:
-    """A price per 1,000 minutes."""
-    return money(value, HIGHEST_PRICE)
-
-
-def package_price(value: object) -> Decimal:
-    """The price of a package."""
-    return money(value, HIGHEST_PACKAGE_PRICE)
-
-
-def discount(value: object) -> Decimal:
-    """A multiplier: a decimal in quotes above 0 and not above 1, with at most 8 decimals."""
-    number = _decimal(value)
-    if not 0 < number <= 1:
-        raise ValueError(f'{value} is not above 0 and at most 1; 15 % off is written as "0.85"')
-    return number
-
-
-def _decimal(value: object) -> Decimal:
-    if isinstance(value, float):
-        raise ValueError(f'{value} is a floating-point number, which is not exact; write it in quotes: "{value}"')
-    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
-        raise ValueError(not_a('a decimal number in quotes such as "24.00"', value))
-    if len(value.partition(".")[2]) > SCALE_DIGITS:
-        raise ValueError(f"{value} has more than {SCALE_DIGITS} decimals")
-    return Decimal(value)
-
-
-def day(value: object) -> date:
-    """A day: a TOML date or text such as "2026-03-01"."""
-    if isinstance(value, datetime) or not isinstance(value, (date, str)):
-        raise ValueError(not_a("a day such as 2026-03-01", value))
-    return _asking(parse_day, value if isinstance(value, str) else value.isoformat())
-
-
-def instant(value: object) -> datetime:
-    """An instant of the years 2000 to 2999 with its offset: text in RFC 3339, or TOML's own date-time."""
-    moment = _asking(rfc3339, value) if isinstance(value, str) else value
-    if not isinstance(moment, datetime):
-        raise ValueError(not_a("a time with offset such as 2026-03-01T18:00:00+09:00", value))
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} has no offset; write a time such as 2026-03-01T18:00:00+09:00")
-    if moment.year not in range(2000, 3000):
-        raise ValueError(f"the year {moment.year} is not from 2000 to 2999")
-    return moment
-
-
-def silence(value: object) -> str:
-    """How long a feed may be silent: an ISO 8601 duration from a minute to a day, in quotes."""
-    text = _text(value, 'a duration in quotes such as "PT2H"')
-    if not SHORTEST_SILENCE <= _asking(parse_duration, text) <= DAY_SECONDS:
-        raise ValueError(f"{text} is not from PT1M to P1D")
-    return text
-
-
-def feed(value: object) -> list[str]:
-    """The feeds of an app: one, or a list of them without repetition."""
-    feeds = [identifier(each) for each in (value if isinstance(value, list) else [value])]
-    if len(set(feeds)) != len(feeds):
-        raise ValueError("names a feed twice")
-    return [_asking(check_feed, each) for each in feeds]
-
-
-def size(value: object) -> str:
-    """A picture size in quotes: width and height in pixels."""
-    width, height = _asking(parse_size, _text(value, 'a size in quotes such as "1280x720"'))
-    return f"{width}x{height}"
-
-
-_Id = Annotated[str, PlainValidator(identifier)]
-_Name = Annotated[str, PlainValidator(name)]
-_Address = Annotated[str, PlainValidator(address)]
+_Id = Annotated[str, PlainValidator(values.identifier)]
+_Name = Annotated[str, PlainValidator(values.name)]
+_Address = Annotated[str, PlainValidator(values.address)]
 _AppId = Annotated[int, Field(ge=1, le=LARGEST_APP_ID)]
 _FreeMinutes = Annotated[int, Field(ge=0, le=MOST_MINUTES)]
-_Day = Annotated[date, PlainValidator(day)]
-_Item = Annotated[str, PlainValidator(item)]
-_Currency = Annotated[str, PlainValidator(currency)]
-_Prices = dict[_Item, Annotated[Decimal, PlainValidator(price)]]
+_Day = Annotated[date, PlainValidator(values.day)]
+_Item = Annotated[str, PlainValidator(values.item)]
+_Currency = Annotated[str, PlainValidator(values.currency)]
+_Prices = dict[_Item, Annotated[Decimal, PlainValidator(values.price)]]
 _Ratios = dict[_Item, Annotated[int, Field(ge=1, le=HIGHEST_RATIO)]]
-_PackageSize = Annotated[str, PlainValidator(package_size)]
-_PackagePrice = Annotated[Decimal, PlainValidator(package_price)]
-_VideoItem = Annotated[str, PlainValidator(video_item)]
-_PackageId = Annotated[str, PlainValidator(package_id)]
-_TimeZone = Annotated[str, PlainValidator(timezone)]
-_Instant = Annotated[datetime, PlainValidator(instant)]
-_Discount = Annotated[Decimal, PlainValidator(discount)]
+_PackageSize = Annotated[str, PlainValidator(values.package_size)]
+_PackagePrice = Annotated[Decimal, PlainValidator(values.package_price)]
+_VideoItem = Annotated[str, PlainValidator(values.video_item)]
+_PackageId = Annotated[str, PlainValidator(values.package_id)]
+_TimeZone = Annotated[str, PlainValidator(values.timezone)]
+_Instant = Annotated[datetime, PlainValidator(values.instant)]
+_Discount = Annotated[Decimal, PlainValidator(values.discount)]
 _Area = Annotated[int, Field(ge=1, le=LARGEST_AREA)]
 _Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
-_Silence = Annotated[str, PlainValidator(silence)]
-_Feed = Annotated[list[str], PlainValidator(feed)]
-_Size = Annotated[str, PlainValidator(size)]
+_Silence = Annotated[str, PlainValidator(values.silence)]
+_Feed = Annotated[list[str], PlainValidator(values.feed)]
+_Size = Annotated[str, PlainValidator(values.size)]
 _Subscribe = Literal["all", "none"]
+_Country = Annotated[str, PlainValidator(values.country)]
+_TaxId = Annotated[str, PlainValidator(values.tax_id)]
+_TermsDays = Annotated[int, Field(ge=0, le=_LONGEST_TERMS_DAYS)]
+_GraceDays = Annotated[int, Field(ge=0, le=_LONGEST_GRACE_DAYS)]
+_Picture = Annotated[str, PlainValidator(values.picture)]
+_Prefix = Annotated[str, PlainValidator(values.prefix)]
+_NumberFormat = Annotated[str, PlainValidator(values.number_format)]
+_Month = Annotated[date, PlainValidator(values.month)]
+_Rate = Annotated[Decimal, PlainValidator(values.rate)]
+_Wait = Annotated[str, PlainValidator(values.waiting_time)]
+_Limit = Annotated[Decimal, PlainValidator(values.alert_limit)]
+_Threshold = Annotated[str, PlainValidator(values.threshold)]
+_Url = Annotated[str, PlainValidator(values.web_address)]
+_SecretFile = Annotated[str, PlainValidator(values.secret_file)]
+_SecretVariable = Annotated[str, PlainValidator(values.secret_variable)]
+_Event = Annotated[str, PlainValidator(values.event)]
+_State = Literal["reminded", "suspended", "reclaimable"]
 
 
 class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _DatedTable(Table):
+    valid_from: _Day
+
+
+_Version = TypeVar("_Version", bound=_DatedTable)
 
 
 class TierTable(Table):
@@ -256,8 +93,7 @@ def _ascending(tiers: list[TierTable]) -> list[TierTable]:
     return tiers
 
 
-class VersionTable(Table):
-    valid_from: _Day
+class VersionTable(_DatedTable):
     method: Literal["aggregate", "per_stream"]
     tiers: Annotated[list[TierTable], AfterValidator(_ascending)]
     ratios: _Ratios
@@ -285,9 +121,9 @@ def _unfit(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> I
     yield from (f".{path}: {item} has no tier in this version" for item in values if item not in items)
 
 
-def _following(versions: list[VersionTable]) -> list[VersionTable]:
+def _following(versions: list[_Version]) -> list[_Version]:
     if not versions:
-        raise ValueError("a policy needs at least one version")
+        raise ValueError("at least one version is needed")
     if any(earlier.valid_from >= later.valid_from for earlier, later in pairwise(versions)):
         raise ValueError("the versions must follow each other by valid_from, the oldest first")
     return versions
@@ -299,12 +135,89 @@ class PolicyTable(Table):
     version: Annotated[list[VersionTable], AfterValidator(_following)]
 
 
-class SellerTable(Table):
+class SeriesTable(Table):
+    prefix: _Prefix
+    format: _NumberFormat = DEFAULT_FORMAT
+    reset: Literal["year", "never"] = "year"
+
+    @model_validator(mode="after")
+    def _numbers_differ(self) -> Self:
+        asking(lambda text: check_format(text, self.reset), self.format)
+        return self
+
+
+class PartyTable(Table):
+    """The keys of a seller and of an account that name a party to taxes."""
+
+    @model_validator(mode="after")
+    def _tax_id_is_of_the_country(self) -> Self:
+        country, tax_id = getattr(self, "country", None), getattr(self, "tax_id", None)
+        if country and tax_id:
+            check_tax_id(country, tax_id)
+        return self
+
+
+class SellerTable(PartyTable):
+    id: _Id
     name: _Name
     address: _Address | None = None
+    country: _Country | None = None
+    tax_id: _TaxId | None = None
+    timezone: _TimeZone = "UTC"
+    terms_days: _TermsDays = 30
+    logo: _Picture | None = None
+    bank: _Address | None = None
+    grace_days: _GraceDays = 0
+    issue_zero: bool = False
+    invoice: SeriesTable | None = None
+    credit_note: SeriesTable | None = None
 
 
-class AccountTable(Table):
+class TaxVersionTable(_DatedTable):
+    category: Literal["S", "AE", "O", "E", "Z", "G"]
+    rate: _Rate
+    prices: Literal["exclusive", "inclusive"] = "exclusive"
+    rounding: Literal["half_up", "up", "down"] = "half_up"
+    text: _Name
+
+    @model_validator(mode="after")
+    def _rate_is_of_the_category(self) -> Self:
+        if self.category == "S" and not self.rate:
+            raise ValueError('the rate of category S is above 0; for a rate of 0 write category "Z", "E" or "O"')
+        if self.category != "S" and self.rate:
+            raise ValueError(f'the rate of category {self.category} is 0; write rate = "0", or category = "S"')
+        return self
+
+
+class TaxTable(Table):
+    id: _Id
+    version: Annotated[list[TaxVersionTable], AfterValidator(_following)]
+
+
+class StepTable(Table):
+    state: _State
+    after: _Wait
+    from_state: Annotated[_State | None, Field(alias="from")] = None
+    notice: bool = False
+    admit: bool = True
+
+
+def _in_order(steps: list[StepTable]) -> list[StepTable]:
+    if not steps:
+        raise ValueError("at least one step is needed")
+    read = tuple(step_from_table(step.model_dump(by_alias=True)) for step in steps)
+    if problems := list(step_problems(read)):
+        raise ValueError("\n".join(problems))
+    return steps
+
+
+class OverduePolicyTable(Table):
+    id: _Id
+    basis: Literal["balance", "due_on"] = "balance"
+    steps: Annotated[list[StepTable], AfterValidator(_in_order)]
+
+
+class AccountTable(PartyTable):
     id: _Id
     name: _Name
     currency: _Currency
@@ -313,6 +226,16 @@ class AccountTable(Table):
     free_minutes: _FreeMinutes | None = None
     address: _Address | None = None
     hold_if_silent: _Silence | None = None
+    seller: _Id | None = None
+    tax: _Id | None = None
+    overdue_policy: _Id | None = None
+    pay_as_you_go: bool = True
+    language: Literal["en", "ja", "zh"] = "en"
+    mode: Literal["invoice", "prepaid"] = "invoice"
+    invoices_from: _Month | None = None
+    country: _Country | None = None
+    tax_id: _TaxId | None = None
+    terms_days: _TermsDays | None = None
 
 
 class AssumeTable(Table):
@@ -338,6 +261,7 @@ class PackageTable(Table):
     purchased_at: _Instant
     price: _PackagePrice | None = None
     term: Literal["year", "month"] = "year"
+    charge: Literal["invoice", "prepaid", "external"] | None = None
 
 
 class ContractTable(Table):
@@ -355,11 +279,84 @@ class ContractTable(Table):
         return self
 
 
+class AlertTable(Table):
+    id: _Id
+    account: _Id
+    app: _AppId | None = None
+    package: _PackageId | None = None
+    metric: Literal["minutes", "spend", "package_remaining", "balance"]
+    period: Literal["day", "month"] = "month"
+    limit: _Limit | None = None
+    thresholds: list[_Threshold]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        if not self.thresholds or len(set(self.thresholds)) != len(self.thresholds):
+            yield 'thresholds: give one or more, each once, such as ["80%", "100%"]'
+        if self.limit is None and any(each.endswith("%") for each in self.thresholds):
+            yield 'limit: is missing; a threshold in percent is one of the limit: write limit = "500", or an amount'
+        if self.metric != "balance" and any(each.startswith("-") for each in self.thresholds):
+            yield f"thresholds: {self.metric} is never below 0; leave out the minus sign"
+        if self.package is not None and self.metric != "package_remaining":
+            yield f"package: {self.metric} is not a metric of a package; leave it out"
+        if self.app is not None and self.metric == "balance":
+            yield "app: a balance is that of an account; leave it out"
+
+
+class WebhookTable(Table):
+    id: _Id
+    url: _Url
+    secret_file: _SecretFile | None = None
+    secret_env: _SecretVariable | None = None
+    events: list[_Event] = []
+    account: _Id | None = None
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        if self.secret_file is None and self.secret_env is None:
+            yield 'has no secret; write secret_file = "hook.secret" or secret_env = "HOOK_SECRET"'
+        if self.secret_file is not None and self.secret_env is not None:
+            yield "has two secrets; keep secret_file or secret_env"
+        if self.url.startswith("http://") and not self.allow_private:
+            yield "url: must begin with https://; http:// needs allow_private = true"
+        if len(set(self.events)) != len(self.events):
+            yield "events: names an event twice"
+
+
 MODELS: Mapping[str, type[Table]] = {
+    "seller": SellerTable,
+    "tax": TaxTable,
+    "overdue_policy": OverduePolicyTable,
     "policy": PolicyTable,
     "account": AccountTable,
     "app": AppTable,
     "package": PackageTable,
     "contract": ContractTable,
+    "alert": AlertTable,
+    "webhook": WebhookTable,
 }
-TABLES_IN_TABLES: Mapping[str, type[Table]] = {"version": VersionTable, "tiers": TierTable, "assume": AssumeTable}
+# The tables within a table, by their key.
+TABLES_IN_TABLES: Mapping[type[Table], Mapping[str, type[Table]]] = {
+    SellerTable: {"invoice": SeriesTable, "credit_note": SeriesTable},
+    TaxTable: {"version": TaxVersionTable},
+    OverduePolicyTable: {"steps": StepTable},
+    PolicyTable: {"version": VersionTable},
+    VersionTable: {"tiers": TierTable},
+    AppTable: {"assume": AssumeTable},
+}
+
+
+def keys(model: type[Table]) -> list[str]:
+    """The keys that a table may have, as a file writes them."""
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -25,7 +25,11 @@ _FREE_MINUTES_ID = re.compile(_FREE + "[0-9]{4}-[0-9]{2}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """Prepaid minutes of an account (`app` None) or of one of its apps. `purchased_at` is aware; `price` was paid."""
+    """Prepaid minutes of an account (`app` None) or of one of its apps. `purchased_at` is aware.
+
+    `charge` says how the price is billed: `invoice`, on the invoice of the month of purchase; `prepaid`, on an invoice
+    of its own at purchase; `external`, elsewhere. None only in a file: see `Catalog.resolved`.
+    """
 
     id: str
     account: str
@@ -34,6 +38,7 @@ class Package:
     purchased_at: datetime
     price: Decimal | None = None
     term: Literal["year", "month"] = "year"
+    charge: Literal["invoice", "prepaid", "external"] | None = None
 
     def __post_init__(self) -> None:
         if self.purchased_at.tzinfo is None:

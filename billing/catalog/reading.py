@@ -14,8 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from billing.catalog.canonical import entry_from_table
-from billing.catalog.catalog import KINDS, Catalog, Seller, identity, refuse
-from billing.catalog.models import LONGEST_ID, MODELS, TABLES_IN_TABLES, SellerTable, Table, not_a
+from billing.catalog.catalog import KINDS, Catalog, identity, refuse
+from billing.catalog.file_values import LONGEST_ID, not_a
+from billing.catalog.models import MODELS, TABLES_IN_TABLES, Table, keys
+from billing.catalog.sellers import ONLY_SELLER
 from billing.errors import BillingError, unknown
 
 
@@ -30,16 +32,16 @@ def parse_catalog(text: str, filename: str) -> Catalog:
 
 def read_catalog(tables: Mapping[str, Any], filename: str) -> Catalog:
     """The catalog in the tables of a TOML file, which messages call `filename`."""
-    names = [*KINDS, "seller"]
-    problems = [unknown("table", name, names) for name in tables if name not in names]
+    problems = [unknown("table", name, KINDS) for name in tables if name not in KINDS]
     entries = {KINDS[kind]: _read_kind(kind, tables.get(kind, []), problems) for kind in KINDS}
-    seller = _read_table("[seller]", SellerTable, tables["seller"], problems) if "seller" in tables else None
     refuse(problems, filename)
-    return Catalog(seller=Seller(**seller) if seller else None, **entries)
+    return Catalog(**entries)
 
 
 def _read_kind(kind: str, tables: object, problems: list[str]) -> dict[Any, Any]:
     """Every table of one kind by its identity; mistakes are added to `problems`."""
+    if kind == "seller" and isinstance(tables, dict):
+        return _read_only_seller(tables, problems)
     if not isinstance(tables, list):
         problems.append(f"[{kind}]: write [[{kind}]], with two brackets, once for each {kind}")
         return {}
@@ -59,10 +61,19 @@ def _read_kind(kind: str, tables: object, problems: list[str]) -> dict[Any, Any]
     return entries
 
 
+def _read_only_seller(table: Mapping[str, Any], problems: list[str]) -> dict[Any, Any]:
+    """A plain `[seller]`, which has no id of its own."""
+    if table.get("id", ONLY_SELLER) != ONLY_SELLER:
+        problems.append("[seller]: id: a seller with an id is written as [[seller]], with two brackets")
+        return {}
+    checked = _read_table("[seller]", MODELS["seller"], {**table, "id": ONLY_SELLER}, problems)
+    return {} if checked is None else {ONLY_SELLER: entry_from_table("seller", checked)}
+
+
 def _read_table(where: str, model: type[Table], table: object, problems: list[str]) -> dict[str, Any] | None:
     """The values that a table gives, or None when there are mistakes, which are added to `problems`."""
     try:
-        return model.model_validate(table).model_dump(exclude_unset=True)
+        return model.model_validate(table).model_dump(exclude_unset=True, by_alias=True)
     except ValidationError as error:
         problems += [f"{where}: {mistake}" for mistake in _mistakes(error, model)]
         return None
@@ -82,6 +93,7 @@ _SENTENCES: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "int_type": lambda value, _context: not_a("a whole number", value),
     "greater_than_equal": lambda value, context: f"{value} is too small; write {context['ge']} or more",
     "less_than_equal": lambda value, context: f"{value} is too large; write {context['le']} or less",
+    "bool_type": lambda value, _context: not_a("true or false", value),
     "literal_error": lambda value, context: not_a(context["expected"], value),
     "list_type": lambda _value, _context: "is not a list",
     "dict_type": lambda _value, _context: "is not a table of names and values",
@@ -111,5 +123,7 @@ def _lines(place: Iterable[int | str], sentences: str) -> Iterator[str]:
 
 def _keys(model: type[Table], place: Iterable[int | str]) -> Iterable[str]:
     """The keys that the table at `place` may have."""
-    names = [step for step in place if isinstance(step, str)]
-    return (TABLES_IN_TABLES[names[-1]] if names else model).model_fields
+    for step in place:
+        if isinstance(step, str):
+            model = TABLES_IN_TABLES[model][step]
+    return keys(model)

@@ -69,7 +69,7 @@ def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> No
             "cause",
             "deducted_by",
             *of_all,
-            *usual(rows, settled=True),
+            *usual(rows, settled=True, document=None),
         ),
     )
     print_report(report, output_format)
@@ -93,8 +93,8 @@ def packages(home: "Home", account: str, provisional: bool, output_format: str) 
     report = frame_report(
         rows,
         empty=f"{account} has no packages",
-        sums=("granted", "deducted", "lapsed", "remaining"),
+        sums=("granted", "deducted", "lapsed", "refunded", "remaining"),
         once=("settled",),
-        without=usual(rows, settled=True),
+        without=usual(rows, settled=True, refunded=0),
     )
     print_report(report, output_format)

@@ -58,8 +58,9 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
       billing catalog apply catalog.toml --dry-run
     """
     from billing.catalog.reading import parse_catalog
+    from billing.jobs.catalog_change import apply_catalog
     from billing.ledger import catalog_store
-    from billing.ledger.database import reading, writing
+    from billing.ledger.database import reading
 
     new = parse_catalog(read_text(file), str(file))
     engine = open_engine(home)
@@ -67,9 +68,7 @@ def catalog_apply(home: "Home", file: Path, dry_run: bool, output_format: str) -
         with reading(engine) as conn:
             changes = catalog_store.plan(conn, new)
     else:
-        with home.lock("nightly"), writing(engine) as conn:
-            applied_at_ms = int(now().timestamp() * 1000)
-            changes = catalog_store.apply(conn, new, applied_at_ms=applied_at_ms)
+        changes = apply_catalog(home, engine, new)
     rows = [asdict(change) for change in changes]
     print_report(Report(fields=("kind", "id", "action", "detail"), rows=rows, empty=f"{file} is empty"), output_format)
     if dry_run:

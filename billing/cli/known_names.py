@@ -29,6 +29,11 @@ def apps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comple
     return _completed("app", ctx, incomplete)
 
 
+def packages(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids of packages that begin like this."""
+    return _completed("package", ctx, incomplete)
+
+
 def entries(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The same of what the line names before: accounts, apps or packages."""
     return _completed(str(ctx.params.get("kind")), ctx, incomplete)

@@ -15,25 +15,42 @@ import click
 
 from billing import __version__
 from billing.cli.account_commands import charges, packages
+from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
+from billing.cli.document_commands import (
+    credit_invoice,
+    finalize_months,
+    list_invoices,
+    reissue_invoice,
+    show_invoices,
+    write_off_invoice,
+)
 from billing.cli.estimate_commands import estimate
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
 from billing.cli.options import FILE
+from billing.cli.payment_commands import payment
 from billing.cli.quarantine_commands import quarantine
 from billing.cli.retract_commands import retract
 from billing.cli.run_commands import runs
+from billing.cli.standing_commands import account, app, package
 from billing.cli.status_commands import status
 from billing.cli.usage_commands import findings, usage
 from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, estimate),
+    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, estimate),
 )
+
+for _command in (
+    *(finalize_months, list_invoices, show_invoices),
+    *(credit_invoice, reissue_invoice, write_off_invoice),
+):
+    invoice.add_command(_command)
 
 
 class _Program(click.Group):

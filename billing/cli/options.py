@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,6 +50,22 @@ def collected(name: str, value: type, *options: Callable[[Any], Any]) -> Callabl
         return collecting
 
     return decorate
+
+
+class Amount(click.ParamType[Decimal]):
+    """An amount of money, such as 12.50."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """The exact number."""
+        text = str(value)
+        if not re.fullmatch(r"\d{1,12}(\.\d{1,8})?", text, re.ASCII):
+            self.fail(f"{text!r} is not an amount such as 12.50", param, ctx)
+        return Decimal(text)
+
+
+AMOUNT = Amount()
 
 
 class AppId(click.ParamType[int]):
@@ -133,6 +150,26 @@ class Accounts:
     def __post_init__(self) -> None:
         if (self.account is None) != self.every:
             raise UsageError("give either an account or --all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeveralAccounts:
+    """Some accounts by their ids, or every account."""
+
+    named: tuple[str, ...]
+    every: bool
+
+    def __post_init__(self) -> None:
+        if bool(self.named) == self.every:
+            raise UsageError("give either accounts or --all")
+
+
+several_accounts_options = collected(
+    "accounts",
+    SeveralAccounts,
+    click.argument("named", metavar="ACCOUNT...", nargs=-1, shell_complete=known_names.accounts),
+    click.option("--all", "every", is_flag=True, is_eager=True, help="Every account."),
+)
 
 
 accounts_options = collected(

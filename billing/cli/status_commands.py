@@ -8,7 +8,7 @@ import click
 
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.messages import fail, say
-from billing.cli.options import format_option
+from billing.cli.options import APP, format_option
 from billing.cli.report_tables import Report, print_report
 
 if TYPE_CHECKING:
@@ -19,22 +19,34 @@ _FIELDS = (
     *("account", "app_id", "state", "billed_through", "last_event_at"),
     *("quarantined", "provisional_amount", "currency"),
 )
+ADMISSION_FIELDS = (
+    *("account", "app_id", "admit", "state", "reason", "since", "balance", "currency"),
+    *("code_native", "code_web", "as_of", "valid_until"),
+)
 _MINUTE = len("2026-03-10T10:18")
 
 
 @click.command()
+@click.argument("app_id", metavar="[APP]", type=APP, required=False)
 @format_option
 @pass_home
-def status(home: "Home", output_format: str) -> None:
+def status(home: "Home", app_id: int | None, output_format: str) -> None:
     """Show accounts and apps, and what needs doing. Of each app its state, the last billed day, the last event, how
     many of its rows are quarantined, and what the days that are refreshed but not billed cost so far. The states are
     ok, due, held, failed, silent and no_events. What needs doing is said below.
+
+    With an APP: whether its users may enter a room now, and if not, why: it is disabled, its account is in arrears, or
+    no minutes are left and it pays for nothing else.
 
     \b
     Example:
       billing status
       billing status --format json
+      billing status 1400000001 --format json
     """
+    if app_id is not None:
+        print_admission(home, app_id, output_format)
+        return
     from billing.reports.status import status as current_status
 
     found = current_status(home, open_engine(home))
@@ -44,6 +56,17 @@ def status(home: "Home", output_format: str) -> None:
     for need in needs or ([] if found.errors else ["nothing needs doing"]):
         say(need)
     fail(found.errors)
+
+
+def print_admission(home: "Home", app_id: int, output_format: str) -> None:
+    """Prints whether the users of an app may enter now."""
+    from billing.jobs.standing import app_status
+
+    row = app_status(open_engine(home), app_id)
+    if output_format == "table":
+        row = {**row, "balance": None if row["balance"] is None else f"{row['balance']} {row['currency']}"}
+    without = ("currency", "code_native", "code_web", "as_of", "valid_until")
+    print_report(Report(fields=ADMISSION_FIELDS, rows=[row], without=without), output_format)
 
 
 def _report(rows: list[dict[str, object]], *, is_table: bool) -> Report:

@@ -20,7 +20,9 @@ from billing.catalog.taxes import Tax, TaxVersion
 from billing.invoicing.invoice import Exact, Line, Party, UsedPolicy
 from billing.money import EXACT, minor_digits, round_by, round_half_up
 
-INVOICE, CREDIT_NOTE = "invoice", "credit_note"
+DocumentKind = Literal["invoice", "credit_note"]
+INVOICE: DocumentKind = "invoice"
+CREDIT_NOTE: DocumentKind = "credit_note"
 Purpose = Literal["usage", "package", "credit", "reissue", "refund"]
 LineKind = Literal["usage", "correction", "package", "service", "fee", "refund", "discount", "rounding"]
 
@@ -61,6 +63,7 @@ class DocumentLine:
 
 
 GroupKey = tuple[str | None, date | None]
+TaxCategory = Literal["S", "AE", "O", "E", "Z", "G"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ class TaxAmount:
 
     tax: str
     valid_from: date
-    category: str
+    category: TaxCategory
     rate: Exact
     prices: Literal["exclusive", "inclusive"]
     rounding: Literal["half_up", "up", "down"]
@@ -112,11 +115,12 @@ class Document:
     """An invoice or a credit note; without `number` a draft. Amounts of a credit note are positive.
 
     `month` is the first day of the month billed. `credits` is the number of the document that a credit note is for,
-    `replaces` that of the invoice in whose place a reissued one stands, `reason` why.
+    `replaces` that of the invoice in whose place a reissued one stands, `reason` why. `last_run` is the last run of the
+    books that it knows of.
     """
 
     number: str | None = None
-    kind: Literal["invoice", "credit_note"]
+    kind: DocumentKind
     purpose: Purpose
     month: date | None
     issued_on: date | None
@@ -132,6 +136,7 @@ class Document:
     credits: str | None = None
     replaces: str | None = None
     reason: str | None = None
+    last_run: int | None = None
 
     def __post_init__(self) -> None:
         with localcontext(EXACT):
@@ -273,30 +278,29 @@ def turned_line(line: DocumentLine) -> DocumentLine:
     )
 
 
-def usage_lines(lines: Iterable[Line], tax: Tax | None) -> Iterator[DocumentLine]:
-    """The lines of a month's usage and corrections, each in the group of its last service day."""
-    for line in lines:
-        named, valid_from = group_of(tax, line.last_day)
-        yield DocumentLine(
-            line=0,
-            kind=line.kind,
-            app_id=line.app_id,
-            app_name=line.app_name,
-            item=line.item,
-            first_day=line.first_day,
-            last_day=line.last_day,
-            seconds=line.seconds,
-            minutes=line.minutes,
-            deducted_minutes=line.deducted_minutes,
-            payable_minutes=line.payable_minutes,
-            list_price=line.list_price,
-            unit_price=line.unit_price,
-            list_amount=line.list_amount,
-            discount=line.discount,
-            amount=line.amount,
-            tax=named,
-            tax_from=valid_from,
-        )
+def usage_line(line: Line, tax: Tax | None) -> DocumentLine:
+    """A line of a month's usage or corrections, in the group of its last service day."""
+    named, valid_from = group_of(tax, line.last_day)
+    return DocumentLine(
+        line=0,
+        kind=line.kind,
+        app_id=line.app_id,
+        app_name=line.app_name,
+        item=line.item,
+        first_day=line.first_day,
+        last_day=line.last_day,
+        seconds=line.seconds,
+        minutes=line.minutes,
+        deducted_minutes=line.deducted_minutes,
+        payable_minutes=line.payable_minutes,
+        list_price=line.list_price,
+        unit_price=line.unit_price,
+        list_amount=line.list_amount,
+        discount=line.discount,
+        amount=line.amount,
+        tax=named,
+        tax_from=valid_from,
+    )
 
 
 def _rounding_lines(groups: Iterable[Group]) -> Iterator[DocumentLine]:

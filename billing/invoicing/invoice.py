@@ -19,10 +19,11 @@ from typing import Annotated, Literal
 
 from pydantic import PlainSerializer, TypeAdapter
 
-from billing.catalog.catalog import Account, Seller
+from billing.catalog.catalog import Account
 from billing.catalog.contracts import Contract, contract_on
 from billing.catalog.items import ITEM_RANK
 from billing.catalog.policies import Policy, PolicyVersion
+from billing.catalog.sellers import Seller
 from billing.money import EXACT, plain, round_to_minor_unit
 from billing.periods import month_days
 from billing.rating.charges import PostedCharge
@@ -178,7 +179,7 @@ def make_invoice(month: BilledMonth) -> Invoice:
     lines = tuple(line for line, _ in month_lines(month))
     seller = month.seller
     return Invoice(
-        header=_header(month),
+        header=make_header(month),
         seller=Party(name=seller.name, address=seller.address) if seller else None,
         customer=Party(name=month.account.name, address=month.account.address),
         lines=lines,
@@ -186,7 +187,8 @@ def make_invoice(month: BilledMonth) -> Invoice:
     )
 
 
-def _header(month: BilledMonth) -> Header:
+def make_header(month: BilledMonth) -> Header:
+    """What a month is billed under."""
     return Header(
         month=month.month,
         account_id=month.account.id,

@@ -28,6 +28,8 @@ from billing.jobs.due_days import Activity, in_order, unsettled_days
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.jobs.silent_feeds import Feeds
+from billing.jobs.standing import record_standing
+from billing.jobs.suspended_entries import suspended_entries
 from billing.ledger import corrections, settled_days
 from billing.ledger.catalog_store import check_rows, missing_accounts
 from billing.ledger.database import Connection, Engine, reading, writing
@@ -99,6 +101,7 @@ def run_nightly(
             despite_silence=scope.despite_silence,
         )
         yield from night.bill(accounts)
+        record_standing(home, engine)
     compact_settled_days(home, engine)
 
 
@@ -277,7 +280,7 @@ class _Night:
         def work() -> Outcome | None:
             if rerating:
                 return self._rerate(account, rerating, opening, metered)
-            found = pl.concat([metered.findings, zone_changed(account_day)])
+            found = pl.concat([metered.findings, zone_changed(account_day), self._suspended_entries(account_day)])
             return self._settle_or_hold(account, opening, replace(metered, findings=found))
 
         outcome = guarded(f"account {account.id}, {account_day.day}", work)
@@ -285,6 +288,10 @@ class _Night:
             yield self._failed(account, account_day, outcome, opening)
         elif outcome:
             yield outcome
+
+    def _suspended_entries(self, account_day: AccountDay) -> pl.DataFrame:
+        with reading(self.engine) as conn:
+            return suspended_entries(self.cutoff.ledger(conn, account_day.account_id), self.cutoff, account_day)
 
     def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered) -> Outcome:
         silence = self.feeds.silence_of(opening.account_day, metered)
@@ -304,8 +311,8 @@ class _Night:
     def _posted(self, account: _Account, rerating: Rerating) -> Outcome:
         account.carries_state = rerating.state.height > 0
         correction = rerating.correction(self.cutoff)
-        run = corrections.post(self.engine, correction)
-        day, detail = correction.posted_on, correction.run.detail
+        run, day = corrections.post(self.engine, correction)
+        detail = correction.run.detail
         return Outcome(account=account.id, day=day, result=CORRECTED, run=run, detail=detail)
 
     def _settle_quiet(self, account: _Account) -> Iterator[Outcome]:

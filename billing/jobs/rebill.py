@@ -48,7 +48,7 @@ def run_rebill(
         for account_day in rerating.days:
             with reading(engine) as conn:
                 _rerate(rerating, cutoff.ledger(conn, account_id), cutoff, activity, account_day)
-        run = None if dry_run else corrections.post(engine, rerating.correction(cutoff))
+        run = None if dry_run else corrections.post(engine, rerating.correction(cutoff))[0]
     return Rebilled(run=run, lines=rerating.lines(), deducted_by=rerating.deducted_by(), summary=rerating.summary())
 
 

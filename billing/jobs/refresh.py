@@ -19,6 +19,7 @@ from billing.home import Home
 from billing.jobs.cutoff import Cutoff, cutoff_now, now_ms
 from billing.jobs.due_days import Activity, unsettled_days
 from billing.jobs.metered_days import Failure, guarded
+from billing.jobs.standing import record_standing
 from billing.ledger import provisional_days
 from billing.ledger.database import Engine, reading, writing
 from billing.ledger.difference import summed
@@ -85,6 +86,7 @@ def run_refresh(home: Home, engine: Engine) -> list[Refreshed]:
             provisional_days.remove_before(conn, first_days)
             run = cutoff.run("refresh", account_id=None, day=None, result=REFRESHED, counts=counts)
             insert_run(conn, run)
+        record_standing(home, engine)
     return refreshed
 
 

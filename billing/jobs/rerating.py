@@ -23,7 +23,7 @@ from billing.ledger.bulk import storable
 from billing.ledger.corrections import Correction, DayDifference, summary_of
 from billing.ledger.database import Connection
 from billing.ledger.difference import signed_difference
-from billing.ledger.opening import ZONE_CHANGED, AccountDay, Opening, account_days, opening_of
+from billing.ledger.opening import ENTERED_SUSPENDED, ZONE_CHANGED, AccountDay, Opening, account_days, opening_of
 from billing.ledger.runs import CORRECTED, Run, last_run_of, read_through
 from billing.ledger.settled_days import SettledDay, deduction_frame
 from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, USAGE_SCHEMA, Metered, window_usage
@@ -289,7 +289,7 @@ def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFram
             ledger.corrected_findings(day, day).select(*FINDINGS_SCHEMA, "count"),
         ]
     )
-    before = before.filter(pl.col("finding") != ZONE_CHANGED)
+    before = before.filter(~pl.col("finding").is_in([ZONE_CHANGED, ENTERED_SUSPENDED]))
     after = storable(found).select(*FINDINGS_SCHEMA, one)
     return signed_difference(before, after, FINDINGS_SCHEMA.names(), ["count"])
 

@@ -33,7 +33,7 @@ from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.policies import Policy, policy_from_source
 from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import BillingError, missing_row
-from billing.ledger import tables
+from billing.ledger import document_tables, tables
 from billing.ledger.bulk import read_frame, schema_of, unpacked
 from billing.ledger.catalog_store import check_rows, load_catalog, terms_history, terms_on
 from billing.ledger.runs import CORRECTED, Run, last_run_at, run_of
@@ -58,6 +58,7 @@ DeductedMinutes = dict[tuple[date, int, str, int | None], dict[str, int]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLedger:
     """The ledger of one account. `as_of`: a run, of which and of whose predecessors the rows are known; None: all.
+    `as_of_ms` is the instant of that, for what no run has written.
 
     `catalog` is the catalog of that moment: what asks for the account, its packages or its terms needs it.
     """
@@ -66,6 +67,7 @@ class AccountLedger:
     account_id: str
     catalog: Catalog = field(default_factory=Catalog)
     as_of: int | None = None
+    as_of_ms: int | None = None
 
     @classmethod
     def at(cls, conn: Connection, account_id: str, moment: datetime | None = None) -> "AccountLedger":
@@ -76,7 +78,7 @@ class AccountLedger:
         if moment is None:
             check_rows(conn, catalog, account_id)
         as_of = None if at_ms is None else last_run_at(conn, at_ms)
-        return cls(conn=conn, catalog=catalog, account_id=account_id, as_of=as_of)
+        return cls(conn=conn, catalog=catalog, account_id=account_id, as_of=as_of, as_of_ms=at_ms)
 
     @property
     def account(self) -> Account:
@@ -192,6 +194,14 @@ class AccountLedger:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
         return self._charges(self._posted(tables.charge, first, last))
 
+    def last_posting_day(self) -> date | None:
+        """The last day on which anything is posted."""
+        charge = tables.charge
+        day: date | None = self.conn.execute(
+            select(func.max(charge.c.posted_on)).where(self._posted(charge, date.min, date.max))
+        ).scalar()
+        return day
+
     def charges_of_day(self, day: date) -> list[PostedCharge]:
         """Everything charged for the use of a day, corrections included."""
         return self._charges(self._of_days(tables.charge, day, day))
@@ -219,11 +229,16 @@ class AccountLedger:
     # Payers -----------------------------------------------------------------------------------------------------------
 
     def balances(self, *, before: date = date.max) -> Balances:
-        """What the settled days before a day have left to every payer of the account, corrections included."""
+        """What the settled days before a day have left to every payer of the account, corrections included.
+
+        What was refunded of a package it never pays, for days that are billed again neither.
+        """
         package = tables.package.c
         granted = dict(
             self.conn.execute(select(package.id, package.minutes).where(package.account_id == self.account_id)).all()
         )
+        for package_id, refunded in self._refunded().items():
+            granted[package_id] -= refunded
         granted |= {free_minutes_id(month): minutes for month, minutes in self._free_grants(date.max).items()}
         days = (date.min, before - timedelta(days=1))
         return Balances(
@@ -242,6 +257,8 @@ class AccountLedger:
             for table in (tables.burn_down, tables.lapse)
         )
 
+        refunded = self._refunded()
+
         def balance(payer_id: str, app_id: int | None, days: tuple[date, date], granted: int) -> PackageBalance:
             return PackageBalance(
                 id=payer_id,
@@ -251,6 +268,7 @@ class AccountLedger:
                 granted=granted,
                 deducted=deducted.get(payer_id, 0),
                 lapsed=lapsed.get(payer_id, 0),
+                refunded=refunded.get(payer_id, 0),
             )
 
         free = [
@@ -273,6 +291,14 @@ class AccountLedger:
         for day, payer_id, units in rows:
             found.setdefault(day, {})[payer_id] = units
         return found
+
+    def _refunded(self) -> dict[str, int]:
+        """The package minutes that were refunded, by package."""
+        refund = document_tables.package_refund.c
+        query = select(refund.package_id, refund.refunded).where(refund.account_id == self.account_id)
+        if self.as_of_ms is not None:
+            query = query.where(refund.recorded_at_ms <= self.as_of_ms)
+        return dict(self.conn.execute(query).all())
 
     def _free_grants(self, on: date) -> dict[date, int]:
         """The free minutes granted up to the end of `on`, by month (its first day)."""

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from billing.catalog import changes
-from billing.catalog.canonical import applied_source, catalog_after, removed_source
-from billing.catalog.catalog import NO_TERMS, Account, App, Catalog, Removal, Seller
+from billing.catalog.canonical import applied_source, catalog_after, entry_from_source, entry_source, removed_source
+from billing.catalog.catalog import KINDS, NO_TERMS, Account, App, Catalog, Removal
 from billing.catalog.changes import Billed, Change
 from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
 from billing.errors import BillingError, UsageError, missing_row
-from billing.ledger import tables
+from billing.ledger import document_tables, tables
 from billing.ledger.runs import last_settled_days
 from billing.money import from_scaled, plain, to_scaled
 from billing.periods import time_zone
@@ -31,6 +32,8 @@ from billing.periods import time_zone
 _ALWAYS = date.min
 # Where the entries are that can be removed, and what goes with an account.
 _TABLES = {"account": tables.account, "app": tables.app, "package": tables.package}
+# (An account's policy and free minutes are in `account_terms`.)
+_ACCOUNT_COLUMNS = tuple(tables.account.columns.keys())
 _OF_AN_ACCOUNT = (tables.contract_price, tables.contract, tables.account_terms, tables.provisional_day)
 
 
@@ -43,6 +46,12 @@ class Terms:
     free_minutes: int | None
 
 
+def catalog_of_change(conn: Connection, change: int) -> Catalog:
+    """The catalog as the change with this number left it."""
+    table = tables.catalog_change.c
+    return catalog_after(conn.execute(select(table.source).where(table.id <= change).order_by(table.id)).scalars())
+
+
 def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
     """Everything that is stored, or was at an instant; an account's policy and free minutes are those of its next
     unbilled day."""
@@ -51,12 +60,12 @@ def load_catalog(conn: Connection, *, as_of_ms: int | None = None) -> Catalog:
         applied = select(change.source).where(change.applied_at_ms <= as_of_ms).order_by(change.id)
         return catalog_after(conn.execute(applied).scalars())
     return Catalog(
-        seller=_load_seller(conn),
         accounts=_load_accounts(conn),
         apps=_load_apps(conn),
         packages=_load_packages(conn),
         contracts=_load_contracts(conn),
         policies={row.id: policy_from_source(row.source) for row in conn.execute(select(tables.policy))},
+        **_load_entries(conn),
     )
 
 
@@ -103,7 +112,8 @@ def missing_accounts(conn: Connection, catalog: Catalog) -> dict[str, str]:
 
 def plan(conn: Connection, new: Catalog) -> list[Change]:
     """What `apply` would do; a `BillingError` for everything that cannot be."""
-    return changes.plan(load_catalog(conn), new, billed(conn))
+    stored = load_catalog(conn)
+    return changes.plan(stored, new.resolved(stored), billed(conn))
 
 
 def billed(conn: Connection) -> Billed:
@@ -116,8 +126,26 @@ def billed(conn: Connection) -> Billed:
         accounts=last_settled_days(conn),
         apps={(account_id, app_id): day for account_id, app_id, day in conn.execute(charged)},
         policies={(policy_id, policy_hash): day for policy_id, policy_hash, day in conn.execute(used)},
+        invoiced=dict(conn.execute(_invoiced_packages()).all()),
+        closed=dict(conn.execute(_closed_months()).all()),
+        numbered=frozenset((seller, kind) for seller, kind in conn.execute(_number_series())),
         tried=frozenset(conn.execute(select(run.account_id).distinct().where(run.account_id.is_not(None))).scalars()),
     )
+
+
+def _invoiced_packages() -> Select[Any]:
+    on, document = document_tables.document_package, document_tables.document.c
+    numbers = select(on.c.package_id, document.number).join_from(on, document_tables.document)
+    return numbers.where(on.c.kind == "package").order_by(on.c.generation)
+
+
+def _closed_months() -> Select[Any]:
+    closed = document_tables.closed_month.c
+    return select(closed.account_id, func.max(closed.month)).group_by(closed.account_id)
+
+
+def _number_series() -> Select[Any]:
+    return select(document_tables.number_series.c.seller_id, document_tables.number_series.c.kind)
 
 
 def last_change(conn: Connection) -> int:
@@ -135,12 +163,14 @@ def check_last_change(conn: Connection, known: int) -> None:
 def apply(conn: Connection, new: Catalog, *, applied_at_ms: int) -> list[Change]:
     """Adds and changes what is in `new`, in the caller's transaction (`database.writing`), and says what that was."""
     stored = load_catalog(conn)
+    new = new.resolved(stored)
     planned = changes.plan(stored, new, billed(conn))
     if any(change.action != "unchanged" for change in planned):
         _record(conn, applied_source(new), applied_at_ms)
     merged = stored.merged(new)
-    if new.seller:
-        _put(conn, tables.seller, {"id": tables.SELLER_ID, "name": new.seller.name, "address": new.seller.address})
+    for kind in tables.ENTRY_KINDS:
+        for name, entry in new.entries(kind).items():
+            _put(conn, tables.catalog_entry, {"kind": kind, "id": name, "source": entry_source(entry)})
     for policy in new.policies.values():
         _put(conn, tables.policy, {"id": policy.id, "hash": policy.hash, "source": policy_source(policy)})
     _put_accounts(conn, stored, new)
@@ -170,9 +200,12 @@ def _record(conn: Connection, source: str, applied_at_ms: int) -> None:
     conn.execute(insert(tables.catalog_change).values(applied_at_ms=applied_at_ms, source=source))
 
 
-def _load_seller(conn: Connection) -> Seller | None:
-    row = conn.execute(select(tables.seller)).first()
-    return Seller(name=row.name, address=row.address) if row else None
+def _load_entries(conn: Connection) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {KINDS[kind]: {} for kind in tables.ENTRY_KINDS}
+    entry = tables.catalog_entry
+    for row in conn.execute(select(entry).order_by(entry.c.kind, entry.c.id)):
+        found[KINDS[row.kind]][row.id] = entry_from_source(row.kind, row.source)
+    return found
 
 
 def _load_accounts(conn: Connection) -> dict[str, Account]:
@@ -181,14 +214,9 @@ def _load_accounts(conn: Connection) -> dict[str, Account]:
     latest = {row.account_id: row for row in oldest_first}
     return {
         row.id: Account(
-            id=row.id,
-            name=row.name,
-            currency=row.currency,
-            timezone=row.timezone,
+            **{column: getattr(row, column) for column in _ACCOUNT_COLUMNS},
             policy=latest[row.id].policy_id if row.id in latest else NO_TERMS,
             free_minutes=latest[row.id].free_minutes if row.id in latest else None,
-            address=row.address,
-            hold_if_silent=row.hold_if_silent,
         )
         for row in conn.execute(select(tables.account))
     }
@@ -217,6 +245,7 @@ def _load_packages(conn: Connection) -> dict[str, Package]:
             purchased_at=datetime.fromisoformat(row.purchased_at),
             price=None if row.price_scaled is None else from_scaled(row.price_scaled),
             term=row.term,
+            charge=row.charge,
         )
         for row in conn.execute(select(tables.package))
     }
@@ -240,8 +269,7 @@ def _load_contracts(conn: Connection) -> dict[tuple[str, date], Contract]:
 def _put_accounts(conn: Connection, stored: Catalog, new: Catalog) -> None:
     settled = last_settled_days(conn)
     for account in new.accounts.values():
-        columns = ("id", "name", "currency", "timezone", "address", "hold_if_silent")
-        _put(conn, tables.account, {column: getattr(account, column) for column in columns})
+        _put(conn, tables.account, {column: getattr(account, column) for column in _ACCOUNT_COLUMNS})
         known = stored.accounts.get(account.id)
         if known and (known.policy, known.free_minutes) == (account.policy, account.free_minutes):
             continue
@@ -291,6 +319,7 @@ def _package_row(package: Package, timezone: str) -> dict[str, object]:
         "term": package.term,
         "valid_from": valid_from,
         "valid_to": valid_to,
+        "charge": package.charge,
     }
 
 

@@ -5,19 +5,21 @@ events known by then gives. One rerating of one account is one run and one trans
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
 
 import polars as pl
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from billing.errors import BillingError
 from billing.ledger import tables
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import insert_frame, insert_rows, storable
 from billing.ledger.catalog_store import check_last_change
+from billing.ledger.closed_months import posting_day
 from billing.ledger.database import writing
+from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run, last_run_of
 from billing.ledger.settled_days import SettledDay, charge_row, insert_free_grant, insert_settled_days, insert_state
 from billing.money import EXACT
@@ -64,8 +66,9 @@ class Correction:
     days: Sequence[DayDifference]
 
 
-def post(engine: Engine, correction: Correction) -> int:
-    """Writes all days of a rerating and returns the run's number; nothing is written when the ledger has changed."""
+def post(engine: Engine, correction: Correction) -> tuple[int, date]:
+    """Writes all days of a rerating, and returns the run's number and the day on which it is posted: never one of a
+    closed month. Nothing is written when the ledger has changed."""
     account_id = correction.account_id
     with writing(engine) as conn:
         ledger = AccountLedger(conn=conn, account_id=account_id)
@@ -76,16 +79,20 @@ def post(engine: Engine, correction: Correction) -> int:
                 "run the command again"
             )
         check_last_change(conn, correction.catalog_change)
-        run_id = insert_run(conn, correction.run)
+        posted_on = posting_day(conn, account_id, correction.posted_on)
+        run_id = insert_run(conn, replace(correction.run, day=posted_on))
         settles = [different.settles for different in correction.days if different.settles]
         insert_settled_days(conn, account_id, run_id, settles)
         for different in correction.days:
-            _post_day(conn, account_id, different, run_id, correction.posted_on)
+            _post_day(conn, account_id, different, run_id, posted_on)
+        currency = conn.execute(select(tables.account.c.currency).where(tables.account.c.id == account_id)).scalar_one()
+        moment = Moment(day=posted_on, at_ms=correction.run.finished_at_ms)
+        recognise_packages(conn, account_id, currency, moment)
         balances = ledger.balances()
         for payer_id in balances.payers:
             if balances.remaining(payer_id) < 0:
                 raise AssertionError(f"{payer_id} of {account_id} would have {balances.remaining(payer_id)} left")
-    return run_id
+    return run_id, posted_on
 
 
 def summary_of(lines: Iterable[PostedCharge]) -> str:
@@ -105,7 +112,8 @@ def _post_day(conn: Connection, account_id: str, different: DayDifference, run_i
     insert_frame(conn, tables.usage_correction, key, different.usage)
     insert_frame(conn, tables.deduction_correction, key, different.deductions)
     insert_frame(conn, tables.finding_correction, key, storable(different.findings).with_row_index("id", offset=1))
-    insert_rows(conn, tables.charge, [{**charge_row(account_id, line), "run_id": run_id} for line in different.charges])
+    posting = {"run_id": run_id, "posted_on": posted_on}
+    insert_rows(conn, tables.charge, [{**charge_row(account_id, line), **posting} for line in different.charges])
     posted = {**key, "kind": "correction", "posted_on": posted_on}
     burned = [
         {**posted, "payer_id": payer_id, "package_minutes": units, "remaining": remaining}

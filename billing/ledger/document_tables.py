@@ -145,7 +145,7 @@ document_file = Table(
     CheckConstraint("format IN ('pdf', 'xml', 'logo')", name="format"),
 )
 
-# Money received; `key` is the bank's id of it. A payment taken back is a further row with a negative amount.
+# Money received; `key` is the bank's id of it.
 payment = Table(
     "payment",
     metadata,
@@ -209,7 +209,8 @@ write_off = Table(
     CheckConstraint("amount_scaled > 0", name="amount"),
 )
 
-# The ledger of money: every row moves an amount from the credited to the debited account of the books.
+# The ledger of money: every row moves an amount from the credited to the debited account of the books. `document_id` is
+# the document that caused it, `receivable_id` the invoice whose receivable it changes.
 transfer = Table(
     "transfer",
     metadata,
@@ -221,12 +222,14 @@ transfer = Table(
     Column("amount_scaled", BigInteger, nullable=False),
     Column("cause", String, nullable=False),
     Column("document_id", ForeignKey("document.id"), index=True),
+    Column("receivable_id", ForeignKey("document.id"), index=True),
     Column("payment_id", ForeignKey("payment.id")),
     Column("package_id", ForeignKey("package.id")),
     Column("posted_on", Date, nullable=False),
     Column("recorded_at_ms", BigInteger, nullable=False),
     CheckConstraint("debit <> credit", name="sides"),
     CheckConstraint("amount_scaled > 0", name="amount"),
+    CheckConstraint("('receivable' IN (debit, credit)) = (receivable_id IS NOT NULL)", name="receivable"),
     Index(None, "account_id", "cause"),
 )
 

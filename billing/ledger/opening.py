@@ -10,8 +10,9 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.metering.schemas import FINDINGS_SCHEMA
 from billing.periods import day_bounds, days_between, local_day
 
-# A finding about the day itself: no rerating takes it away.
+# Findings about the day itself and about the account: no rerating takes them away.
 ZONE_CHANGED = "zone_changed"
+ENTERED_SUSPENDED = "entered_suspended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

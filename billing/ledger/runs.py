@@ -81,6 +81,12 @@ def latest_runs(conn: Connection, limit: int) -> list[Run]:
     return [run_of(row) for row in conn.execute(newest).mappings()]
 
 
+def last_run(conn: Connection) -> int:
+    """The number of the last run; 0 when there is none."""
+    last: int = conn.execute(select(func.coalesce(func.max(tables.run.c.id), 0))).scalar_one()
+    return last
+
+
 def last_run_at(conn: Connection, at_ms: int) -> int:
     """The number of the last run that had ended at an instant; 0 when there was none."""
     last: int | None = conn.execute(

@@ -20,6 +20,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import insert_frame, insert_rows, packed, schema_of, storable
 from billing.ledger.catalog_store import check_last_change
 from billing.ledger.database import writing
+from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run
 from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered
 from billing.money import to_scaled
@@ -89,6 +90,8 @@ def settle(engine: Engine, bill: SpanBill) -> int:
             if day.metered is not None:
                 _insert_metered(conn, bill, day, day.metered, run_id)
             balances = _insert_payments(conn, bill.account_id, day, run_id, balances)
+        settled = Moment(day=bill.days[-1].day, at_ms=bill.run.finished_at_ms)
+        recognise_packages(conn, bill.account_id, bill.currency, settled)
         provisional = tables.provisional_day.c
         past = (provisional.account_id == bill.account_id) & (provisional.day <= bill.days[-1].day)
         conn.execute(delete(tables.provisional_day).where(past))

@@ -15,6 +15,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -38,8 +39,8 @@ metadata = MetaData(
     }
 )
 
-# The one row of `seller`.
-SELLER_ID = 1
+# The kinds of entries that are kept as they are written, in `catalog_entry`.
+ENTRY_KINDS = ("seller", "tax", "overdue_policy", "alert", "webhook")
 # SQLite numbers rows by itself only for the type INTEGER, which has 64 bits there.
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
@@ -53,13 +54,14 @@ def _settled() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["account_id", "day"], ["settled_day.account_id", "settled_day.day"])
 
 
-seller = Table(
-    "seller",
+# Sellers, taxes, overdue policies, alerts and webhooks: `source` is the entry in its canonical form.
+catalog_entry = Table(
+    "catalog_entry",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String, nullable=False),
-    Column("address", String),
-    CheckConstraint(f"id = {SELLER_ID}", name="one_row"),
+    Column("kind", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("source", String, nullable=False),
+    CheckConstraint(f"kind IN ({', '.join(repr(kind) for kind in ENTRY_KINDS)})", name="kind"),
 )
 
 policy = Table(
@@ -70,6 +72,7 @@ policy = Table(
     Column("source", String, nullable=False),
 )
 
+# `seller`, `tax` and `overdue_policy` are ids; an overdue policy may be built in, so they refer to no table.
 account = Table(
     "account",
     metadata,
@@ -79,6 +82,19 @@ account = Table(
     Column("timezone", String, nullable=False),
     Column("address", String),
     Column("hold_if_silent", String),
+    Column("seller", String),
+    Column("tax", String),
+    Column("overdue_policy", String),
+    Column("pay_as_you_go", Boolean, nullable=False, default=True),
+    Column("language", String, nullable=False, default="en"),
+    Column("mode", String, nullable=False, default="invoice"),
+    Column("invoices_from", Date),
+    Column("country", String),
+    Column("tax_id", String),
+    Column("terms_days", Integer),
+    CheckConstraint("language IN ('en', 'ja', 'zh')", name="language"),
+    CheckConstraint("mode IN ('invoice', 'prepaid')", name="mode"),
+    CheckConstraint("terms_days >= 0", name="terms_days"),
 )
 
 # Which policy and how many free minutes a month hold from `valid_from` on; the first row of an account holds from
@@ -116,6 +132,8 @@ package = Table(
     Column("term", String, nullable=False),
     Column("valid_from", Date, nullable=False),
     Column("valid_to", Date, nullable=False),
+    Column("charge", String, nullable=False),
+    CheckConstraint("charge IN ('invoice', 'prepaid', 'external')", name="charge"),
     CheckConstraint("minutes > 0", name="minutes"),
     CheckConstraint("price_scaled >= 0", name="price"),
     CheckConstraint("term IN ('year', 'month')", name="term"),

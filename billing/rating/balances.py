@@ -56,8 +56,9 @@ class PackageBalance:
     granted: int
     deducted: int = 0
     lapsed: int = 0
+    refunded: int = 0
 
     @property
     def remaining(self) -> int:
         """What can still pay."""
-        return self.granted - self.deducted - self.lapsed
+        return self.granted - self.deducted - self.lapsed - self.refunded

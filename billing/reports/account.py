@@ -19,10 +19,11 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import summed
+from billing.ledger.issued_charges import charge_key, live_documents
+from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
 from billing.rating.charges import PostedCharge
-from billing.reports.provisional import ProvisionalBill, provisional_bills
 
 _MONEY = pl.Decimal(38, SCALE_DIGITS)
 CHARGES_SCHEMA = pl.Schema(
@@ -38,6 +39,7 @@ CHARGES_SCHEMA = pl.Schema(
         "amount": _MONEY,
         "currency": pl.String(),
         "kind": pl.String(),  # "usage" or "correction"
+        "document": pl.String(),  # the number of the live document it stands on
         "run": pl.Int64(),  # null: not settled
         "corrects_run": pl.Int64(),
         "posted_on": pl.Date(),
@@ -55,6 +57,7 @@ PACKAGES_SCHEMA = pl.Schema(
         "granted": pl.Int64,  # package minutes, as all that follow
         "deducted": pl.Int64,
         "lapsed": pl.Int64,
+        "refunded": pl.Int64,
         "remaining": pl.Int64,
         "settled": pl.Boolean,  # false: days that are not billed yet have taken from it
     }
@@ -107,8 +110,12 @@ def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFr
     last = periods.month_days(month)[-1]
     posted = ledger.charges(month, last)
     deducted = ledger.deducted_minutes(month, last)
+    on = live_documents(ledger.conn, ledger.account_id, month, last)
     open_days = provisional_bills(ledger) if provisional else []
-    rows = [_charge_row(entry, _deducted_by(entry, deducted), settled=True) for entry in posted]
+    rows = [
+        _charge_row(entry, _deducted_by(entry, deducted), settled=True, document=on.get(charge_key(entry)))
+        for entry in posted
+    ]
     for bill in open_days:
         if month <= bill.day <= last:
             rows += _provisional_rows(bill, ledger.account.currency)
@@ -162,7 +169,9 @@ def _provisional_rows(bill: ProvisionalBill, currency: str) -> list[tuple[object
     ]
 
 
-def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: bool) -> tuple[object, ...]:
+def _charge_row(
+    posted: PostedCharge, deducted: Mapping[str, int], *, settled: bool, document: str | None = None
+) -> tuple[object, ...]:
     charge = posted.charge
     return (
         posted.day,
@@ -176,6 +185,7 @@ def _charge_row(posted: PostedCharge, deducted: Mapping[str, int], *, settled: b
         plain(charge.amount),
         posted.currency,
         posted.kind,
+        document,
         posted.run_id if settled else None,
         posted.corrects_run_id,
         posted.posted_on,
@@ -213,6 +223,7 @@ def packages(engine: Engine, account_id: str, *, provisional: bool = False) -> p
             balance.granted,
             balance.deducted,
             balance.lapsed,
+            balance.refunded,
             balance.remaining,
             not open_days,
         )

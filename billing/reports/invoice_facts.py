@@ -18,16 +18,16 @@ import polars as pl
 from billing.catalog.catalog import Account
 from billing.catalog.feeds import assumptions_in_words
 from billing.catalog.items import WindowUsage
-from billing.catalog.policies import Policy, PolicyVersion
 from billing.errors import BillingError
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
-from billing.invoicing.invoice import BilledMonth, make_invoice
+from billing.invoicing.invoice import make_invoice
 from billing.invoicing.workbook.excel_file import write_workbook
 from billing.invoicing.workbook.xml_rows import Progress
 from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.billed_months import billed_days, billed_month
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
-from billing.ledger.runs import BILLED, Run
+from billing.ledger.runs import Run
 from billing.output_files import Output
 from billing.periods import month_days
 from billing.rating.deductions import Deduction
@@ -113,16 +113,16 @@ def file_names(ids: Iterable[str]) -> dict[str, str]:
 
 def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Annex:
     """The invoice of an account and month (its first day), with everything that its sheets show."""
-    runs = _billed_days(ledger, month)
-    if not runs:
+    runs = billed_days(ledger, month)
+    billed = billed_month(ledger, month, runs)
+    if not runs and not billed.charges:
         then = f" at {as_of.isoformat()}" if as_of else ""
         raise NothingBilled(
             f'no day of {month:%Y-%m} is billed for account "{ledger.account_id}"{then}: run `billing nightly` first'
         )
-    billed = _billed_month(ledger, month, runs)
     settled, corrected = list(_settled_days(ledger, runs)), list(_corrected_days(ledger, month))
     paid = {row.payer_id for detail in (*settled, *corrected) for row in detail.deductions}
-    balances = ledger.package_balances(on=max(runs))
+    balances = ledger.package_balances(on=max(runs, default=month_days(month)[-1]))
     return Annex(
         invoice=make_invoice(billed),
         month=billed,
@@ -142,42 +142,10 @@ def _assumptions(ledger: AccountLedger, billed: Collection[int]) -> Iterator[str
             yield f"App {app.name} ({app.id}): {words}."
 
 
-def _billed_days(ledger: AccountLedger, month: date) -> dict[date, Run]:
-    """The days of the month that were billed when their time came.
-
-    Days before the first billed one came with a correction, which is in the month in which it was posted.
-    """
-    settled = ledger.settled_days(month, month_days(month)[-1])
-    return {day: run for day, run in settled.items() if run.result == BILLED}
-
-
-def _billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) -> BilledMonth:
-    catalog, account_id = ledger.catalog, ledger.account_id
-    apps = sorted((app for app in catalog.apps.values() if app.account == account_id), key=lambda app: app.id)
-    return BilledMonth(
-        account=ledger.account,
-        seller=catalog.seller,
-        month=month,
-        days=list(runs),
-        apps={app.id: app.name for app in apps},
-        charges=ledger.charges(month, month_days(month)[-1]),
-        contracts=[contract for contract in catalog.contracts.values() if contract.account == account_id],
-        policies=_policies(ledger, runs),
-    )
-
-
-def _policies(ledger: AccountLedger, runs: Mapping[date, Run]) -> list[tuple[Policy, PolicyVersion]]:
-    """The policy versions that billed days of the month, in the order of their use."""
-    policies = {run.policy_hash: ledger.policy_of(run) for run in runs.values()}
-    used = {}
-    for day, run in runs.items():
-        version = policies[run.policy_hash].version_on(day)
-        used[run.policy_hash, version.valid_from] = policies[run.policy_hash], version
-    return list(used.values())
-
-
 def _settled_days(ledger: AccountLedger, runs: Mapping[date, Run]) -> Iterator[DayDetail]:
     """Each settled day with what it was settled with."""
+    if not runs:
+        return
     first, last = min(runs), max(runs)
     usage, deductions = ledger.usage(first, last), ledger.deductions(first, last)
     windows = _parts(_seconds_by(usage, ["day", *_BY_WINDOW]), "day")

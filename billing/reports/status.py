@@ -32,10 +32,10 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import check_rows, load_catalog, missing_accounts
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.opening import account_days, first_due_day
+from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.ledger.runs import Run, failed_runs, last_settled_days
 from billing.metering.silence import SilentApp, silent_apps
 from billing.money import EXACT
-from billing.reports.provisional import ProvisionalBill, provisional_bills
 
 FAILED, HELD, DUE, SILENT, NO_EVENTS, OK = "failed", "held", "due", "silent", "no_events", "ok"
 

@@ -28,11 +28,11 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.difference import signed_difference
+from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.ledger.runs import BILLED, find_run
 from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
-from billing.reports.provisional import ProvisionalBill, provisional_bills
 
 By = Literal["window", "day", "room", "user"]
 Unit = Literal["seconds", "minutes"]

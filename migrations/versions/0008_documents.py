@@ -106,7 +106,7 @@ def upgrade() -> None:
         sa.Column("app_id", sa.BigInteger(), nullable=False),
         sa.Column("item", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("run_id", _SERIAL, nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("document_id", _SERIAL, nullable=False),
         sa.Column("line", sa.BigInteger(), nullable=False),
@@ -223,6 +223,7 @@ def upgrade() -> None:
         sa.Column("amount_scaled", sa.BigInteger(), nullable=False),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("document_id", _SERIAL, nullable=True),
+        sa.Column("receivable_id", _SERIAL, nullable=True),
         sa.Column("payment_id", _SERIAL, nullable=True),
         sa.Column("package_id", sa.String(), nullable=True),
         sa.Column("posted_on", sa.Date(), nullable=False),
@@ -230,13 +231,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transfer")),
         sa.CheckConstraint("debit <> credit", name=op.f("ck_transfer_sides")),
         sa.CheckConstraint("amount_scaled > 0", name=op.f("ck_transfer_amount")),
+        sa.CheckConstraint(
+            "('receivable' IN (debit, credit)) = (receivable_id IS NOT NULL)", name=op.f("ck_transfer_receivable")
+        ),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_transfer_account_id")),
         sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_transfer_document_id")),
+        sa.ForeignKeyConstraint(["receivable_id"], ["document.id"], name=op.f("fk_transfer_receivable_id")),
         sa.ForeignKeyConstraint(["payment_id"], ["payment.id"], name=op.f("fk_transfer_payment_id")),
         sa.ForeignKeyConstraint(["package_id"], ["package.id"], name=op.f("fk_transfer_package_id")),
     )
     op.create_index(op.f("ix_transfer_account_id_cause"), "transfer", ["account_id", "cause"])
     op.create_index(op.f("ix_transfer_document_id"), "transfer", ["document_id"])
+    op.create_index(op.f("ix_transfer_receivable_id"), "transfer", ["receivable_id"])
     op.create_table(
         "arrears_event",
         sa.Column("id", _SERIAL, nullable=False),

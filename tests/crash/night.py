@@ -22,6 +22,15 @@ CATALOG = """
 [seller]
 name = "Example Rooms Ltd."
 
+[[tax]]
+id = "jp-10"
+[[tax.version]]
+valid_from = 2019-10-01
+category = "S"
+rate = "10"
+rounding = "down"
+text = "10 %"
+
 [[account]]
 id = "tokyo"
 name = "Tokyo K.K."
@@ -29,6 +38,8 @@ currency = "USD"
 timezone = "Asia/Tokyo"
 policy = "trtc-intl"
 free_minutes = 90
+tax = "jp-10"
+overdue_policy = "trtc"
 
 [[package]]
 id = "small"
@@ -95,6 +106,17 @@ purchased_at = "2026-10-12T12:00:00Z"
 """
 
 
+PREPAID = """
+[[package]]
+id = "prepaid"
+account = "tokyo"
+minutes = 25000
+purchased_at = "2026-11-02T12:00:00+09:00"
+price = "24.00"
+charge = "prepaid"
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One command, at one moment."""
@@ -110,6 +132,8 @@ class Stage:
 
 
 _EARLY, _MORNING, _NEXT = "2026-10-14T01:00:00Z", "2026-10-14T11:00:00Z", "2026-10-15T11:00:00Z"
+
+_MONTH = "2026-11-02T11:00:00Z"
 
 _TRACE = "ingest --source janus --app 1400000002"
 
@@ -137,6 +161,14 @@ STAGES = [
     Stage(name="watch", line="watch OUT/spool --once --settle 0", now=_NEXT),
     Stage(name="invoice export", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
     Stage(name="invoice export again", line="invoice export tokyo --month 2026-10 -o OUT/tokyo.xlsx", now=_NEXT),
+    Stage(name="nightly after the month", line="nightly", now=_MONTH),
+    Stage(name="payment", line="payment add tokyo 1.00 --id B1", now=_MONTH),
+    Stage(name="finalize", line="invoice finalize --all --month 2026-10", now=_MONTH),
+    Stage(name="catalog with a prepaid package", line="catalog apply FILES/prepaid.toml", now=_MONTH),
+    Stage(name="payment of invoices", line="payment add tokyo 5.00 --id B2", now=_MONTH),
+    Stage(name="package refund", line="package refund prepaid", now=_MONTH),
+    Stage(name="reissue", line="invoice reissue INV-2026-000002", now=_MONTH),
+    Stage(name="audit", line="audit", now=_MONTH),
 ]
 NAMES = [stage.name for stage in STAGES]
 SPOOL = "spool"
@@ -150,6 +182,7 @@ def write_files(directory: Path, spool: Path) -> None:
     _write(spool / "2.ndjson", [*_late(APP["utc"])])
     (directory / "catalog.toml").write_text(CATALOG, encoding="utf-8")
     (directory / "grown.toml").write_text(GROWN, encoding="utf-8")
+    (directory / "prepaid.toml").write_text(PREPAID, encoding="utf-8")
     _write_trace(directory)
     tokyo, berlin, newyork, added = (list(_days(APP[name])) for name in ("tokyo", "berlin", "newyork", "added"))
     _write(directory / "first.ndjson", [*tokyo, *_wrong(tokyo), *newyork[:40], *added[:20]])

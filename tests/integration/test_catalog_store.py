@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from billing.catalog.catalog import Catalog, Removal
 from billing.catalog.changes import Change
 from billing.catalog.reading import parse_catalog
+from billing.catalog.sellers import Seller
 from billing.errors import BillingError, UsageError
 from billing.ledger import tables
 from billing.ledger.catalog_store import Terms, apply, load_catalog, plan, remove, terms_history, terms_on
@@ -72,6 +73,11 @@ def _refusal(engine: Engine, text: str) -> str:
     return str(planned.value)
 
 
+def _meant(text: str) -> Catalog:
+    """What a file says when it is the first one."""
+    return parse_catalog(text, "catalog.toml").resolved(Catalog())
+
+
 def _remove(engine: Engine, removal: Removal) -> Change:
     with writing(engine) as conn:
         return remove(conn, removal, removed_at_ms=0)
@@ -87,7 +93,7 @@ def _terms(conn: Connection, account_id: str, day: date) -> Terms:
 
 def test_a_catalog_is_read_back_as_it_was_applied(engine: Engine) -> None:
     apply_catalog(engine, EVERYTHING)
-    assert _stored(engine) == parse_catalog(EVERYTHING, "catalog.toml")
+    assert _stored(engine) == _meant(EVERYTHING)
 
 
 def test_the_first_time_everything_is_added_and_the_second_time_nothing_changes(engine: Engine) -> None:
@@ -120,7 +126,90 @@ def test_a_change_names_the_fields_before_and_after(engine: Engine) -> None:
         "package": "price: 24 → 20.5",
         "contract": "discount: 0.85 → 0.8; prices: hd 3.125 → hd 3",
     }
-    assert _stored(engine) == parse_catalog(changed, "catalog.toml")
+    assert _stored(engine) == _meant(changed)
+
+
+INVOICED = """
+[[seller]]
+id = "seller"
+name = "RTC Ltd"
+invoice = { prefix = "R" }
+
+[[tax]]
+id = "vat"
+version = [{ valid_from = 2020-01-01, category = "S", rate = "7.7", text = "VAT" }]
+
+[[overdue_policy]]
+id = "soft"
+steps = [{ state = "reminded", after = "P7D", notice = true }]
+
+[[alert]]
+id = "budget"
+account = "acme"
+metric = "spend"
+limit = 500
+thresholds = ["80%", 400]
+
+[[webhook]]
+id = "hook"
+url = "https://example.com/"
+secret_env = "HOOK_SECRET"
+"""
+TERMS = """tax = "vat"
+overdue_policy = "soft"
+mode = "prepaid"
+language = "ja"
+pay_as_you_go = false
+terms_days = 10
+country = "SG"
+tax_id = "M12345678A"
+invoices_from = "2026-03"
+"""
+
+
+def test_an_old_file_applied_again_changes_nothing(engine: Engine) -> None:
+    """It says nothing of charges and first months; what was stored is recorded with the change of something else."""
+    invoiced = ACME.replace("[[app]]", TERMS + "[[app]]", 1) + INVOICED
+    first = apply_catalog(engine, invoiced)
+    assert [(change.kind, change.id, change.action) for change in first if change.kind not in ("app", "package")] == [
+        ("seller", "seller", "added"),
+        ("tax", "vat", "added"),
+        ("overdue_policy", "soft", "added"),
+        ("account", "acme", "added"),
+        ("alert", "budget", "added"),
+        ("webhook", "hook", "added"),
+    ]
+    stored = _stored(engine)
+    assert stored == _meant(invoiced)
+    assert {package.charge for package in stored.packages.values()} == {"prepaid"}
+    old = ACME.replace("[[app]]", TERMS.replace('invoices_from = "2026-03"\n', "") + "[[app]]", 1)
+    with reading(engine) as conn:
+        assert {change.action for change in plan(conn, parse_catalog(old, "old.toml"))} == {"unchanged"}
+    renamed = old.replace('name = "Acme K.K."', 'name = "Acme Inc."').replace('mode = "prepaid"\n', "")
+    details = [change.detail for change in apply_catalog(engine, renamed) if change.action == "changed"]
+    assert details == ["name: Acme K.K. → Acme Inc.; mode: prepaid → invoice"]
+    with reading(engine) as conn:
+        assert load_catalog(conn) == load_catalog(conn, as_of_ms=2**53)
+        assert load_catalog(conn).accounts["acme"].invoices_from == date(2026, 3, 1)
+    assert {package.charge for package in _stored(engine).packages.values()} == {"prepaid"}
+
+
+def test_a_package_that_is_stored_does_not_become_prepaid(engine: Engine) -> None:
+    apply_catalog(engine, ACME)
+    message = _refusal(engine, ACME.replace('term = "month"', 'term = "month"\ncharge = "prepaid"'))
+    assert (
+        'package "pkg-1": its charge cannot become "prepaid", because it was bought with charge "external"' in message
+    )
+
+
+def test_catalogs_of_earlier_versions_have_one_seller_and_packages_billed_elsewhere(engine: Engine) -> None:
+    package = '{"account":"a","id":"p","minutes":5,"purchased_at":"2026-03-01T00:00:00+00:00","term":"year"}'
+    source = f'{{"applied":{{"package":[{package}],"seller":{{"address":null,"name":"RTC Ltd"}}}},"version":1}}'
+    with writing(engine) as conn:
+        conn.execute(tables.catalog_change.insert(), {"applied_at_ms": 1, "source": source})
+        then = load_catalog(conn, as_of_ms=1)
+    assert then.sellers == {"seller": Seller(id="seller", name="RTC Ltd")}
+    assert then.packages["p"].charge == "external"
 
 
 def test_planning_changes_nothing(engine: Engine) -> None:
@@ -282,12 +371,12 @@ def test_the_catalog_of_an_earlier_moment_is_made_of_what_was_stored_not_of_file
     with reading(engine) as conn:
         moments = [load_catalog(conn, as_of_ms=at_ms) for at_ms in (999, 1_000, 2_000, 3_000)]
         now = load_catalog(conn)
-    first = parse_catalog(EVERYTHING, "first.toml")
+    first = _meant(EVERYTHING)
     assert moments[0] == Catalog()
     assert moments[1] == first
-    assert moments[2] == first.merged(parse_catalog(later, "later.toml"))
+    assert moments[2] == first.merged(_meant(later))
     assert moments[3] == now
-    assert now.packages == parse_catalog(package, "catalog.toml").packages
+    assert now.packages == _meant(package).packages
 
 
 def test_what_is_unbilled_can_be_removed_and_added_again(engine: Engine) -> None:
@@ -305,7 +394,7 @@ def test_what_is_unbilled_can_be_removed_and_added_again(engine: Engine) -> None
     assert (stored.accounts, stored.apps, stored.packages, stored.contracts) == ({}, {}, {}, {})
     assert set(stored.policies) == {"flat"}
     apply_catalog(engine, EVERYTHING)
-    assert _stored(engine) == parse_catalog(EVERYTHING, "catalog.toml")
+    assert _stored(engine) == _meant(EVERYTHING)
 
 
 @pytest.mark.parametrize(

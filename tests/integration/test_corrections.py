@@ -169,7 +169,7 @@ AT_LAST = [
 
 def test_late_events_are_posted_as_corrections_before_the_next_day_is_billed(corrected: Acme) -> None:
     assert corrected.charges() == AT_LAST
-    assert corrected.packages() == [("free-2026-03", 3, 3, 0, 0, True), ("pkg", 30, 30, 0, 0, True)]
+    assert corrected.packages() == [("free-2026-03", 3, 3, 0, 0, 0, True), ("pkg", 30, 30, 0, 0, 0, True)]
 
 
 def test_a_correction_names_its_cause_its_run_and_the_run_that_it_corrects(corrected: Acme) -> None:
@@ -280,8 +280,8 @@ def test_today_is_provisional_and_ends_as_the_nightly_settles_it(billed: Acme) -
     billed.ingest(LAST[:1])
     run_refresh(billed.home, billed.engine)
     assert billed.charges(provisional=True)[-1] == (D3, "audio", "usage", 300, 5, 5, 0, {"pkg": 5})
-    assert billed.packages(provisional=True)[-1] == ("pkg", 30, 29, 0, 1, False)
-    assert billed.packages()[-1] == ("pkg", 30, 24, 0, 6, True)
+    assert billed.packages(provisional=True)[-1] == ("pkg", 30, 29, 0, 0, 1, False)
+    assert billed.packages()[-1] == ("pkg", 30, 24, 0, 0, 6, True)
     assert billed.charges() == SETTLED_FIRST
     billed.at("04T00:03")
     billed.ingest([("03T09:00:00", "s", "x", "enter", {}), ("03T09:01:00", "s", "x", "exit", {}), LAST[1]])

@@ -7,6 +7,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from billing.catalog.canonical import entry_source
+from billing.catalog.catalog import Account
+from billing.catalog.sellers import Seller
 from billing.errors import BillingError, UsageError
 from billing.ledger import database
 from billing.ledger.account_ledger import AccountLedger
@@ -26,7 +30,15 @@ from billing.ledger.runs import latest_runs
 from billing.ledger.tables import account, app, metadata
 from tests.commands import ROOT
 
-ACME = {"id": "acme", "name": "Acme K.K.", "currency": "USD", "timezone": "Asia/Tokyo"}
+ACME = {
+    "id": "acme",
+    "name": "Acme K.K.",
+    "currency": "USD",
+    "timezone": "Asia/Tokyo",
+    "pay_as_you_go": True,
+    "language": "en",
+    "mode": "invoice",
+}
 
 
 def _table_names(engine: Engine) -> set[str]:
@@ -134,6 +146,56 @@ def test_catalogs_kept_as_text_become_normalised_values_and_refuse_changes_again
         command.downgrade(migration_config(conn), "0002")
         downgraded = conn.execute(text("SELECT source FROM catalog_change")).scalar_one()
     assert tomllib.loads(downgraded) == tomllib.loads(app)
+
+
+_OLD_CATALOG = (
+    "INSERT INTO seller VALUES (1, 'Rooms \"AG\"', 'Hafen 1' || :line_break || 'Zürich')",
+    "INSERT INTO account VALUES ('acme', 'Acme', 'USD', 'Asia/Tokyo', NULL, 'PT2H')",
+    "INSERT INTO account VALUES ('west', 'West', 'USD', 'America/Los_Angeles', 'Pier 1', NULL)",
+    "INSERT INTO account_terms VALUES ('acme', '0001-01-01', 'trtc-intl', NULL)",
+    "INSERT INTO account_terms VALUES ('west', '0001-01-01', 'trtc-intl', 5)",
+    "INSERT INTO package (id, account_id, minutes, purchased_at, term, valid_from, valid_to)"
+    " VALUES ('pkg', 'acme', 100, '2026-03-01T00:00:00+09:00', 'year', '2026-03-01', '2027-03-31')",
+    "INSERT INTO run (id, command, account_id, day, started_at_ms, finished_at_ms, engine_version, ingest_id, counts,"
+    " result, detail) VALUES (3, 'nightly', 'acme', '2026-03-01', 1, 2, '0.3.0', 1, '{}', 'billed', '')",
+    "INSERT INTO settled_day VALUES ('acme', '2026-03-01', 3, 'p', 'h', 1, 2)",
+)
+
+
+def test_the_catalog_of_0_3_0_gets_what_invoices_need(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the upgrade it is April in Tokyo and still March in Los Angeles. What a settled day rests on stays guarded."""
+    monkeypatch.setenv("BILLING_NOW", "2026-03-31T20:00:00Z")
+    with migrating(database_url) as conn:
+        command.upgrade(migration_config(conn), "0006")
+        for statement in _OLD_CATALOG:
+            conn.execute(text(statement), {"line_break": "\n"} if ":line_break" in statement else {})
+    upgrade(database_url)
+    engine = open_database(database_url)
+    seller = Seller(id="seller", name='Rooms "AG"', address="Hafen 1\nZürich")
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        source = conn.execute(text("SELECT source FROM catalog_entry")).scalar_one()
+    assert catalog.sellers == {"seller": seller}
+    assert source == entry_source(seller)
+    terms = {"currency": "USD", "policy": "trtc-intl"}
+    acme = Account(id="acme", name="Acme", timezone="Asia/Tokyo", hold_if_silent="PT2H", **terms)
+    west = Account(id="west", name="West", timezone="America/Los_Angeles", address="Pier 1", free_minutes=5, **terms)
+    assert catalog.accounts == {
+        "acme": replace(acme, invoices_from=date(2026, 4, 1)),
+        "west": replace(west, invoices_from=date(2026, 3, 1)),
+    }
+    assert catalog.packages["pkg"].charge == "external"
+    for change in ("UPDATE account SET currency = 'EUR' WHERE id = 'acme'", "UPDATE package SET minutes = 7"):
+        with pytest.raises(DatabaseError, match="days are billed with this"), writing(engine) as conn:
+            conn.execute(text(change))
+    with writing(engine) as conn:
+        conn.execute(text("UPDATE account SET currency = 'EUR' WHERE id = 'west'"))
+    with migrating(database_url) as conn:
+        command.downgrade(migration_config(conn), "0006")
+        assert conn.execute(text("SELECT name, address FROM seller")).one() == ('Rooms "AG"', "Hafen 1\nZürich")
+    for change in ("UPDATE account SET currency = 'EUR' WHERE id = 'acme'", "UPDATE package SET minutes = 7"):
+        with pytest.raises(DatabaseError, match="days are billed with this"), migrating(database_url) as conn:
+            conn.execute(text(change))
 
 
 _OLD_DAY = (

@@ -92,7 +92,7 @@ def _row_counts(engine: Engine) -> dict[str, int]:
 def _billed() -> list[tuple[str, Table]]:
     catalog = {
         "catalog_change",
-        "seller",
+        "catalog_entry",
         "policy",
         "account",
         "account_terms",

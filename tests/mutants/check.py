@@ -50,6 +50,7 @@ TESTS = {
     "billing/catalog/contracts.py": ["tests/test_contracts.py", *RATING],
     "billing/rating/deductions.py": ["tests/test_deductions.py", "tests/test_charges.py", *RATING],
     "billing/catalog/items.py": ["tests/test_deductions.py", "tests/test_charges.py", *RATING],
+    "billing/catalog/file_values.py": ["tests/test_models.py", "tests/test_alerts.py", "tests/test_sellers.py"],
     "billing/catalog/models.py": ["tests/test_models.py", "tests/test_policies.py", *RATING],
     "billing/catalog/packages.py": ["tests/test_packages.py", *RATING],
     "billing/catalog/policies.py": ["tests/test_policies.py", *RATING],

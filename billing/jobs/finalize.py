@@ -1,0 +1,167 @@
+"""Finalize: a month of an account is closed, by an invoice, by a credit note, or without document when nothing is due.
+
+    settled days, corrections, packages -> draft -> number -> snapshot, transfers, message: one transaction
+
+It needs every day of the month settled and the seller's days of grace over. Months are closed in order. What was closed
+before is said again, and nothing is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from billing import periods
+from billing.catalog.catalog import Account
+from billing.catalog.sellers import Seller
+from billing.home import Home
+from billing.jobs.issuing import Issuer, today_of
+from billing.jobs.metered_days import Failure, guarded
+from billing.jobs.standing import publish
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.catalog_store import load_catalog
+from billing.ledger.closed_months import close_month, closings, first_open_month
+from billing.ledger.database import Engine, reading, writing
+from billing.ledger.documents import StoredDocument, documents
+from billing.ledger.drafts import Draft, month_draft, seller_of
+from billing.periods import month_days
+
+ISSUED, NOTHING_DUE, ALREADY_ISSUED, WOULD_ISSUE = "issued", "nothing_due", "already_issued", "would_issue"
+NOT_SETTLED, FAILED = "not_settled", "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finalized:
+    """What became of an account's month. Amounts of a credit note are positive."""
+
+    account: str
+    month: date
+    number: str | None = None
+    kind: str | None = None
+    net: Decimal | None = None
+    tax: Decimal | None = None
+    total: Decimal | None = None
+    currency: str
+    issued_on: date | None = None
+    due_on: date | None = None
+    result: str
+    detail: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the month was asked for and is not closed."""
+        return self.result in (NOT_SETTLED, FAILED)
+
+
+def finalize(
+    home: Home, engine: Engine, accounts: Sequence[Account], months: Sequence[date], *, dry_run: bool = False
+) -> Iterator[Finalized]:
+    """Closes one month of each account; one that fails does not stop the others."""
+    for account, month in zip(accounts, months, strict=True):
+        closed = guarded(
+            f"account {account.id}, {month:%Y-%m}",
+            lambda: _finalize(home, engine, account, month, dry_run=dry_run),  # noqa: B023 - called here
+        )
+        if isinstance(closed, Failure):
+            closed = Finalized(
+                account=account.id, month=month, currency=account.currency, result=FAILED, detail=closed.reason
+            )
+        if closed.result == ISSUED:
+            publish(home, engine, [account.id])
+        yield closed
+
+
+def _finalize(home: Home, engine: Engine, account: Account, month: date, *, dry_run: bool) -> Finalized:
+    with reading(engine) if dry_run else writing(engine) as conn:
+        ledger = AccountLedger(conn=conn, account_id=account.id, catalog=load_catalog(conn))
+        if found := _answered(ledger, month):
+            return found
+        seller = seller_of(ledger.catalog, ledger.account)
+        if reason := _not_settled(ledger, seller, month):
+            return _outcome(ledger, month, NOT_SETTLED, reason)
+        draft = month_draft(ledger, month)
+        if dry_run:
+            result = WOULD_ISSUE if draft.is_due or seller.issue_zero else NOTHING_DUE
+            return _drafted(ledger, seller, month, draft, result)
+        return _close(home, ledger, month, draft)
+
+
+def _answered(ledger: AccountLedger, month: date) -> Finalized | None:
+    """What there is to say of a month that cannot be closed now: it is, or an earlier one is not."""
+    closed = closings(ledger.conn, ledger.account_id)
+    if month in closed:
+        _, document_id = closed[month]
+        if document_id is None:
+            return _outcome(ledger, month, NOTHING_DUE, "closed before")
+        stored = next(each for each in documents(ledger.conn, accounts=[ledger.account_id]) if each.id == document_id)
+        return _of_document(ledger, month, stored, ALREADY_ISSUED)
+    first = first_open_month(ledger)
+    if first is None:
+        return _outcome(ledger, month, NOT_SETTLED, "no day of the account is billed yet: run `billing nightly` first")
+    if month < first:
+        return _outcome(ledger, month, NOTHING_DUE, f"months before {first:%Y-%m} are closed without document")
+    if month > first:
+        detail = f"{first:%Y-%m} is not closed: finalize it first"
+        return _outcome(ledger, month, FAILED, detail)
+    return None
+
+
+def _not_settled(ledger: AccountLedger, seller: Seller, month: date) -> str | None:
+    """Why the month cannot be closed yet."""
+    last, settled = month_days(month)[-1], ledger.last_settled_day()
+    if settled is None or settled < last:
+        return f"billed through {settled or 'no day'}: the month is settled with {last}, run `billing nightly`"
+    open_from = last + timedelta(days=1 + seller.grace_days)
+    if periods.local_day(int(periods.now().timestamp()), ledger.zone) < open_from:
+        return f"the days of grace last until {open_from - timedelta(days=1)}"
+    return None
+
+
+def _close(home: Home, ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
+    issuer = Issuer.of(home, ledger.conn, ledger.account_id)
+    at_ms = issuer.moment.at_ms
+    if not (draft.is_due or issuer.seller.issue_zero):
+        close_month(ledger.conn, ledger.account_id, month, NOTHING_DUE, None, at_ms=at_ms)
+        return _outcome(ledger, month, NOTHING_DUE)
+    stored = issuer.issue_draft(draft)
+    close_month(ledger.conn, ledger.account_id, month, stored.kind, stored.id, at_ms=at_ms)
+    issuer.settle()
+    return _of_document(ledger, month, stored, ISSUED)
+
+
+def _outcome(ledger: AccountLedger, month: date, result: str, detail: str = "") -> Finalized:
+    account = ledger.account
+    return Finalized(account=account.id, month=month, currency=account.currency, result=result, detail=detail)
+
+
+def _of_document(ledger: AccountLedger, month: date, stored: StoredDocument, result: str) -> Finalized:
+    return Finalized(
+        account=ledger.account_id,
+        month=month,
+        number=stored.number,
+        kind=stored.kind,
+        net=stored.net,
+        tax=stored.tax,
+        total=stored.total,
+        currency=stored.currency,
+        issued_on=stored.issued_on,
+        due_on=stored.due_on,
+        result=result,
+    )
+
+
+def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft, result: str) -> Finalized:
+    document, today = draft.document, today_of(seller)
+    terms_days = seller.terms_days if ledger.account.terms_days is None else ledger.account.terms_days
+    return Finalized(
+        account=ledger.account_id,
+        month=month,
+        kind=document.kind,
+        net=document.net,
+        tax=document.tax,
+        total=document.total,
+        currency=document.terms.currency,
+        issued_on=today,
+        due_on=None if document.is_credit_note else today + timedelta(days=terms_days),
+        result=result,
+    )

@@ -1,0 +1,119 @@
+"""Standing: what a changed balance has for consequence, recorded and published.
+
+Arrears are recorded in the transaction of what changed a balance, and by nightly and refresh for the passing of time.
+Then `status.json` in the home is replaced: an array with the admission of every app, so that a media server asks a file
+and not a process.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from billing.catalog.catalog import Catalog
+from billing.events.durable_files import replace_file
+from billing.home import Home
+from billing.jobs.issuing import now_ms
+from billing.jobs.metered_days import Failure, guarded
+from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.admissions import Admission, admission_row, admissions, switch_app, unknown_app
+from billing.ledger.arrears import hold_account, record_arrears
+from billing.ledger.catalog_store import check_rows, load_catalog
+from billing.ledger.database import Connection, Engine, reading, writing
+
+STATUS_FILE = "status.json"
+
+_log = logging.getLogger(__name__)
+
+
+def record_standing(home: Home, engine: Engine) -> None:
+    """Records the arrears of every account as of now, and publishes all admissions."""
+    with writing(engine) as conn:
+        record_all_arrears(conn)
+    publish(home, engine)
+
+
+def record_all_arrears(conn: Connection) -> None:
+    """Records the arrears of the accounts that have an overdue policy, under the writer's lock."""
+    catalog = load_catalog(conn)
+    for account in catalog.accounts.values():
+        if account.overdue_policy is not None:
+            ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
+            recorded = guarded(f"arrears of account {account.id}", lambda: record_arrears(ledger, at_ms=now_ms()))  # noqa: B023 - called here
+            if isinstance(recorded, Failure):
+                _log.warning("the arrears of account %s are not recorded: %s", account.id, recorded.reason)
+
+
+def publish(home: Home, engine: Engine, accounts: Collection[str] | None = None) -> None:
+    """Replaces the rows of some accounts in `status.json`, of all if none are given."""
+    path = home.directory / STATUS_FILE
+    with home.lock("status"):
+        with reading(engine) as conn:
+            catalog = load_catalog(conn)
+            changed = catalog.accounts.keys() if accounts is None else set(accounts)
+            fresh = [admission_row(each, catalog) for each in _admissions(conn, catalog, changed)]
+        kept = [] if accounts is None else _kept(path, catalog, changed)
+        rows = sorted((*kept, *fresh), key=lambda row: int(row["app_id"]))
+        text = ",\n ".join(json.dumps(row) for row in rows)
+        replace_file(path, f"[{text}]\n".encode(), home.directory)
+
+
+def app_status(engine: Engine, app_id: int) -> dict[str, Any]:
+    """The admission of one app now, computed anew."""
+    with reading(engine) as conn:
+        catalog = load_catalog(conn)
+        if app_id not in catalog.apps:
+            return admission_row(unknown_app(app_id, now_ms()), catalog)
+        account_id = catalog.app(app_id).account
+        ledger = AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
+        return admission_row(admissions(ledger, [app_id], now_ms())[0], catalog)
+
+
+def switch(home: Home, engine: Engine, app_id: int, *, is_enabled: bool) -> None:
+    """Disables or enables an app by hand; a `UsageError` when there is no such app."""
+    with writing(engine) as conn:
+        account_id = load_catalog(conn).app(app_id).account
+        switch_app(conn, app_id, is_enabled=is_enabled, at_ms=now_ms())
+    publish(home, engine, [account_id])
+
+
+def hold(home: Home, engine: Engine, account_id: str, until: date) -> list[int]:
+    """The account's arrears have no consequence until the end of a day; its apps are returned."""
+    with writing(engine) as conn:
+        catalog = load_catalog(conn)
+        catalog.account(account_id)
+        hold_account(conn, account_id, until, at_ms=now_ms())
+    publish(home, engine, [account_id])
+    return _apps(catalog, account_id)
+
+
+def _admissions(conn: Connection, catalog: Catalog, accounts: Collection[str]) -> Iterator[Admission]:
+    for account_id in sorted(accounts):
+        apps, ledger = _apps(catalog, account_id), AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
+        found = guarded(f"admissions of account {account_id}", lambda: _of_account(ledger, apps))  # noqa: B023 - called here
+        if isinstance(found, Failure):
+            _log.warning("the apps of account %s are not in %s: %s", account_id, STATUS_FILE, found.reason)
+        else:
+            yield from found
+
+
+def _of_account(ledger: AccountLedger, apps: list[int]) -> list[Admission]:
+    if not apps:
+        return []
+    check_rows(ledger.conn, ledger.catalog, ledger.account_id)
+    return admissions(ledger, apps, now_ms())
+
+
+def _apps(catalog: Catalog, account_id: str) -> list[int]:
+    return sorted(app.id for app in catalog.apps.values() if app.account == account_id)
+
+
+def _kept(path: Path, catalog: Catalog, changed: Collection[str]) -> list[dict[str, Any]]:
+    """The rows of the other accounts as they were published last."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
+    return [row for row in rows if row["account"] not in changed and row["app_id"] in catalog.apps]

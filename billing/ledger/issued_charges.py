@@ -1,0 +1,63 @@
+"""Issued charges: on which document each charge stands, and what corrections have changed of it since."""
+
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import Connection, and_, func, select
+
+from billing.ledger import tables
+from billing.ledger.document_tables import document, document_charge
+from billing.money import from_scaled
+from billing.rating.charges import PostedCharge
+
+# Day, app, item, kind and run of a charge of an account.
+ChargeKey = tuple[date, int, str, str, int]
+
+
+def charge_key(posted: PostedCharge) -> ChargeKey:
+    """What a charge of an account is known by."""
+    return posted.day, posted.charge.app_id, posted.charge.item, posted.kind, posted.run_id
+
+
+def live_documents(conn: Connection, account_id: str, first: date, last: date) -> dict[ChargeKey, str]:
+    """The number of the live document of each charge that was posted in a period; a reissued document is not live."""
+    on, charge = document_charge.c, tables.charge.c
+    key = (on.day, on.app_id, on.item, on.kind, on.run_id)
+    joined = document_charge.join(document, document.c.id == on.document_id).join(
+        tables.charge,
+        and_(
+            charge.account_id == on.account_id,
+            charge.day == on.day,
+            charge.app_id == on.app_id,
+            charge.item == on.item,
+            charge.kind == on.kind,
+            charge.run_id == on.run_id,
+        ),
+    )
+    query = select(*key, document.c.number).select_from(joined).order_by(on.generation)
+    rows = conn.execute(query.where(on.account_id == account_id, charge.posted_on.between(first, last)))
+    return {(row.day, row.app_id, row.item, row.kind, row.run_id): row.number for row in rows}
+
+
+def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
+    """By line of a document, what later corrections have changed of its charges: those of the same day, app and item
+    that were posted by a later run than what stands on the line."""
+    on, charge = document_charge.c, tables.charge.c
+    billed = (
+        select(
+            on.account_id, on.day, on.app_id, on.item, func.min(on.line).label("line"), func.max(on.run_id).label("run")
+        )
+        .where(on.document_id == document_id)
+        .group_by(on.account_id, on.day, on.app_id, on.item)
+        .subquery()
+    )
+    later = and_(
+        charge.account_id == billed.c.account_id,
+        charge.day == billed.c.day,
+        charge.app_id == billed.c.app_id,
+        charge.item == billed.c.item,
+        charge.run_id > billed.c.run,
+    )
+    amounts = select(billed.c.line, func.sum(charge.amount_scaled)).select_from(billed.join(tables.charge, later))
+    rows = conn.execute(amounts.where(charge.kind == "correction").group_by(billed.c.line))
+    return {line: from_scaled(int(amount)) for line, amount in rows}
