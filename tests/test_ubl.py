@@ -334,7 +334,7 @@ def test_versions_that_are_rounded_a_whole_unit_apart_from_their_rate_have_no_xm
     lines = [used(9, "1000", first_day=date(2026, 3, day), last_day=date(2026, 3, day)) for day in range(1, 13)]
     tax = Tax(id="jp", versions=versions)
     assert text(issued(*lines[:3], tax=tax, currency="JPY"), "cac:TaxTotal/cbc:TaxAmount") == "3"
-    with pytest.raises(NoUbl, match="its tax at 10 % is 1 or more from base x rate"):
+    with pytest.raises(NoUbl, match="its tax at 10 % is 1 or more off base x rate"):
         ubl_xml(issued(*lines, tax=tax, currency="JPY"))
 
 

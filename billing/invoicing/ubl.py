@@ -93,7 +93,7 @@ def _refused_taxes(groups: Sequence[TaxGroup]) -> Iterator[str]:
     for group in groups:
         product = round_half_up(abs(group.base) * group.rate / 100, _MOST_DIGITS)
         if abs(abs(group.tax) - product) >= 1:
-            yield f"its tax at {plain(group.rate)} % is 1 or more from base x rate, as several versions are rounded apart"
+            yield f"its tax at {plain(group.rate)} % is 1 or more off base x rate: its versions are rounded one by one"
 
 
 def _parts(document: Document, groups: Sequence[TaxGroup]) -> Iterator[Element]:
@@ -243,7 +243,7 @@ def _minutes(line: DocumentLine) -> str:
 
 
 def _name(line: DocumentLine) -> str:
-    what = line.package or (_ITEMS.get(line.item, line.item) if line.item else None)
-    named = ", ".join(part for part in (what, line.app_name) if part)
-    label = "" if line.kind == "usage" and named else line.kind.capitalize()
-    return ": ".join(part for part in (label, named) if part)
+    """`HD video, Classroom`; what is no usage begins with its kind: `Package: pkg-250k`."""
+    item = _ITEMS.get(line.item, line.item) if line.item else None
+    named = ", ".join(part for part in (line.package or item, line.app_name) if part)
+    return named if line.kind == "usage" else ": ".join(part for part in (line.kind.capitalize(), named) if part)

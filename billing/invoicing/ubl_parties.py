@@ -9,14 +9,12 @@ identifier is named (BR-O-02).
 import re
 from xml.etree.ElementTree import Element
 
+from billing.catalog.tax_ids import EU_STATES
 from billing.invoicing.documents import DocumentParty
 from billing.invoicing.ubl_words import cac, cbc
 
-# The first letters of VAT identifiers where the tax id may lack them, or where they are not the country's code.
-_PREFIXES = {
-    country: (country,)
-    for country in "AT BE BG CY CZ DE DK EE ES FI FR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()  # noqa: SIM905
-} | {"GR": ("EL",), "GB": ("GB", "XI")}
+# The first letters of VAT identifiers, where they are not the code of the country.
+_OTHER_PREFIXES = {"GR": ("EL",), "GB": ("GB", "XI")}
 _SEPARATORS = re.compile(r"[ .-]")
 # As one word, or as printed: in groups of four, the last one may be shorter.
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [0-9]{1,3})?)\b")
@@ -42,10 +40,10 @@ def vat_id(side: DocumentParty) -> str | None:
     if side.tax_id is None or side.country is None:
         return None
     number = _SEPARATORS.sub("", side.tax_id)
-    prefixes = _PREFIXES.get(side.country)
-    if number.startswith(prefixes or (side.country,)):
+    prefixes = _OTHER_PREFIXES.get(side.country, (side.country,))
+    if number.startswith(prefixes):
         return number
-    return prefixes[0] + number if prefixes else None
+    return prefixes[0] + number if side.country in EU_STATES or side.country == "GB" else None
 
 
 def iban_in(text: str) -> str | None:

@@ -89,7 +89,7 @@ def xmls(drawn: list[Document]) -> Iterator[bytes]:
         try:
             yield ubl_xml(document)
         except NoUbl as refusal:
-            assert "is 1 or more from base x rate" in str(refusal)  # noqa: PT017 (the only one that these can have)
+            assert "is 1 or more off base x rate" in str(refusal)  # noqa: PT017 (the only one that these can have)
 
 
 @given(documents())
