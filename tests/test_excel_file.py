@@ -20,7 +20,7 @@ from openpyxl.writer.excel import ExcelWriter
 from billing.errors import BillingError
 from billing.invoicing.annex import Annex
 from billing.invoicing.invoice import Invoice
-from billing.invoicing.workbook.excel_file import write_sheets, write_workbook
+from billing.invoicing.workbook.excel_file import about_invoice, write_sheets, write_workbook
 from billing.invoicing.workbook.sheets import sheets
 from billing.invoicing.workbook.table import Cell, Chart, Column, Formula, Kind, Row, Sheet, Table, column_letter
 from billing.output_files import Output
@@ -301,7 +301,7 @@ def test_columns_after_z_are_columns_like_others(tmp_path: Path) -> None:
     path, table = tmp_path / "wide.xlsx", wide_table()
     (page,) = table.sheets()
     with path.open("wb") as file:
-        write_sheets([page], busy_month().invoice, file)
+        write_sheets([page], about_invoice(busy_month().invoice), file)
     frame = load_workbook(path)["Wide"]
     assert_shows(page, frame, results=False)
     assert_shows(page, load_workbook(path, data_only=True)["Wide"], results=True)
@@ -317,7 +317,7 @@ def test_columns_after_z_are_columns_like_others(tmp_path: Path) -> None:
 def test_a_row_of_more_cells_than_the_sheet_has_columns_is_refused(tmp_path: Path) -> None:
     (page,) = replace(wide_table(), head=(("x",) * 31,)).sheets()
     with (tmp_path / "wide.xlsx").open("wb") as file, pytest.raises(ValueError, match="31 cells for 30 columns"):
-        write_sheets([page], busy_month().invoice, file)
+        write_sheets([page], about_invoice(busy_month().invoice), file)
 
 
 @pytest.mark.parametrize(

@@ -115,11 +115,11 @@ class OutputFile(click.Path):
         return super().convert(value, param, ctx)
 
 
-class WorkbookOutput(OutputFile):
-    """The workbook to write, or with `--all` (an option that is read first) the directory for one of each account."""
+class DocumentOutput(OutputFile):
+    """The file to write, or with `--all` (an option that is read first) the directory for one of each account."""
 
     def __init__(self) -> None:
-        super().__init__(".xlsx")
+        super().__init__(".xlsx", ".pdf", ".xml")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""

@@ -55,7 +55,7 @@ class CorrectedDeduction(NamedTuple):
 class Annex:
     """The facts behind an invoice; rows in any order.
 
-    `assumptions` are sentences on what was assumed for the apps billed.
+    `assumptions` are sentences on what was assumed for the apps billed. `number` is the document's; None: a draft.
 
     `corrected` has what was posted in the month, whatever day it corrects. `packages` are the balances as of the end of
     the last settled day, and `deducted` the package minutes that each payer gave in the month, corrections included.
@@ -68,6 +68,7 @@ class Annex:
     packages: Sequence[PackageBalance]
     deducted: Mapping[str, int]
     assumptions: Sequence[str] = ()
+    number: str | None = None
     # The items of the policies and any other that was used or corrected, in their order.
     items: tuple[str, ...] = field(init=False)
 

@@ -9,7 +9,7 @@ printed as 0.01, 0.02 and 0.19. The page is kept with the document; a later vers
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal, localcontext
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from functools import cache
 from typing import Any
 
@@ -39,10 +39,11 @@ class PageLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSum:
-    """An amount below the lines."""
+    """An amount below the lines; `is_added`: it is a part of the total."""
 
     label: str
     amount: Exact
+    is_added: bool = False
     is_total: bool = False
 
 
@@ -56,11 +57,14 @@ class PageFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The first page. `due` stands out; `logo` is the SHA-256 of the picture; amounts have `digits` decimals."""
+    """The first page. `due` stands out; `logo` is the SHA-256 of the picture; amounts have `digits` decimals.
+
+    `draft_mark` is a word on the page of a draft, empty on that of a document.
+    """
 
     language: str
     title: str
-    is_draft: bool
+    draft_mark: str
     facts: tuple[PageFact, ...]
     due: PageFact
     seller_label: str
@@ -101,7 +105,7 @@ def make_page(document: Document) -> Page:
     return Page(
         language=language,
         title=word(document.kind, language),
-        is_draft=document.number is None,
+        draft_mark=word("draft", language) if document.number is None else "",
         facts=tuple(_facts(document)),
         due=PageFact(
             label=word("amount_credited" if document.is_credit_note else "amount_due", language),
@@ -130,7 +134,7 @@ def money(amount: Decimal, currency: str) -> str:
 
 def rounded_to_sum(amounts: Sequence[Decimal], total: Decimal, digits: int) -> list[Decimal]:
     """Amounts rounded to `digits` decimals by largest remainder, so that they add up to `total`, which has no more."""
-    with localcontext(EXACT):
+    with localcontext(Context(prec=60)):
         unit = Decimal(1).scaleb(-digits)
         floors = [amount.quantize(unit, rounding=ROUND_FLOOR) for amount in amounts]
         missing = int((total - sum(floors, Decimal(0))) / unit)
@@ -268,11 +272,11 @@ def _sums(document: Document, lines: Sequence[PageLine]) -> Iterator[PageSum]:
         subtotal = sum((line.amount for line in lines), Decimal(0))
         discount = sum((line.discount for line in document.lines), Decimal(0))
     digits = minor_digits(document.terms.currency)
-    yield PageSum(label=word("subtotal", language), amount=subtotal)
+    yield PageSum(label=word("subtotal", language), amount=subtotal, is_added=True)
     if round(discount, digits):
         yield PageSum(label=word("discount", language), amount=round(discount, digits))
     for tax in document.taxes:
-        yield PageSum(label=_tax_label(document, tax), amount=tax.amount)
+        yield PageSum(label=_tax_label(document, tax), amount=tax.amount, is_added=tax.prices == "exclusive")
     label = "total_incl" if document.taxes else "total"
     yield PageSum(label=word(label, language), amount=document.total, is_total=True)
 

@@ -37,10 +37,10 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
     "rounding": ("Rounding", "端数調整", "尾差"),
     "total": ("Total", "合計", "合计"),
     "total_incl": ("Total including tax", "合計(税込)", "合计(含税)"),
-    "tax_on": ("{text}, on {base}", "{text} 対象 {base}", "{text},计税金额 {base}"),
-    "tax_in": ("{text}, included in {gross}", "{text} 対象 {gross}(内税)", "{text},含于 {gross}"),
+    "tax_on": ("{text}, on {base}", "{text} 対象 {base}", "{text}，计税金额 {base}"),
+    "tax_in": ("{text}, included in {gross}", "{text} 対象 {gross}(内税)", "{text}，含于 {gross}"),
     "bank": ("Bank details", "お振込先", "收款账户"),
-    "package": ("Package {name}, {minutes}", "パッケージ {name}({minutes})", "套餐 {name},{minutes}"),
+    "package": ("Package {name}, {minutes}", "パッケージ {name}({minutes})", "套餐 {name}，{minutes}"),
     "package_valid": ("valid {first} to {last}", "有効期間 {first}～{last}", "有效期 {first}至{last}"),
     "refund": ("Refund of package {name}", "パッケージ {name} の返金", "套餐 {name} 退款"),
     "correction": ("Corrections of earlier days", "過去分の訂正", "前期更正"),
@@ -50,7 +50,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
     "note_terms": (
         "Please pay by {due_on} and quote the number {number}.",
         "{due_on}までにお支払いください。お振込の際は番号 {number} をご記入ください。",
-        "请于{due_on}前付款,并注明编号 {number}。",
+        "请于{due_on}前付款，并注明编号 {number}。",
     ),
     "note_minutes": (
         "Minutes are the seconds of an app, item and day, divided by 60 and rounded up. Only the total is rounded.",
@@ -66,7 +66,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
     "note_draft": (
         "A draft has no number and is not to be paid.",
         "下書きには番号がなく、お支払いの対象ではありません。",
-        "草稿没有编号,无需付款。",
+        "草稿没有编号，无需付款。",
     ),
     "audio": ("Audio", "音声", "音频"),
     "sd": ("SD video", "SD映像", "标清视频"),

@@ -21,12 +21,14 @@ from billing.catalog.items import WindowUsage
 from billing.errors import BillingError
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import make_invoice
-from billing.invoicing.workbook.excel_file import write_workbook
+from billing.invoicing.page import make_page
+from billing.invoicing.workbook.excel_file import Front, write_document, write_workbook
 from billing.invoicing.workbook.xml_rows import Progress
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.billed_months import billed_days, billed_month
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
+from billing.ledger.drafts import month_draft
 from billing.ledger.runs import Run
 from billing.output_files import Output
 from billing.periods import month_days
@@ -58,8 +60,13 @@ def export_invoice(
     A `BillingError` when no day of the month is, or was then, billed.
     """
     with reading(engine) as conn:
-        annex = read_annex(AccountLedger.at(conn, account_id, as_of), month, as_of=as_of)
-    write_workbook(annex, output, progress=progress)
+        ledger = AccountLedger.at(conn, account_id, as_of)
+        annex = read_annex(ledger, month, as_of=as_of)
+        draft = month_draft(ledger, month).document if ledger.account.tax and as_of is None else None
+    if draft:
+        write_document(Front(page=make_page(draft), document=draft), annex, output, progress=progress)
+    else:
+        write_workbook(annex, output, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +118,9 @@ def file_names(ids: Iterable[str]) -> dict[str, str]:
     }
 
 
-def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = None) -> Annex:
+def read_annex(
+    ledger: AccountLedger, month: date, *, as_of: datetime | None = None, number: str | None = None
+) -> Annex:
     """The invoice of an account and month (its first day), with everything that its sheets show."""
     runs = billed_days(ledger, month)
     billed = billed_month(ledger, month, runs)
@@ -130,6 +139,7 @@ def read_annex(ledger: AccountLedger, month: date, *, as_of: datetime | None = N
         corrected=corrected,
         packages=[each for each in balances if each.valid_to >= month or each.id in paid],
         deducted=_deducted(ledger, month),
+        number=number,
         assumptions=list(_assumptions(ledger, {posted.charge.app_id for posted in billed.charges})),
     )
 

@@ -4,63 +4,151 @@ openpyxl makes the workbook but for its rows, which `xml_rows` adds: styles, cha
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from functools import partial
-from typing import BinaryIO
+from io import BytesIO
+from typing import BinaryIO, Literal
 
 from openpyxl import Workbook
+from openpyxl.drawing.image import Image
 from openpyxl.worksheet.worksheet import Worksheet
 
+from billing.errors import BillingError
 from billing.invoicing.annex import Annex
-from billing.invoicing.invoice import Header, Invoice
+from billing.invoicing.documents import Document
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.page import Page
 from billing.invoicing.workbook.cell_styles import make_styles
+from billing.invoicing.workbook.customer_sheet import customer_sheet
+from billing.invoicing.workbook.document_lines import line_sheets
 from billing.invoicing.workbook.page_setup import set_up
 from billing.invoicing.workbook.sheets import sheets
-from billing.invoicing.workbook.table import EXCEL_ROWS, Sheet
+from billing.invoicing.workbook.table import EXCEL_ROWS, Sheet, column_letter
 from billing.invoicing.workbook.xml_rows import Progress, rows_xml, save, xml_text
 from billing.output_files import Output
 from billing.periods import next_month
 
 _LONGEST_ACCOUNT_ID = 80  # in a footer, of which Excel takes 255 characters
+_LOGO_HEIGHT, _LOGO_WIDTH = 56, 180  # pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The first page of a document, with its picture (PNG or JPEG) and how much of the annex follows it."""
+
+    page: Page
+    document: Document
+    logo: bytes | None = None
+    detail: Literal["none", "daily", "full"] = "full"
+
+
+def write_document(
+    front: Front, annex: Annex | None, output: Output, *, progress: Progress | None = None, row_limit: int = EXCEL_ROWS
+) -> None:
+    """Write the workbook of a document: its first page, and then its annex, or where it has none its exact lines."""
+    pages = [customer_sheet(front.page)]
+    if annex is None:
+        pages += line_sheets(front.document)
+    elif front.detail != "none":
+        pages += [page for page in sheets(annex, row_limit=row_limit) if front.detail == "full" or not _is_long(page)]
+    with output.open() as file:
+        write_sheets(pages, about_document(front.document), file, progress or _no_progress, logo=front.logo)
+
+
+def _is_long(page: Sheet) -> bool:
+    """Whether a sheet has a row for each window."""
+    return page.name.partition(" (")[0] in ("5-minute", "Deductions")
 
 
 def write_workbook(
     annex: Annex, output: Output, *, progress: Progress | None = None, row_limit: int = EXCEL_ROWS
 ) -> None:
-    """Write the workbook of an invoice with its annex.
+    """Write the workbook of a draft invoice with its annex.
 
     `progress` is called with the number of rows written since it was called last. Raises `BillingError` when the output
     cannot be written.
     """
     with output.open() as file:
-        write_sheets(sheets(annex, row_limit=row_limit), annex.invoice, file, progress or _no_progress)
+        write_sheets(sheets(annex, row_limit=row_limit), about_invoice(annex.invoice), file, progress or _no_progress)
 
 
 def _no_progress(_: int) -> None:
     pass
 
 
-def write_sheets(pages: Sequence[Sheet], invoice: Invoice, file: BinaryIO, progress: Progress = _no_progress) -> None:
-    """Write sheets as the workbook of an invoice."""
-    book = _book(invoice)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a workbook says of itself; `made_at` is always the same for the same document."""
+
+    title: str
+    creator: str
+    made_at: datetime
+    currency: str
+    footer: str
+
+
+def write_sheets(
+    pages: Sequence[Sheet],
+    about: About,
+    file: BinaryIO,
+    progress: Progress = _no_progress,
+    *,
+    logo: bytes | None = None,
+) -> None:
+    """Write sheets as one workbook; the logo stands on the first."""
+    book = _book(about)
     frames: list[Worksheet] = [book.create_sheet(page.name) for page in pages]
-    styles = make_styles(frames[0], invoice.header.currency)
+    styles = make_styles(frames[0], about.currency)
     for page, frame in zip(pages, frames, strict=True):
-        set_up(frame, page, _footer(invoice.header, page))
+        set_up(frame, page, f"{about.footer} · {page.name}")
+    if logo is not None:
+        frames[0].add_image(_picture(logo), f"{column_letter(len(pages[0].columns) - 1)}1")
     book.active = frames[0]
     save(book, file, pages, partial(rows_xml, styles=styles, progress=progress))
 
 
-def _book(invoice: Invoice) -> Workbook:
+def about_invoice(invoice: Invoice) -> About:
+    """Of a draft."""
+    header = invoice.header
+    return About(
+        title=f"Invoice {header.month:%Y-%m} {invoice.customer.name}",
+        creator=invoice.seller.name if invoice.seller else "billing",
+        made_at=datetime.combine(next_month(header.month), datetime.min.time()),
+        currency=header.currency,
+        footer=f"{xml_text(header.account_id)[:_LONGEST_ACCOUNT_ID]} · {header.month:%Y-%m}",
+    )
+
+
+def about_document(document: Document) -> About:
+    """Of a document, or of a draft with tax."""
+    day = document.issued_on or next_month(document.month or date(2000, 1, 1))
+    number = document.number or (f"{document.month:%Y-%m}" if document.month else "draft")
+    return About(
+        title=f"{number} {document.customer.name}",
+        creator=document.seller.name or "billing",
+        made_at=datetime.combine(day, datetime.min.time()),
+        currency=document.terms.currency,
+        footer=f"{xml_text(document.customer.id)[:_LONGEST_ACCOUNT_ID]} · {number}",
+    )
+
+
+def _book(about: About) -> Workbook:
     """A workbook without sheets."""
-    book, header = Workbook(), invoice.header
+    book = Workbook()
     book.remove(book.worksheets[0])
-    book.properties.title = xml_text(f"Invoice {header.month:%Y-%m} {invoice.customer.name}")
-    book.properties.creator = xml_text(invoice.seller.name) if invoice.seller else "billing"
-    made_at = datetime.combine(next_month(header.month), datetime.min.time())
-    book.properties.created = book.properties.modified = made_at
+    book.properties.title = xml_text(about.title)
+    book.properties.creator = xml_text(about.creator)
+    book.properties.created = book.properties.modified = about.made_at
     return book
 
 
-def _footer(header: Header, page: Sheet) -> str:
-    return f"{xml_text(header.account_id)[:_LONGEST_ACCOUNT_ID]} · {header.month:%Y-%m} · {page.name}"
+def _picture(logo: bytes) -> Image:
+    """The logo, no higher than its rows."""
+    try:
+        picture = Image(BytesIO(logo))
+    except OSError as error:
+        raise BillingError("the logo is no picture that can be read: give a .png or .jpg file") from error
+    scale = min(1.0, _LOGO_HEIGHT / picture.height, _LOGO_WIDTH / picture.width)
+    picture.height, picture.width = int(picture.height * scale), int(picture.width * scale)
+    return picture

@@ -81,15 +81,15 @@ def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool) -> Table:
     )
 
 
-def front_sheets(invoice: Invoice, lines: Table, verdict: Value) -> Iterator[Sheet]:
+def front_sheets(invoice: Invoice, lines: Table, verdict: Value, number: str | None = None) -> Iterator[Sheet]:
     """The sheet of the line table, with the verdict of the checks on top and the total below."""
-    return replace(lines, head=_head(invoice, verdict, len(lines.columns))).sheets(foot=_foot(invoice, lines))
+    return replace(lines, head=_head(invoice, verdict, len(lines.columns), number)).sheets(foot=_foot(invoice, lines))
 
 
-def _head(invoice: Invoice, result: Value, width: int) -> tuple[Row, ...]:
+def _head(invoice: Invoice, result: Value, width: int, number: str | None = None) -> tuple[Row, ...]:
     """Title, parties, period and terms: labels in column A, their text from column C on; the verdict at the right.
 
-    `width` is the number of columns of the sheet.
+    `width` is the number of columns of the sheet; `number` that of the issued document.
     """
     header = invoice.header
     terms = [
@@ -101,11 +101,11 @@ def _head(invoice: Invoice, result: Value, width: int) -> tuple[Row, ...]:
         *(("Policy", f"{policy.name} ({policy.id}), valid from {policy.valid_from}") for policy in header.policies),
         *(("Contract", text) for text in header.contract),
     ]
-    title = Cell(f"Invoice {header.month:%Y-%m}, draft", role=Role.TITLE)
+    title = Cell(f"Invoice {header.month:%Y-%m}, {number or 'draft'}", role=Role.TITLE)
     checks = (Cell("Checks", role=Role.LABEL), Cell(result, Kind.RESULT))
     return (
         (title, *(None,) * (width - 3), *checks),
-        (Cell(_status(header), role=Role.NOTE),),
+        (Cell(_status(header, number), role=Role.NOTE),),
         (),
         *(_party("From", invoice.seller) if invoice.seller else ()),
         *_party("Billed to", invoice.customer),
@@ -122,7 +122,9 @@ def _party(label: str, party: Party) -> list[Row]:
     ]
 
 
-def _status(header: Header) -> str:
+def _status(header: Header, number: str | None) -> str:
+    if number is not None:
+        return f"The annex of {number}: its first page has the tax and the amount to pay."
     if header.billed_through is None:
         return "A draft has no number. No day of the month is billed yet."
     if not header.is_finished:

@@ -46,7 +46,7 @@ def set_up(frame: Worksheet, page: Sheet, footer: str) -> None:
 
 def _set_up_print(frame: Worksheet, page: Sheet, footer: str) -> None:
     frame.page_setup.paperSize = _A4
-    frame.page_setup.orientation = "landscape"
+    frame.page_setup.orientation = "portrait" if page.portrait else "landscape"
     frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, 0
     frame.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     frame.print_title_rows = f"{page.header_row}:{page.header_row}"

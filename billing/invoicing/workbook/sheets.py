@@ -54,7 +54,7 @@ def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
     )
     checks = make_checks(annex, tables)
     return [
-        *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks))),
+        *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks)), annex.number),
         *tables.minutes.sheets(),
         *tables.daily.sheets(),
         *tables.windows.sheets(),

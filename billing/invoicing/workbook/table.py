@@ -95,7 +95,8 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One sheet: `head`, the header row, `row_count` rows, `foot`; `detail`: with a frozen header and a filter."""
+    """One sheet: `head`, the header row, `row_count` rows, `foot`; `detail`: with a frozen header and a filter;
+    `portrait`: printed upright."""
 
     name: str
     columns: tuple[Column, ...]
@@ -105,6 +106,7 @@ class Sheet:
     foot: tuple[Row, ...]
     detail: bool
     chart: Chart | None
+    portrait: bool = False
 
     @property
     def header_row(self) -> int:
