@@ -203,13 +203,17 @@ def test_a_part_of_a_usage_line_is_one_piece_as_its_minutes_do_not_make_the_amou
 def test_lines_say_what_they_are_for() -> None:
     assert texts(ACCEPTED["EUR, 19 %"], "cac:InvoiceLine/cac:Item/cbc:Name") == [
         "HD video, Classroom",
-        "FHD video, Classroom",
+        "Full HD video, Classroom",
     ]
     assert texts(ACCEPTED["EUR, 19 %"], "cac:InvoiceLine/cbc:Note") == [
         "177 minutes, 100 of them paid by packages or free minutes"
     ]
-    assert texts(ACCEPTED["package"], "cac:InvoiceLine/cac:Item/cbc:Name") == ["Package: pkg-250k"]
-    assert texts(ACCEPTED["credit note"], "cac:CreditNoteLine/cac:Item/cbc:Name") == ["Correction: HD video, Classroom"]
+    assert texts(ACCEPTED["package"], "cac:InvoiceLine/cac:Item/cbc:Name") == [
+        "Package pkg-250k, all apps (valid 9 March 2026 to 9 March 2026)"
+    ]
+    assert texts(ACCEPTED["credit note"], "cac:CreditNoteLine/cac:Item/cbc:Name") == [
+        "Corrections of earlier days: HD video, Classroom"
+    ]
 
 
 def test_dates_are_those_of_issue_and_due_and_the_billed_month() -> None:

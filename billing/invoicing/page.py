@@ -247,11 +247,12 @@ def _together(text: str, lines: Sequence[DocumentLine]) -> PageLine:
 
 def _single(document: Document, line: DocumentLine) -> PageLine:
     if line.unit_price is not None:
-        return _together(_text(document, line), [line])
-    return PageLine(text=_text(document, line), amount=line.amount)
+        return _together(line_text(document, line), [line])
+    return PageLine(text=line_text(document, line), amount=line.amount)
 
 
-def _text(document: Document, line: DocumentLine) -> str:
+def line_text(document: Document, line: DocumentLine) -> str:
+    """A line in words: `HD video, Classroom`."""
     language = document.terms.language
     if line.kind == "package":
         name = word("package", language, name=line.package, minutes=line.app_name or word("all_apps", language))
@@ -263,7 +264,7 @@ def _text(document: Document, line: DocumentLine) -> str:
         return word("refund", language, name=line.package)
     if line.credits_line is not None and line.unit_price is None:
         return word("credit_part", language, line=line.credits_line, number=document.credits)
-    return f"{word(str(line.item), language)}, {line.app_name}"
+    return f"{word(line.item, language)}, {line.app_name}" if line.item else word("other", language)
 
 
 def _sums(document: Document, lines: Sequence[PageLine]) -> Iterator[PageSum]:

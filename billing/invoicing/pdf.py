@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from billing.errors import BillingError
 from billing.invoicing.page import Page, PageLine
@@ -23,13 +23,11 @@ from billing.money import plain, round_half_up
 if TYPE_CHECKING:
     from typst import Fonts
 
-XML_NAME = "invoice.xml"
 _TEMPLATE = Path(__file__).with_name("page.typ")
 # In the order in which they are used. A Chinese page takes Chinese forms of the characters that both languages write.
 _FAMILIES = {"zh": ("Noto Sans CJK SC",), "ja": ("Noto Sans CJK JP",)}
 _OTHER_FAMILIES = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "DejaVu Sans", "Libertinus Serif")
-_DRAFT = {"en": "Draft", "ja": "下書き", "zh": "草稿"}
-_STANDARD = "a-3b"
+_STANDARD: Literal["a-3b"] = "a-3b"
 
 
 def pdf_page(
@@ -46,20 +44,17 @@ def pdf_page(
     import typst
 
     fonts = _fonts(tuple(font_folders) if font_folders is not None else None)
-    files = {"main.typ": _TEMPLATE.read_bytes(), "logo": logo, XML_NAME: xml}
-    table = _page_table(page, fonts) | {"has-logo": logo is not None, "has-xml": xml is not None}
-    compile_pdf: Any = typst.compile  # its types do not know that files can be given by name
+    inputs = {"page": json.dumps(_page_table(page, fonts))}
+    if xml is not None:
+        inputs["xml"] = xml.decode()
+    if logo is not None:
+        inputs["logo"] = json.dumps(list(logo))  # inputs are texts: each byte as a number
     try:
-        pdf: bytes = compile_pdf(
-            {name: content for name, content in files.items() if content is not None},
-            sys_inputs={"page": json.dumps(table)},
-            font_paths=fonts,
-            pdf_standards=[_STANDARD],
-            timestamp=issued_at,
+        return typst.compile(
+            _TEMPLATE, sys_inputs=inputs, font_paths=fonts, pdf_standards=[_STANDARD], timestamp=issued_at
         )
     except typst.TypstError as error:
         raise _refusal(error) from None
-    return pdf
 
 
 def _refusal(error: Any) -> BillingError:
@@ -91,13 +86,10 @@ def _page_table(page: Page, fonts: "Fonts") -> dict[str, Any]:
     return {
         **{name: value for name, value in asdict(page).items() if name not in ("lines", "sums")},
         "lines": [_line(line, page.digits) for line in page.lines],
-        "sums": [
-            {"label": each.label, "amount": _amount(each.amount, page.digits), "is_total": each.is_total}
-            for each in page.sums
-        ],
-        "name": " ".join((page.title, *(fact.value for fact in page.facts[:1]))),
+        "sums": [asdict(each) | {"amount": _amount(each.amount, page.digits)} for each in page.sums],
+        "headers": [*page.headers[:-1], f"{page.headers[-1]} ({page.currency})"],
+        "name": f"{page.title} {page.draft_mark or page.facts[0].value}",
         "author": page.seller[0] if page.seller else "",
-        "draft": _DRAFT[page.language] if page.is_draft else None,
         "fonts": _families(page.language, fonts),
     }
 

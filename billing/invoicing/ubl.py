@@ -17,9 +17,11 @@ from xml.etree.ElementTree import Element, tostring
 
 from billing.errors import BillingError
 from billing.invoicing.documents import Document, DocumentLine
+from billing.invoicing.page import line_text
 from billing.invoicing.ubl_amounts import OUT_OF_SCOPE, Amounts, TaxGroup, tax_groups, total
 from billing.invoicing.ubl_parties import iban_in, party, vat_id
 from billing.invoicing.ubl_words import cac, cbc
+from billing.invoicing.words import word
 from billing.money import EXACT, minor_digits, plain, round_half_up
 from billing.periods import month_days
 
@@ -36,7 +38,6 @@ _REASONS = {
     _EXPORT: ("Export outside the EU", "VATEX-EU-G"),
     OUT_OF_SCOPE: ("Not subject to VAT", None),
 }
-_ITEMS = {"audio": "Audio", "sd": "SD video", "hd": "HD video", "fhd": "FHD video", "2k": "2K video", "4k": "4K video"}
 _MINUTE, _PIECE = "MIN", "C62"
 _UNDEFINED_MEANS, _CREDIT_TRANSFER = "1", "30"
 _MOST_DIGITS = 2
@@ -224,7 +225,7 @@ def _line(amounts: Amounts, document: Document, line: DocumentLine, group: TaxGr
         cbc(f"{quantity}Quantity", str(count), {"unitCode": unit}),
         amounts.element("LineExtensionAmount", line.amount),
         _period(line.first_day, line.last_day) if line.first_day and line.last_day else None,
-        cac("Item", cbc("Name", _name(line)), _category("ClassifiedTaxCategory", group)),
+        cac("Item", cbc("Name", _name(document, line)), _category("ClassifiedTaxCategory", group)),
         cac("Price", *price),
     )
 
@@ -242,8 +243,6 @@ def _minutes(line: DocumentLine) -> str:
     return f"{line.minutes} minutes, {line.deducted_minutes} of them paid by packages or free minutes"
 
 
-def _name(line: DocumentLine) -> str:
-    """`HD video, Classroom`; what is no usage begins with its kind: `Package: pkg-250k`."""
-    item = _ITEMS.get(line.item, line.item) if line.item else None
-    named = ", ".join(part for part in (line.package or item, line.app_name) if part)
-    return named if line.kind == "usage" else ": ".join(part for part in (line.kind.capitalize(), named) if part)
+def _name(document: Document, line: DocumentLine) -> str:
+    text = line_text(document, line)
+    return f"{word('correction', document.terms.language)}: {text}" if line.kind == "correction" else text
