@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typst
 from pypdf import PdfReader
+from pypdf.generic import ContentStream
 
 from billing.errors import BillingError
 from billing.invoicing.documents import Document
@@ -199,13 +200,17 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("width", "height"), [(40, 20), (600, 20), (20, 200)])
-def test_a_logo_of_any_shape_is_on_the_page(width: int, height: int) -> None:
-    drawn = read(pdf(INVOICE, logo=png(width, height))).pages[0]["/Resources"]["/XObject"].values()
-    sizes = [
-        (each.get_object()["/Width"], each.get_object()["/Height"]) for each in drawn if "/Width" in each.get_object()
-    ]
-    assert sizes == [(width, height)]
+@pytest.mark.parametrize(
+    ("width", "height", "drawn"),
+    [(40, 20, (28, 14)), (20, 200, (1.4, 14)), (600, 20, (60, 2))],
+)
+def test_a_logo_is_14_mm_high_and_at_most_60_mm_wide(width: int, height: int, drawn: tuple[float, float]) -> None:
+    reader = read(pdf(INVOICE, logo=png(width, height)))
+    operations = ContentStream(reader.pages[0].get_contents(), reader).operations
+    (at,) = (at for at, (_, name) in enumerate(operations) if name == b"Do")
+    (wide, _, _, high, *_), name = operations[at - 1]
+    assert name == b"cm"
+    assert (float(wide) / 72 * 25.4, float(high) / 72 * 25.4) == pytest.approx(drawn)
 
 
 def test_a_logo_that_is_no_picture_says_what_to_give() -> None:

@@ -66,7 +66,11 @@ ACCEPTED = {
     ),
     "corrections make a credit note": issued(used(3, "0.99"), corrected(-1234, "3.99"), tax=VAT_19),
     "credit note": issued(
-        corrected(-1234, "3.99"), tax=VAT_19, credits="EA-2026-000001", reason="Counted <twice> & wrong"
+        corrected(-1234, "3.99"),
+        tax=VAT_19,
+        credits="EA-2026-000001",
+        reason="Counted <twice> & wrong",
+        terms={"bank": "Bank"},
     ),
     "reissued": usage(VAT_19, replaces="EA-2026-000007", reason="Wrong address"),
     "package": issued(piece("package", "227"), tax=VAT_19, purpose="package", month=None),

@@ -63,8 +63,7 @@ def tax_groups(document: Document) -> list[TaxGroup]:
         version = versions.get(line.group)
         key = (version.category, version.rate) if version else (OUT_OF_SCOPE, Decimal(0))
         groups.setdefault(key, []).append(line)
-    found = (_group(document, category, rate, lines) for (category, rate), lines in groups.items())
-    return [group for group in found if group.lines or group.base]
+    return [_group(document, category, rate, lines) for (category, rate), lines in groups.items()]
 
 
 def _group(document: Document, category: str, rate: Decimal, lines: Sequence[DocumentLine]) -> TaxGroup:
