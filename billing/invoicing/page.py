@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from functools import cache
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from billing.catalog.items import ITEM_RANK
 from billing.invoicing.documents import Document, DocumentLine, DocumentParty, TaxAmount
@@ -21,6 +19,9 @@ from billing.invoicing.invoice import Exact
 from billing.invoicing.words import day_in_words, period_in_words, word
 from billing.money import EXACT, minor_digits
 from billing.periods import month_days
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MOST_LINES = 10
 
@@ -94,7 +95,9 @@ def page_from_table(table: Mapping[str, Any]) -> Page:
 
 
 @cache
-def _stored() -> TypeAdapter[Page]:
+def _stored() -> "TypeAdapter[Page]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Page)
 
 

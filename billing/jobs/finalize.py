@@ -99,7 +99,8 @@ def _answered(ledger: AccountLedger, month: date) -> Finalized | None:
     if first is None:
         return _outcome(ledger, month, NOT_SETTLED, "no day of the account is billed yet: run `billing nightly` first")
     if month < first:
-        return _outcome(ledger, month, NOTHING_DUE, f"months before {first:%Y-%m} are closed without document")
+        began = min(closed, default=first)
+        return _outcome(ledger, month, NOTHING_DUE, f"months before {began:%Y-%m} are closed without document")
     if month > first:
         detail = f"{first:%Y-%m} is not closed: finalize it first"
         return _outcome(ledger, month, FAILED, detail)

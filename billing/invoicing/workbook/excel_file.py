@@ -51,7 +51,8 @@ def write_document(
     if annex is None:
         pages += line_sheets(front.document)
     elif front.detail != "none":
-        pages += [page for page in sheets(annex, row_limit=row_limit) if front.detail == "full" or not _is_long(page)]
+        annexed = sheets(annex, row_limit=row_limit, first="Lines")
+        pages += [page for page in annexed if front.detail == "full" or not _is_long(page)]
     with output.open() as file:
         write_sheets(pages, about_document(front.document), file, progress or _no_progress, logo=front.logo)
 

@@ -38,12 +38,15 @@ REASONS = {
 _BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month")
 
 
-def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS) -> list[Sheet]:
-    """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40)."""
+def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS, first: str = "Invoice") -> list[Sheet]:
+    """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40).
+
+    `first` is the name of the sheet of lines, which is the first one where no page is before it.
+    """
     make = partial(Table, row_limit=row_limit)
     corrections = correction_tables(annex, make) if annex.has_corrections else None
     tables = Tables(
-        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections),
+        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections, name=first),
         minutes=minutes_table(annex, make, corrections),
         daily=daily_table(annex, make, corrections),
         windows=window_table(annex, make, corrections),
