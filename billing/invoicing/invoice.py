@@ -39,9 +39,12 @@ class _AsText:
     def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema
 
-        schema = handler(source)
-        schema["serialization"] = core_schema.plain_serializer_function_ser_schema(plain, when_used="json")
-        return schema
+        written = core_schema.plain_serializer_function_ser_schema(plain, when_used="json")
+        return core_schema.no_info_after_validator_function(_itself, handler(source), serialization=written)
+
+
+def _itself(value: Decimal) -> Decimal:
+    return value
 
 
 # A decimal, stored as its exact text.
