@@ -189,6 +189,14 @@ def test_a_long_page_goes_on_under_the_same_header_and_counts_its_pages() -> Non
     assert (round(float(width)), round(float(height))) == (595, 842)
 
 
+def test_a_word_wider_than_its_column_is_broken() -> None:
+    """The name of an app may have 256 characters; it stays left of the numbers."""
+    shown = text(pdf(issued(used(7, "3.99", app_name="x" * 200), tax=VAT_19))).replace("\u200b", "")
+    parts = [line.count("x") for line in shown.splitlines() if "xx" in line]
+    assert sum(parts) == 200
+    assert max(parts) < 60
+
+
 def png(width: int, height: int) -> bytes:
     """A picture of one colour, half transparent."""
 
