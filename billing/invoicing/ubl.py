@@ -17,11 +17,10 @@ from xml.etree.ElementTree import Element, tostring
 
 from billing.errors import BillingError
 from billing.invoicing.documents import Document, DocumentLine
-from billing.invoicing.page import line_text
+from billing.invoicing.folding import line_text
 from billing.invoicing.ubl_amounts import OUT_OF_SCOPE, Amounts, TaxGroup, tax_groups, total
 from billing.invoicing.ubl_parties import iban_in, party, vat_id
 from billing.invoicing.ubl_words import cac, cbc
-from billing.invoicing.words import word
 from billing.money import EXACT, minor_digits, plain, round_half_up
 from billing.periods import month_days
 
@@ -244,5 +243,4 @@ def _minutes(line: DocumentLine) -> str:
 
 
 def _name(document: Document, line: DocumentLine) -> str:
-    text = line_text(document, line)
-    return f"{word('correction', document.terms.language)}: {text}" if line.kind == "correction" else text
+    return line_text(line, document)
