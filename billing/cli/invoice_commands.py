@@ -104,7 +104,7 @@ def _export_drafts(home: "Home", accounts: Accounts, month: Month, to: "Output",
     from billing.reports.invoice_facts import export_invoice, export_invoices
 
     if Path(to.path).suffix in (".pdf", ".xml"):
-        raise UsageError("a draft is written as .xlsx: finalize the month, and export the document by its number")
+        raise UsageError("a draft is a workbook: give a name ending in .xlsx, or the number of an issued document")
     if accounts.account is None:
         if not Path(to.path).is_dir():
             raise UsageError(f"{str(to.path)!r} is not a directory: with --all, name one that exists")
