@@ -20,7 +20,7 @@ from pypdf.generic import ContentStream
 
 from billing.errors import BillingError
 from billing.invoicing.documents import Document
-from billing.invoicing.page import Page, PageLine, make_page
+from billing.invoicing.page import Page, make_page
 from billing.invoicing.pdf import pdf_page
 from billing.invoicing.ubl import ubl_xml
 from tests.issued_facts import ACADEMY, BERLIN, CLASSROOM, JP_10, TOKYO, VAT_19, corrected, issued, piece, used
@@ -96,14 +96,16 @@ def test_the_lines_are_a_table() -> None:
     rows = text(pdf(INVOICE)).splitlines()
     assert "Audio, Classroom 1,051 0 0.99 1.04" in rows
     assert "HD video, Classroom 1,484,567 250,000 3.99 4,925.92" in rows
-    assert "Corrections of earlier days -12 0 3.99 -0.05" in rows
-    assert "Total including tax 6,133.15" in rows
+    assert "Corrections of earlier days, Classroom -12 0 3.99 -0.05" in rows
+    assert "Total including tax EUR 6,133.15" in rows
 
 
 def test_prices_keep_all_their_digits_and_have_at_least_those_of_the_currency() -> None:
     page = make_page(INVOICE)
     for price, shown in (("4", "4.00"), ("0.0125", "0.0125"), ("1350", "1,350.00"), ("1E+3", "1,000.00")):
-        line = PageLine(text="x", minutes=1, deducted_minutes=0, price=Decimal(price), amount=Decimal("1.50"))
+        line = replace(
+            page.lines[0], text="x", minutes=1, deducted_minutes=0, price=Decimal(price), amount=Decimal("1.50")
+        )
         assert f"x 1 0 {shown} 1.50" in text(pdf_page(replace(page, lines=(line,)), issued_at=AT)).splitlines()
 
 
@@ -187,6 +189,14 @@ def test_a_long_page_goes_on_under_the_same_header_and_counts_its_pages() -> Non
     ]
     width, height = reader.pages[0].mediabox[2:]
     assert (round(float(width)), round(float(height))) == (595, 842)
+
+
+def test_a_word_wider_than_its_column_is_broken() -> None:
+    """The name of an app may have 256 characters; it stays left of the numbers."""
+    shown = text(pdf(issued(used(7, "3.99", app_name="~" * 200), tax=VAT_19))).replace("\u200b", "")
+    parts = [line.count("~") for line in shown.splitlines()]
+    assert sum(parts) == 200
+    assert max(parts) < 60
 
 
 def png(width: int, height: int) -> bytes:

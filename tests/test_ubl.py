@@ -212,12 +212,12 @@ def test_lines_say_what_they_are_for() -> None:
     assert texts(ACCEPTED["EUR, 19 %"], "cac:InvoiceLine/cbc:Note") == [
         "177 minutes, 100 of them paid by packages or free minutes"
     ]
-    assert texts(ACCEPTED["package"], "cac:InvoiceLine/cac:Item/cbc:Name") == [
-        "Package pkg-250k, all apps (valid 9 March 2026 to 9 March 2026)"
-    ]
-    assert texts(ACCEPTED["credit note"], "cac:CreditNoteLine/cac:Item/cbc:Name") == [
-        "Corrections of earlier days: HD video, Classroom"
-    ]
+    names = "*/cac:Item/cbc:Name"
+    assert texts(ACCEPTED["package"], names) == ["Minute package pkg-250k (9 March 2026)"]
+    assert texts(usage(None, customer=ACADEMY, terms={"language": "ja"}), names)[0] == "HDビデオ：Classroom"  # noqa: RUF001
+    corrections = ACCEPTED["corrections on an invoice"]
+    assert texts(corrections, names)[1:] == ["Corrections of earlier days, Classroom"] * 2
+    assert texts(corrections, "*/cac:Item/cac:SellersItemIdentification/cbc:ID") == ["hd", "hd", "fhd"]
 
 
 def test_dates_are_those_of_issue_and_due_and_the_billed_month() -> None:

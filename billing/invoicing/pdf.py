@@ -87,7 +87,6 @@ def _page_table(page: Page, fonts: "Fonts") -> dict[str, Any]:
         **{name: value for name, value in asdict(page).items() if name not in ("lines", "sums")},
         "lines": [_line(line, page.digits) for line in page.lines],
         "sums": [asdict(each) | {"amount": _amount(each.amount, page.digits)} for each in page.sums],
-        "headers": [*page.headers[:-1], f"{page.headers[-1]} ({page.currency})"],
         "name": f"{page.title} {page.draft_mark or page.facts[0].value}",
         "author": page.seller[0] if page.seller else "",
         "fonts": _families(page.language, fonts),

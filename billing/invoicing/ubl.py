@@ -224,8 +224,19 @@ def _line(amounts: Amounts, document: Document, line: DocumentLine, group: TaxGr
         cbc(f"{quantity}Quantity", str(count), {"unitCode": unit}),
         amounts.element("LineExtensionAmount", line.amount),
         _period(line.first_day, line.last_day) if line.first_day and line.last_day else None,
-        cac("Item", cbc("Name", _name(document, line)), _category("ClassifiedTaxCategory", group)),
+        _item(document, line, group),
         cac("Price", *price),
+    )
+
+
+def _item(document: Document, line: DocumentLine, group: TaxGroup) -> Element:
+    """Its name is that of the page, its id the catalog's: `hd`, or the package."""
+    own_id = line.item or line.package
+    return cac(
+        "Item",
+        cbc("Name", line_text(line, document)),
+        cac("SellersItemIdentification", cbc("ID", own_id)) if own_id else None,
+        _category("ClassifiedTaxCategory", group),
     )
 
 
@@ -240,7 +251,3 @@ def _priced(amounts: Amounts, line: DocumentLine) -> tuple[int, str, Element, El
 
 def _minutes(line: DocumentLine) -> str:
     return f"{line.minutes} minutes, {line.deducted_minutes} of them paid by packages or free minutes"
-
-
-def _name(document: Document, line: DocumentLine) -> str:
-    return line_text(line, document)

@@ -1,14 +1,19 @@
 """Laws of the XML of documents: its sums are those of the document, and the official rules accept it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from itertools import chain
+from operator import itemgetter
 from xml.etree.ElementTree import Element, fromstring
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.catalog.taxes import Tax, TaxVersion
+from billing.errors import BillingError
+from billing.invoicing.credits import Credited, credit_note, spread, whole
 from billing.invoicing.documents import Document, DocumentLine
 from billing.invoicing.ubl import NoUbl, ubl_xml
 from billing.invoicing.ubl_check import failed_rules
@@ -78,10 +83,41 @@ def documents(draw: st.DrawFn) -> Document:
     )
 
 
+@st.composite
+def credit_notes(draw: st.DrawFn) -> list[Document]:
+    """The credit notes for an invoice: some lines, a part of others, and what is left."""
+    invoice = replace(draw(documents()), credits=None)
+    notes: list[Document] = []
+    for amounts in (_some_lines, _a_part, _some_lines, whole):
+        credited = Credited(document=invoice, notes=notes)
+        try:
+            note = credit_note(
+                credited, amounts(credited) if amounts is whole else amounts(draw, credited), reason="wrong"
+            )
+        except BillingError:  # nothing is left, or a credit was drawn
+            continue
+        notes.append(replace(note, number=f"EAC-{len(notes)}", issued_on=date(2026, 4, 2)))
+    return notes
+
+
+def _some_lines(draw: st.DrawFn, credited: Credited) -> dict[int, Decimal]:
+    return whole(credited, draw(st.sets(st.sampled_from([each.line.line for each in credited.lines()]))))
+
+
+def _a_part(draw: st.DrawFn, credited: Credited) -> dict[int, Decimal]:
+    return spread(credited, Decimal(draw(st.integers(1, 5_000))))
+
+
+def _the_rest(_: st.DrawFn, credited: Credited) -> dict[int, Decimal]:
+    return whole(credited)
+
+
 @settings(max_examples=max(1, SLOW_EXAMPLES // 5))
-@given(st.lists(documents(), min_size=DOCUMENTS_EACH, max_size=DOCUMENTS_EACH))
-def test_the_official_rules_accept_any_document_that_has_xml(drawn: list[Document]) -> None:
-    assert set(failed_rules(list(xmls(drawn)))) <= {()}
+@given(st.lists(documents(), min_size=DOCUMENTS_EACH, max_size=DOCUMENTS_EACH), st.lists(credit_notes(), max_size=8))
+def test_the_official_rules_accept_any_document_that_has_xml(
+    drawn: list[Document], notes: list[list[Document]]
+) -> None:
+    assert set(failed_rules(list(xmls([*drawn, *chain(*notes)])))) <= {()}
 
 
 def xmls(drawn: list[Document]) -> Iterator[bytes]:
@@ -92,7 +128,7 @@ def xmls(drawn: list[Document]) -> Iterator[bytes]:
             assert "is 1 or more off base x rate" in str(refusal)  # noqa: PT017 (the only one that these can have)
 
 
-@given(documents())
+@given(documents() | credit_notes().filter(bool).map(itemgetter(-1)))
 def test_the_sums_of_the_xml_are_those_of_the_document_to_the_digit(document: Document) -> None:
     """Lines, charges and allowances of a category and rate sum to its base; bases and taxes to net, tax and total."""
     try:
