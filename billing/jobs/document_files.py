@@ -3,16 +3,19 @@
 The XML is issued with the verdict of the official rules alone; the PDF has it attached, where the document has one.
 """
 
+import logging
 from datetime import UTC, datetime
 from typing import Literal
 
 from billing.invoicing.page import page_from_table
 from billing.invoicing.pdf import pdf_page
 from billing.invoicing.ubl import NoUbl, ubl_xml
-from billing.invoicing.ubl_check import check_ubl
+from billing.invoicing.ubl_check import check_ubl, failed_rules
 from billing.ledger.database import Engine, reading, writing
 from billing.ledger.documents import StoredDocument, contents, find, find_file, put_file
 from billing.output_files import Output
+
+_log = logging.getLogger(__name__)
 
 Format = Literal["pdf", "xml"]
 
@@ -47,13 +50,24 @@ def _xml(engine: Engine, stored: StoredDocument) -> bytes:
     return xml
 
 
+def _attachable(engine: Engine, stored: StoredDocument) -> bytes | None:
+    """The XML that the PDF has attached; None: the document can have none, or it breaks a rule, which is said."""
+    with reading(engine) as conn:
+        document, _ = contents(conn, stored.number)
+    try:
+        xml = ubl_xml(document)
+    except NoUbl:
+        return None
+    if broken := failed_rules([xml])[0]:
+        _log.warning("%s has no XML attached: it breaks %s of EN 16931", stored.number, broken[0].rule)
+        return None
+    return document_file(engine, stored.number, "xml")
+
+
 def _pdf(engine: Engine, stored: StoredDocument) -> bytes:
     with reading(engine) as conn:
         _, table = contents(conn, stored.number)
         logo = find_file(conn, stored.id, "logo")
-    try:
-        xml = document_file(engine, stored.number, "xml")
-    except NoUbl:
-        xml = None
+    xml = _attachable(engine, stored)
     issued_at = datetime.fromtimestamp(stored.issued_at_ms // 1000, UTC)
     return pdf_page(page_from_table(table), logo=logo, xml=xml, issued_at=issued_at)
