@@ -304,7 +304,7 @@ class Story:
         old = self.chosen(choice)
         if old is None:
             return
-        if old.notes or old.gave_up:
+        if old.notes:
             self.refuse(f"invoice reissue {old.number}")
             return
         self.do(f"invoice reissue {old.number}")
