@@ -88,8 +88,9 @@ def _finalize(
             return _outcome(ledger, month, NOT_SETTLED, reason)
         draft = month_draft(ledger, month)
         if dry_run:
-            result = WOULD_ISSUE if draft.is_due or seller.issue_zero else NOTHING_DUE
-            return _drafted(ledger, seller, month, draft, result)
+            if draft.is_due or seller.issue_zero:
+                return _drafted(ledger, seller, month, draft)
+            return _nothing_due(ledger, month, draft)
         return _close(home, ledger, month, draft)
 
 
@@ -130,7 +131,7 @@ def _close(home: Home, ledger: AccountLedger, month: date, draft: Draft) -> Fina
     at_ms = issuer.moment.at_ms
     if not (draft.is_due or issuer.seller.issue_zero):
         close_month(ledger.conn, ledger.account_id, month, NOTHING_DUE, None, at_ms=at_ms)
-        return _outcome(ledger, month, NOTHING_DUE)
+        return _nothing_due(ledger, month, draft)
     stored = issuer.issue_draft(draft)
     close_month(ledger.conn, ledger.account_id, month, stored.kind, stored.id, at_ms=at_ms)
     issuer.settle()
@@ -158,7 +159,20 @@ def _of_document(ledger: AccountLedger, month: date, stored: StoredDocument, res
     )
 
 
-def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft, result: str) -> Finalized:
+def _nothing_due(ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
+    document = draft.document
+    return Finalized(
+        account=ledger.account_id,
+        month=month,
+        net=document.net,
+        tax=document.tax,
+        total=document.total,
+        currency=document.terms.currency,
+        result=NOTHING_DUE,
+    )
+
+
+def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft) -> Finalized:
     document, today = draft.document, today_of(seller)
     terms_days = seller.terms_days if ledger.account.terms_days is None else ledger.account.terms_days
     return Finalized(
@@ -171,5 +185,5 @@ def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft, r
         currency=document.terms.currency,
         issued_on=today,
         due_on=None if document.is_credit_note else today + timedelta(days=terms_days),
-        result=result,
+        result=WOULD_ISSUE,
     )

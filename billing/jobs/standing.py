@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def record_all_arrears(conn: Connection) -> dict[str, Decimal]:
     for account in catalog.accounts.values():
         if account.overdue_policy is not None:
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
-            recorded = guarded(f"arrears of account {account.id}", lambda: record_arrears(ledger, at_ms=now_ms()))  # noqa: B023 - called here
+            recorded = guarded(f"arrears of account {account.id}", partial(record_arrears, ledger, at_ms=now_ms()))
             if isinstance(recorded, Failure):
                 _log.warning("the arrears of account %s are not recorded: %s", account.id, recorded.reason)
             elif recorded is not None:
@@ -104,9 +105,8 @@ def _admissions(
 ) -> Iterator[Admission]:
     for account_id in sorted(accounts):
         apps, ledger = _apps(catalog, account_id), AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
-        found = guarded(
-            f"admissions of account {account_id}", lambda: _of_account(ledger, apps, balances.get(account_id))
-        )
+        work = partial(_of_account, ledger, apps, balances.get(account_id))
+        found = guarded(f"admissions of account {account_id}", work)
         if isinstance(found, Failure):
             _log.warning("the apps of account %s are not in %s: %s", account_id, STATUS_FILE, found.reason)
         else:
