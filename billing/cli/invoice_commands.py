@@ -69,7 +69,8 @@ def invoice_export(
     XML alone.
 
     With an account and a month: the document that closed the month, or else the draft of its invoice, as far as it is
-    billed. A draft has no number, and nothing is stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account that has a billed day in the month.
+    billed. A draft has no number, and nothing is stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account
+    that has a billed day in the month.
 
     \b
     Example:
