@@ -53,14 +53,9 @@ def write_document(
     if annex is None and front.detail != "none":
         pages += line_sheets(front.document)
     elif annex is not None and front.detail != "none":
-        pages += [page for page in sheets(annex, row_limit=row_limit) if front.detail == "full" or not _is_long(page)]
+        pages += sheets(annex, front.document, detail=front.detail, row_limit=row_limit)
     with output.open() as file:
         write_sheets(pages, about_document(front.document), file, progress or _no_progress, logo=front.logo)
-
-
-def _is_long(page: Sheet) -> bool:
-    """Whether a sheet has a row for each window."""
-    return page.name.partition(" (")[0] in ("5-minute", "Deductions")
 
 
 def write_workbook(
