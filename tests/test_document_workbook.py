@@ -25,10 +25,12 @@ from billing.invoicing.page import Page, make_page
 from billing.invoicing.workbook.annex_hashes import annex_hashes
 from billing.invoicing.workbook.customer_sheet import customer_sheet, wrapped
 from billing.invoicing.workbook.document_lines import line_sheets
+from billing.invoicing.workbook.document_foot import room_for
 from billing.invoicing.workbook.excel_file import Front, write_document
+from billing.invoicing.workbook.front_sheet import line_table
 from billing.invoicing.workbook.picture import picture_of
 from billing.invoicing.workbook.sheets import sheets
-from billing.invoicing.workbook.table import Column, Formula, Row, Sheet
+from billing.invoicing.workbook.table import Column, Formula, Row, Sheet, Table
 from billing.output_files import Output
 from tests.document_facts import (
     CN_6,
@@ -192,6 +194,13 @@ def test_a_package_and_a_refund_stand_between_the_usage_and_the_total(tmp_path: 
     assert Decimal(str(read["Net"][0])) == document.net == document.taxes[0].base
     assert Decimal(str(read["VAT 19 %"][0])) == document.tax
     assert Decimal(str(read["Total USD"][0])) == document.total
+
+
+@pytest.mark.parametrize("make", [corrected_document, chinese])
+def test_there_is_room_below_the_lines_for_tax_and_total(make: Any) -> None:
+    document, annex = make()
+    lines = room_for(document, line_table(annex.invoice, Table, with_kind=annex.has_corrections))
+    assert len(sheet_of(sheets(annex, document), "Invoice").foot) <= lines.foot_rows
 
 
 def test_the_amount_of_a_line_is_a_formula_over_its_own_row() -> None:

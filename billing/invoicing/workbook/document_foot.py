@@ -58,7 +58,7 @@ def beside_usage(document: Document) -> list[DocumentLine]:
 
 def room_for(document: Document, lines: Table) -> Table:
     """The table of the lines with room for the foot of a document below it."""
-    return replace(lines, foot_rows=lines.foot_rows + 2 + len(beside_usage(document)) + 2 * len(document.taxes))
+    return replace(lines, foot_rows=lines.foot_rows + len(beside_usage(document)) + 2 * len(document.taxes))
 
 
 def document_foot(
