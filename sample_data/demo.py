@@ -1,4 +1,4 @@
-"""The main job on the sample data: two classes, from a media server's events to an Excel invoice.
+"""The main job on the sample data: two classes, from a media server's events to an Excel invoice that is paid.
 
     python sample_data/demo.py DIRECTORY
 
@@ -44,6 +44,20 @@ billing charges school --month 2026-10
 billing invoice export school --month 2026-10 -o {output}/school-2026-10.xlsx
 """
 
+ISSUED = """
+billing init
+billing catalog apply {folder}/catalog.toml
+billing ingest {events}
+billing nightly
+billing invoice finalize academy --month 2026-03
+billing invoice show INV-2026-000001
+billing invoice export INV-2026-000001 -o {output}/academy-issued.xlsx
+billing payment add academy 0.35 --id BANK-1 --reference INV-2026-000001
+billing invoice list
+billing status 1400000001
+billing audit
+"""
+
 Table = list[list[Any]]  # the names of the columns, then the rows
 
 
@@ -52,6 +66,7 @@ def main(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     bill("A class that can be checked by hand", SAMPLE_DATA, ACADEMY, output)
     bill("A class recorded on a Janus server", SAMPLE_DATA / "janus", SCHOOL, output)
+    bill("The month of the first class is issued and paid", SAMPLE_DATA / "issued", ISSUED, output)
 
 
 def bill(title: str, folder: Path, commands: str, output: Path) -> None:
@@ -61,7 +76,8 @@ def bill(title: str, folder: Path, commands: str, output: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "BILLING_HOME": home, "BILLING_NOW": expected["now"]}
         environment.pop("BILLING_DATABASE_URL", None)
-        paths = {"folder": shlex.quote(shown(folder)), "output": shlex.quote(str(output))}
+        named = {"folder": shown(folder), "output": str(output), "events": shown(SAMPLE_DATA / "events.ndjson")}
+        paths = {name: shlex.quote(path) for name, path in named.items()}
         for command in commands.strip().format(**paths).splitlines():
             print(f"\n$ {command}", flush=True)
             done = subprocess.run([BILLING, *shlex.split(command)[1:]], env=environment, check=False)  # noqa: S603
@@ -100,7 +116,8 @@ def read_sheet(book: Workbook, name: str, *, columns: Sequence[str]) -> Table:
 
 def total(book: Workbook) -> object:
     """The amount to pay: the last cell of the row that begins with `Total`, which is rounded once."""
-    (row,) = (row for row in book["Invoice"].iter_rows(values_only=True) if str(row[0]).startswith("Total "))
+    lines = book["Lines"] if "Lines" in book.sheetnames else book["Invoice"]
+    (row,) = (row for row in lines.iter_rows(values_only=True) if str(row[0]).startswith("Total "))
     return row[-1]
 
 

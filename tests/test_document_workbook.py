@@ -24,8 +24,8 @@ from billing.invoicing.documents import Document, DocumentLine
 from billing.invoicing.page import Page, make_page
 from billing.invoicing.workbook.annex_hashes import annex_hashes
 from billing.invoicing.workbook.customer_sheet import customer_sheet, wrapped
-from billing.invoicing.workbook.document_lines import line_sheets
 from billing.invoicing.workbook.document_foot import room_for
+from billing.invoicing.workbook.document_lines import line_sheets
 from billing.invoicing.workbook.excel_file import Front, write_document
 from billing.invoicing.workbook.front_sheet import line_table
 from billing.invoicing.workbook.picture import picture_of
@@ -125,13 +125,13 @@ def test_the_first_page_is_upright_and_the_annex_across_each_with_its_own_page_n
     assert book.active is page
 
 
-@pytest.mark.parametrize(("language", "name"), [("en", "Invoice page"), ("ja", "請求書"), ("zh", "账单")])
+@pytest.mark.parametrize(("language", "name"), [("en", "Invoice"), ("ja", "請求書"), ("zh", "账单")])
 def test_the_page_is_named_in_its_language_and_takes_no_name_of_the_annex(
     tmp_path: Path, language: str, name: str
 ) -> None:
     annex = month_of_three_apps()
     book = load_workbook(written(document_of(annex, DE_19, language=language), annex, tmp_path))
-    assert book.sheetnames[:2] == [name, "Invoice"]
+    assert book.sheetnames[:2] == [name, "Lines"]
 
 
 @pytest.mark.parametrize("make", [chinese, corrected_document, credit_month])
@@ -172,7 +172,7 @@ def test_the_formulas_of_a_document_recalculate_to_the_results_that_are_stored(
                 assert found == expected or (found, expected) == (None, ""), (frame.title, cell.coordinate)
     if total is not None:
         label = f"Total {document.terms.currency}{', a credit' if total.startswith('-') else ''}"
-        assert Decimal(str(cells(computed["Invoice"])[label][0])) == Decimal(total)
+        assert Decimal(str(cells(computed["Lines"])[label][0])) == Decimal(total)
 
 
 @needs_libreoffice
@@ -188,7 +188,7 @@ def test_a_number_of_a_document_that_was_changed_fails_the_checks(tmp_path: Path
 
 def test_a_package_and_a_refund_stand_between_the_usage_and_the_total(tmp_path: Path) -> None:
     document, annex = corrected_document()
-    read = cells(load_workbook(written(document, annex, tmp_path), data_only=True)["Invoice"])
+    read = cells(load_workbook(written(document, annex, tmp_path), data_only=True)["Lines"])
     assert read["Package pkg-1"] == [227]
     assert read["Refund pkg-1"] == [-28.8]
     assert Decimal(str(read["Net"][0])) == document.net == document.taxes[0].base
@@ -199,13 +199,13 @@ def test_a_package_and_a_refund_stand_between_the_usage_and_the_total(tmp_path: 
 @pytest.mark.parametrize("make", [corrected_document, chinese])
 def test_there_is_room_below_the_lines_for_tax_and_total(make: Any) -> None:
     document, annex = make()
-    lines = room_for(document, line_table(annex.invoice, Table, with_kind=annex.has_corrections))
-    assert len(sheet_of(sheets(annex, document), "Invoice").foot) <= lines.foot_rows
+    lines = room_for(document, line_table(annex.invoice, Table, with_kind=annex.has_corrections, name="Lines"))
+    assert len(sheet_of(sheets(annex, document), "Lines").foot) <= lines.foot_rows
 
 
 def test_the_amount_of_a_line_is_a_formula_over_its_own_row() -> None:
     document, annex = corrected_document()
-    for name in ("Invoice", "Corrections"):
+    for name in ("Lines", "Corrections"):
         page = sheet_of(sheets(annex, document), name)
         letters = {each.header: chr(ord("A") + place) for place, each in enumerate(page.columns)}
         amounts = [row[ord(letters["Amount"]) - ord("A")] for row in page.rows()]
@@ -258,7 +258,7 @@ def test_without_a_document_the_annex_has_none_of_its_columns() -> None:
 
 def test_the_sheet_of_the_lines_has_the_number_in_its_title(tmp_path: Path) -> None:
     book = load_workbook(written(japanese(), month_of_three_apps(), tmp_path))
-    assert book["Invoice"]["A1"].value == f"Invoice 2026-03, {NUMBER}"
+    assert book["Lines"]["A1"].value == f"Invoice 2026-03, {NUMBER}"
 
 
 def test_without_detail_there_is_the_page_alone(tmp_path: Path) -> None:

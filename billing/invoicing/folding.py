@@ -48,6 +48,11 @@ def folded_lines(document: Document) -> list[FoldedLine]:
     return folded
 
 
+def line_text(line: DocumentLine, document: Document) -> str:
+    """One line of a document in words."""
+    return _named([line], document).text
+
+
 def _fold(lines: Iterable[DocumentLine]) -> list[list[DocumentLine]]:
     groups: list[list[DocumentLine]] = []
     for fold in _STEPS:

@@ -17,9 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from functools import cache
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from billing.catalog.tax_ids import EU_STATES
 from billing.invoicing.documents import Document, DocumentParty, TaxAmount
@@ -27,6 +25,9 @@ from billing.invoicing.folding import FoldedLine, folded_lines
 from billing.invoicing.invoice import Exact
 from billing.invoicing.words import amount_in_digits, day_in_words, exact_amount, money, period_in_words, word
 from billing.money import EXACT, minor_digits, round_to_minor_unit
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _HEADERS = ("what", "minutes", "paid", "price", "amount")
 _JAPANESE_NUMBER = re.compile("T[0-9]{13}")
@@ -108,7 +109,9 @@ def page_from_table(table: Mapping[str, Any]) -> Page:
 
 
 @cache
-def _stored() -> TypeAdapter[Page]:
+def _stored() -> "TypeAdapter[Page]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Page)
 
 

@@ -127,8 +127,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "本書は中国の発票（fapiao）ではありません。",
         "本账单不是发票，不能作为增值税抵扣凭证。",
     ),
-    # Sheets and their footers.
-    "sheet": ("{title} page", "{title}", "{title}"),
+    # The footer of the sheet.
     "page": ("Page {page}", "{page} 頁", "第 {page} 页"),
 }
 

@@ -50,9 +50,11 @@ class Admission:
         return self.as_of_ms + VALID_MS
 
 
-def admissions(ledger: AccountLedger, apps: list[int], now_ms: int) -> list[Admission]:
-    """The admissions of some apps of one account."""
-    balance = account_balance(ledger).balance
+def admissions(
+    ledger: AccountLedger, apps: list[int], now_ms: int, *, balance: Decimal | None = None
+) -> list[Admission]:
+    """The admissions of some apps of one account; `balance` is its own, if it is known."""
+    balance = account_balance(ledger).balance if balance is None else balance
     policy = ledger.catalog.overdue_policy_of(ledger.account)
     steps = steps_reached(ledger, policy, now_ms) if policy else []
     found = []

@@ -11,7 +11,6 @@ from decimal import Decimal
 from itertools import zip_longest
 
 from billing.invoicing.page import Page, PageLine
-from billing.invoicing.words import word
 from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Sheet, Value
 
 # The widths of the columns, of which the text of a line takes two.
@@ -30,7 +29,7 @@ def customer_sheet(page: Page) -> Sheet:
     text, *headers = page.headers
     kinds = (Kind.TEXT, Kind.TEXT, Kind.COUNT, Kind.COUNT, _price_kind(page), Kind.MONEY)
     return Sheet(
-        name=word("sheet", page.language, title=page.title),
+        name=page.title,
         columns=tuple(
             Column(header=header, width=width, kind=kind)
             for header, width, kind in zip((text, "", *headers), _WIDTHS, kinds, strict=True)

@@ -29,7 +29,7 @@ from billing.periods import day_start, local_iso, month_days, next_month
 _CORRECTION_NOTE = "Corrections change days that were billed before: sheet Corrections has each, and why."
 
 
-def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool) -> Table:
+def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool, name: str) -> Table:
     """The lines of the invoice under its head, perhaps with a column that tells usage from corrections."""
     kind_column = (KIND,) if with_kind else ()
     columns = (
@@ -65,7 +65,7 @@ def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool) -> Table:
             )
 
     return make(
-        name="Invoice",
+        name=name,
         columns=columns,
         count=len(invoice.lines),
         rows=rows,

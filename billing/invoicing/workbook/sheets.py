@@ -60,6 +60,7 @@ def sheets(
     """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40).
 
     The annex of a `document` has its number, tax and total, and money down to the windows; without one it is a draft's.
+    A draft's first sheet is Invoice; a document's page is before it, and it is called Lines.
     `daily` leaves out the sheets that have a row for each window, and the checks that need them.
     """
     if document is None:
@@ -72,7 +73,7 @@ def sheets(
 
 def _draft_sheets(annex: Annex, row_limit: int) -> list[Sheet]:
     make = partial(Table, row_limit=row_limit)
-    tables = _tables(annex, make)
+    tables = _tables(annex, make, lines="Invoice")
     return _sheets(annex, make, tables, make_checks(annex, tables))
 
 
@@ -80,7 +81,7 @@ def _document_sheets(annex: Annex, document: Document, detail: str, row_limit: i
     annex, document = replace(annex, number=document.number), as_month(document)
     make = partial(Table, row_limit=row_limit)
     paid = paid_windows(annex)
-    tables = document_tables(annex, _tables(annex, make), paid)
+    tables = document_tables(annex, _tables(annex, make, lines="Lines"), paid)
     tables = replace(tables, lines=room_for(document, tables.lines))
     foot = document_foot(document, tables.lines, further=beside_usage(document), rows_before=kind_rows(tables.lines))
     checks = make_checks(annex, tables, [*document_checks(annex, tables, paid), *foot.checks])
@@ -90,10 +91,11 @@ def _document_sheets(annex: Annex, document: Document, detail: str, row_limit: i
     return [sheet for sheet in daily if sheet.name.partition(" (")[0] not in WINDOW_SHEETS]
 
 
-def _tables(annex: Annex, make: MakeTable) -> Tables:
+def _tables(annex: Annex, make: MakeTable, *, lines: str) -> Tables:
+    """The tables of a draft; `lines` is the name of the sheet of the invoice's lines."""
     corrections = correction_tables(annex, make) if annex.has_corrections else None
     return Tables(
-        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections),
+        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections, name=lines),
         minutes=minutes_table(annex, make, corrections),
         daily=daily_table(annex, make, corrections),
         windows=window_table(annex, make, corrections),
