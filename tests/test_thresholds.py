@@ -47,7 +47,7 @@ def test_spend_fires_when_it_reaches_a_threshold_and_once() -> None:
 
 
 def test_a_jump_over_two_thresholds_fires_both() -> None:
-    assert fired(alert(thresholds=("80%", "100%")), "900") == ["900: 100% fired", "900: 80% fired"]
+    assert fired(alert(thresholds=("80%", "100%")), "900") == ["900: 80% fired", "900: 100% fired"]
 
 
 @pytest.mark.parametrize("metric", ["balance", "package_remaining"])

@@ -31,6 +31,7 @@ from billing.errors import BillingError
 CA_FILE = "BILLING_CA_FILE"
 TIMEOUT_SECONDS = 15
 _PREFIX = "whsec_"
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 # An IPv6 address that stands for an IPv4 address behind a translator.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -106,8 +107,13 @@ def trusted_authorities() -> ssl.SSLContext:
 
 def is_public(text: str) -> bool:
     """Whether an IP address is one of the public internet, also where it carries another address in itself."""
-    address = ipaddress.ip_address(text)
-    return all(each.is_global and not each.is_multicast and not each.is_reserved for each in _carried(address))
+    return all(_is_public(each) for each in _carried(ipaddress.ip_address(text)))
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _PUBLIC_IPV6:
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _carried(address: _Address) -> Iterator[_Address]:

@@ -90,7 +90,10 @@ def crossings(alert: Alert, value: Decimal, last_events: Mapping[Decimal, str]) 
 
     Two thresholds that amount to the same fire as one.
     """
-    for amount, threshold in {amount_of(alert, each): each for each in reversed(alert.thresholds)}.items():
+    by_amount: dict[Decimal, str] = {}
+    for threshold in alert.thresholds:
+        by_amount.setdefault(amount_of(alert, threshold), threshold)
+    for amount, threshold in by_amount.items():
         event = _event(falls(alert), value, amount, last_events.get(amount))
         if event:
             yield Crossing(threshold=threshold, amount=amount, event=event)
