@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

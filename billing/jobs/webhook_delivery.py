@@ -169,7 +169,9 @@ def _addresses(url: SplitResult, *, allow_private: bool) -> list[str]:
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
     for address in addresses:
         if not allow_private and not is_public(address):
-            raise _NoAnswerError(f"{url.hostname} is {address}, which is no public address: allow_private = true allows it")
+            raise _NoAnswerError(
+                f"{url.hostname} is {address}, which is no public address: allow_private = true allows it"
+            )
     return addresses
 
 
