@@ -264,12 +264,13 @@ account_hold = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
-# An alert that fired for a threshold in a period, or was armed again.
+# An alert that fired for a threshold (an amount) in a period, or was armed again. `subject` is what the alert watched.
 alert_event = Table(
     "alert_event",
     metadata,
     _serial(),
     Column("alert_id", String, nullable=False),
+    Column("subject", String, nullable=False),
     Column("threshold", String, nullable=False),
     Column("period", String, nullable=False),
     Column("event", String, nullable=False),
@@ -279,7 +280,8 @@ alert_event = Table(
     Index(None, "alert_id", "threshold"),
 )
 
-# Messages to the outside, each written with its cause, and every attempt to deliver one to an address.
+# Messages to the outside, each written with its cause, and every attempt to deliver one to an address. `given_up` is
+# the last attempt that failed, or says without a status that the time for attempts had passed.
 outbox = Table(
     "outbox",
     metadata,
@@ -302,7 +304,7 @@ delivery = Table(
     Column("status", BigInteger),
     Column("detail", String, nullable=False),
     Column("attempted_at_ms", BigInteger, nullable=False),
-    CheckConstraint("result IN ('delivered', 'failed', 'gone', 'replayed')", name="result"),
+    CheckConstraint("result IN ('delivered', 'failed', 'gone', 'given_up', 'replayed')", name="result"),
 )
 
 # The tables whose rows are written once.
