@@ -76,12 +76,12 @@ def test_an_entry_has_the_dates_of_its_arrival_and_of_its_last_change(engine: En
             apply(conn, parse_catalog(text, "catalog.toml"), applied_at_ms=APPLIED_MS + at_ms)
     with reading(engine) as conn:
         dates = entry_dates(conn, "webhook")
-    assert dates == {"finance": EntryDates(added_ms=APPLIED_MS + 1, changed_ms=APPLIED_MS + 3)}
+    assert dates == {"finance": EntryDates(added_ms=APPLIED_MS + 1, changed_by=4)}
 
 
 def test_a_result_that_is_none_is_refused(engine: Engine) -> None:
     with writing(engine) as conn:
         put(conn, "invoice.issued", None, "1", {}, at_ms=NOON_MS)
-    row = {"outbox_id": 1, "webhook_id": "w", "detail": "", "attempted_at_ms": 1}
+    row = {"outbox_id": 1, "webhook_id": "w", "catalog_change": 0, "detail": "", "attempted_at_ms": 1}
     with pytest.raises(Exception, match="ck_delivery_result"), writing(engine) as conn:
         conn.execute(insert(delivery).values(row | {"result": "lost"}))
