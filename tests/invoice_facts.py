@@ -38,10 +38,12 @@ class Month:
     account_id: str = "acme"
     account_name: str = "Acme K.K."
     apps: Mapping[int, str] = field(default_factory=lambda: {1400000001: "Classroom"})
+    prices: Mapping[str, str] = field(default_factory=lambda: LIST)
 
     def billed(self, *charges: PostedCharge) -> BilledMonth:
         """The month with these charges and nothing behind them."""
         contract = Contract(account=self.account_id, valid_from=date(2026, 3, 1), discount=self.discount)
+        policy = policy_in(self.currency, self.prices)
         return BilledMonth(
             account=Account(
                 id=self.account_id,
@@ -57,7 +59,7 @@ class Month:
             apps=self.apps,
             charges=charges,
             contracts=() if self.discount == 1 else (contract,),
-            policies=[(policy_in(self.currency), policy_in(self.currency).versions[0])],
+            policies=[(policy, policy.versions[0])],
         )
 
     def annex(self) -> Annex:
@@ -119,14 +121,15 @@ class Month:
 
     def _charge(self, key: tuple[int, date, str], sums: Sequence[int]) -> PostedCharge:
         (app, day, item), (seconds, minutes, deducted) = key, sums
-        unit_price = Decimal(LIST[item]) / 1000 * self.discount
+        list_price = Decimal(self.prices[item]) / 1000
+        unit_price = list_price * self.discount
         return PostedCharge(
             day=day,
             kind="usage",
             run_id=12,
             posted_on=day,
             currency=self.currency,
-            list_price=Decimal(LIST[item]) / 1000,
+            list_price=list_price,
             charge=Charge(
                 app_id=app,
                 item=item,
@@ -140,8 +143,8 @@ class Month:
         )
 
 
-def policy_in(currency: str) -> Policy:
-    """A policy of one version, whose prices are those of `LIST`."""
+def policy_in(currency: str, prices: Mapping[str, str] = LIST) -> Policy:
+    """A policy of one version with these prices."""
     version = PolicyVersion(
         valid_from=date(2023, 1, 12),
         method="aggregate",
@@ -149,7 +152,7 @@ def policy_in(currency: str) -> Policy:
         ratios=RATIOS,
         free_minutes=10_000,
         free_ratios=RATIOS,
-        prices={currency: {item: Decimal(price) for item, price in LIST.items()}},
+        prices={currency: {item: Decimal(price) for item, price in prices.items()}},
         package_prices={},
     )
     return Policy(id="own", name="By resolution", versions=(version,))

@@ -145,3 +145,15 @@ def test_credits_of_any_size_add_up_to_the_invoice_and_never_to_more(
         notes.append(credit_note(rest, whole(rest), reason="rest"))
     assert sum(note.net for note in notes) == document.net
     assert sum(note.tax for note in notes) == document.tax
+
+
+def test_an_invoice_with_a_negative_line_cannot_be_credited_above_its_total() -> None:
+    """Usage 100 and a correction of -30: 77 with tax."""
+    document = invoice(["100.00", "-30.00"], tax_of("10"))
+    credited = Credited(document=document)
+    with pytest.raises(BillingError, match=r"110 EUR with tax is more than is left .* 77 EUR"):
+        credit_note(credited, whole(credited, [1]), reason="all of it")
+    with pytest.raises(BillingError, match="more than is left"):
+        spread(credited, Decimal("70.01"))
+    assert credit_note(credited, spread(credited, Decimal("70.00")), reason="all of it").total == 77
+    assert credit_note(credited, whole(credited), reason="all of it").total == 77

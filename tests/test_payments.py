@@ -117,3 +117,15 @@ def test_a_file_of_a_bank_is_imported_once_and_what_matches_nobody_is_kept(acme:
     assert [row["result"] for row in rows(acme, line)] == ["already_recorded"]
     ok(acme, "payment add acme 5.00 --id T2")
     assert [row["id"] for row in rows(acme, "payment unmatched")] == ["T4"]
+
+
+def test_a_credit_after_a_write_off_gives_back_only_what_was_paid(acme: Commands) -> None:
+    """40 of 110 are paid, and 70 given up."""
+    ok(acme, "payment add acme 40 --id B1")
+    (lost,) = rows(acme, "invoice write-off R-2026-000001 --reason insolvent")
+    assert (lost["state"], lost["open"]) == ("written_off", "0")
+    assert "nothing is open" in refused(acme, "invoice write-off R-2026-000001 --reason again")
+    ok(acme, "invoice credit R-2026-000001 --reason wrong")
+    (balance,) = rows(acme, "account balance acme")
+    assert (balance["credit"], balance["balance"]) == ("40", "40")
+    assert rows(acme, "audit") == []

@@ -32,8 +32,11 @@ def test_make_test_all_leaves_out_nothing() -> None:
 
 
 def test_ci_runs_everything() -> None:
-    """What needs LibreOffice, PostgreSQL or Spark is not skipped there but fails."""
+    """What needs LibreOffice, PostgreSQL, hledger or Spark is not skipped there but fails."""
     commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert "make check test-all demo spark-test" in commands
-    assert "export BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1" in commands
+    required = (
+        "BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1 BILLING_REQUIRE_HLEDGER=1 BILLING_REQUIRE_FONTS=1"
+    )
+    assert f"export {required}" in commands
     assert "BILLING_REQUIRE_SPARK=1" in MAKEFILE

@@ -18,7 +18,7 @@ from billing.periods import parse_instant, parse_month
 if TYPE_CHECKING:
     from billing.home import Home
     from billing.output_files import Output
-    from billing.reports.invoice_facts import Exported
+    from billing.reports.invoice_files import Exported
 
 Detail = Literal["none", "daily", "full"]
 
@@ -65,8 +65,12 @@ def invoice_export(
     as_of: datetime | None,
 ) -> None:
     """Write an issued document by its number, as it was issued: the first page, and every line, day and window behind
-    it. Or, with an account and a month, the draft of its invoice, as far as it is billed: a draft has no number, and
-    nothing is stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account that has a billed day in the month.
+    it. As .pdf it is the first page, with the XML of EN 16931 attached where the document can have one; .xml is that
+    XML alone.
+
+    With an account and a month: the document that closed the month, or else the draft of its invoice, as far as it is
+    billed. A draft has no number, and nothing is stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account
+    that has a billed day in the month.
 
     \b
     Example:
@@ -84,18 +88,24 @@ def invoice_export(
 
 
 def _export_document(home: "Home", number: str, to: "Output", detail: Detail) -> None:
-    from billing.reports.issued import export_document
+    from billing.jobs.document_files import write_file
+    from billing.reports.invoice_files import export_document
 
+    suffix = Path(to.path).suffix.lower()
+    if suffix in (".pdf", ".xml"):
+        write_file(open_engine(home), number, "pdf" if suffix == ".pdf" else "xml", to)
+        say(f"written: {to.path}")
+        return
     with counting("rows") as progress:
         export_document(open_engine(home), number, to, detail=detail, progress=progress)
     say(f"written: {to.path}")
 
 
 def _export_drafts(home: "Home", accounts: Accounts, month: Month, to: "Output", as_of: datetime | None) -> None:
-    from billing.reports.invoice_facts import export_invoice, export_invoices
+    from billing.reports.invoice_files import export_invoice, export_invoices
 
     if Path(to.path).suffix in (".pdf", ".xml"):
-        raise UsageError("a draft is written as .xlsx: finalize the month, and export the document by its number")
+        raise UsageError("a draft is a workbook: give a name ending in .xlsx, or the number of an issued document")
     if accounts.account is None:
         if not Path(to.path).is_dir():
             raise UsageError(f"{str(to.path)!r} is not a directory: with --all, name one that exists")

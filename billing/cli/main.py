@@ -28,6 +28,7 @@ from billing.cli.document_commands import (
     write_off_invoice,
 )
 from billing.cli.estimate_commands import estimate
+from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
@@ -44,7 +45,7 @@ from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit),
+    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
     *(alerts, notify, estimate),
 )
 

@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, localcontext
@@ -89,9 +89,14 @@ def write_json(report: Report, stream: IO[str]) -> None:
 
 def write_csv(report: Report, stream: IO[str]) -> None:
     """Writes CSV with a header; an absent value is empty."""
+    write_csv_rows(report.fields, report.rows, stream)
+
+
+def write_csv_rows(fields: Sequence[str], rows: Iterable[Row], stream: IO[str]) -> None:
+    """The same for rows that are read while they are written."""
     writer = csv.writer(_Lines(stream), lineterminator="\r\n")
-    writer.writerow(report.fields)
-    writer.writerows([_csv_value(row[field]) for field in report.fields] for row in report.rows)
+    writer.writerow(fields)
+    writer.writerows([_csv_value(row[field]) for field in fields] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

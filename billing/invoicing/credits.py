@@ -77,6 +77,19 @@ class Credited:
             inclusive = any(each.prices == "inclusive" for each in taxes)
         return exact, rounded - tax if inclusive else rounded, tax
 
+    def rest(self, key: GroupKey) -> Decimal:
+        """What of a group is not credited yet: net, or gross where prices include tax."""
+        with localcontext(EXACT):
+            billed = sum((line.amount for line in self.document.lines if line.group == key), Decimal(0))
+            credited = sum((line.amount for note in self.notes for line in note.lines if line.group == key), Decimal(0))
+            return billed - credited
+
+    @property
+    def total_left(self) -> Decimal:
+        """What of the invoice's total is not credited yet."""
+        with localcontext(EXACT):
+            return self.document.total - sum((note.total for note in self.notes), Decimal(0))
+
     def group(self, key: GroupKey, exact: Decimal) -> Group:
         """The group of a further credit of an exact sum."""
         version, currency = self.version(key), self.document.terms.currency
@@ -123,6 +136,11 @@ def credit_note(
     )
     if made.kind == CREDIT_NOTE:
         raise BillingError(f"these lines of {document.number} are a credit already: choose others with --lines")
+    if made.total > credited.total_left:
+        raise BillingError(
+            f"{plain(made.total)} {document.terms.currency} with tax is more than is left of {document.number}: "
+            f"{plain(credited.total_left)} {document.terms.currency}; it has lines that are credits already"
+        )
     return replace(made, kind=CREDIT_NOTE, credits=document.number, reason=reason)
 
 
@@ -149,7 +167,8 @@ def spread(credited: Credited, amount: Decimal, chosen: Collection[int] | None =
         raise BillingError(f"{plain(amount)} is not an amount of {currency} above 0 in its smallest unit")
     left = {line: each for line, each in whole(credited, chosen).items() if each > 0}
     by_group = _by_group(credited, left)
-    most = {key: _most(credited, key, sum(lines.values(), Decimal(0))) for key, lines in by_group.items()}
+    whole_groups = {key: _most(credited, key, sum(lines.values(), Decimal(0))) for key, lines in by_group.items()}
+    most = {key: min(each, max(Decimal(0), credited.rest(key))) for key, each in whole_groups.items()}
     if amount > sum(most.values(), Decimal(0)):
         raise BillingError(
             f"{plain(amount)} {currency} is more than is left of {credited.document.number}"
@@ -159,7 +178,7 @@ def spread(credited: Credited, amount: Decimal, chosen: Collection[int] | None =
     amounts: dict[int, Decimal] = {}
     for key, share in shares(amount, most, unit).items():
         lines = by_group[key]
-        amounts |= lines if share == most[key] else shares(share, lines, Decimal(1) / SCALE)
+        amounts |= lines if share == whole_groups[key] else shares(share, lines, Decimal(1) / SCALE)
     return amounts
 
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
 from functools import cache
-from typing import Annotated, Literal
-
-from pydantic import PlainSerializer, TypeAdapter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from billing.catalog.catalog import Account
 from billing.catalog.contracts import Contract, contract_on
@@ -28,8 +26,29 @@ from billing.money import EXACT, plain, round_to_minor_unit
 from billing.periods import month_days
 from billing.rating.charges import PostedCharge
 
+# pydantic takes 0.15 s to load and prepare, and only what is stored and read back needs it.
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema
+
+
+class _AsText:
+    """How pydantic writes a decimal: as its exact text."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        written = core_schema.plain_serializer_function_ser_schema(plain, when_used="json")
+        return core_schema.no_info_after_validator_function(_itself, handler(source), serialization=written)
+
+
+def _itself(value: Decimal) -> Decimal:
+    return value
+
+
 # A decimal, stored as its exact text.
-Exact = Annotated[Decimal, PlainSerializer(plain, when_used="json")]
+Exact = Annotated[Decimal, _AsText]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +189,9 @@ class Invoice:
 
 
 @cache
-def _stored() -> TypeAdapter[Invoice]:
+def _stored() -> "TypeAdapter[Invoice]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Invoice)
 
 

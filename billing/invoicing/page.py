@@ -1,45 +1,59 @@
-"""The first page of a document: what a customer reads and pays by, in its language. Pure.
+"""The customer's first page of a document: its cells, in the language of the account. Pure.
 
-At most ten lines: a document with more has its usage folded, by app and item over all prices, then by item over all
-apps; the annex has every line. The printed amounts are those of the lines rounded to the currency's minor unit by
-largest remainder, so that they add up to the printed subtotal: 0.0099, 0.01995 and 0.19188 with the subtotal 0.22 are
-printed as 0.01, 0.02 and 0.19. The page is kept with the document; a later version of the program never changes it.
+Every printed figure adds up. The amounts of the lines are printed in the currency's digits, and a reader who adds them
+gets the printed subtotal, which is the base of the tax. Rounded one by one they may miss it by some units, so they are
+apportioned (largest remainder): each is first rounded down, and the units that are then missing go to the lines that
+lost most. JPY 157.65 + 1,050.60 + 949.05 = 2,157.30, of which the tax's base is 2,157: 157 + 1,050 + 949 = 2,156, and
+the missing unit goes to 157.65, which is printed as 158. So no line is a whole unit off, a line that is exact stays as
+it is, and the rounding of the sum (-0.30) needs no line: a note states it.
+
+The sums above the total, and the total itself, add up as well. What stands below the total is part of it already: a tax
+that the prices include, and what the contract took off.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
-from billing.catalog.items import ITEM_RANK
-from billing.invoicing.documents import Document, DocumentLine, DocumentParty, TaxAmount
+from billing.catalog.tax_ids import EU_STATES
+from billing.invoicing.documents import Document, DocumentParty, TaxAmount
+from billing.invoicing.folding import FoldedLine, folded_lines
 from billing.invoicing.invoice import Exact
-from billing.invoicing.words import day_in_words, period_in_words, word
-from billing.money import EXACT, minor_digits
-from billing.periods import month_days
+from billing.invoicing.words import amount_in_digits, day_in_words, exact_amount, money, period_in_words, word
+from billing.money import EXACT, minor_digits, round_to_minor_unit
 
-MOST_LINES = 10
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_HEADERS = ("what", "minutes", "paid", "price", "amount")
+_JAPANESE_NUMBER = re.compile("T[0-9]{13}")
+# Where a tax id is a VAT id.
+_VAT_COUNTRIES = EU_STATES | {"GB"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageLine:
-    """A line: its text, minutes (None where it has none), price per 1,000, and the amount as it is printed."""
+    """A line in words; `amount` is the one printed, in the currency's digits.
+
+    What a package or a refund has no minutes for, and what differs within the line, is None. `price` is per 1,000
+    minutes, after the contract.
+    """
 
     text: str
-    minutes: int | None = None
-    deducted_minutes: int | None = None
-    payable_minutes: int | None = None
-    price: Exact | None = None
+    minutes: int | None
+    deducted_minutes: int | None
+    payable_minutes: int | None
+    price: Exact | None
     amount: Exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSum:
-    """An amount below the lines; `is_added`: it is a part of the total."""
+    """A sum below the lines. Those that are `is_added` add up to the total; those below it are part of it already."""
 
     label: str
     amount: Exact
@@ -49,7 +63,7 @@ class PageSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFact:
-    """A label and what it says."""
+    """A label and its text."""
 
     label: str
     value: str
@@ -57,9 +71,10 @@ class PageFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The first page. `due` stands out; `logo` is the SHA-256 of the picture; amounts have `digits` decimals.
+    """The page. `logo` is the SHA-256 of the picture, `digits` the decimals of the currency.
 
-    `draft_mark` is a word on the page of a draft, empty on that of a document.
+    `draft_mark` is a word on the page of a draft, empty on that of a document. The first fact of a document is its
+    number.
     """
 
     language: str
@@ -83,221 +98,211 @@ class Page:
 
 
 def page_table(page: Page) -> dict[str, Any]:
-    """The page as plain values."""
+    """A page as plain values."""
     table: dict[str, Any] = _stored().dump_python(page, mode="json")
     return table
 
 
 def page_from_table(table: Mapping[str, Any]) -> Page:
-    """The page that `page_table` wrote."""
+    """The page that `page_table` wrote; a `ValueError` when it is none."""
     return _stored().validate_json(json.dumps(table), strict=True)
 
 
 @cache
-def _stored() -> TypeAdapter[Page]:
+def _stored() -> "TypeAdapter[Page]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Page)
 
 
 def make_page(document: Document) -> Page:
-    """The page of a document or a draft."""
-    terms, language = document.terms, document.terms.language
-    lines = _printed_lines(document)
+    """The first page of a document."""
+    language, currency = document.terms.language, document.terms.currency
+    folded = folded_lines(document)
     return Page(
         language=language,
-        title=word(document.kind, language),
+        title=word(_title(document), language),
         draft_mark=word("draft", language) if document.number is None else "",
         facts=tuple(_facts(document)),
-        due=PageFact(
-            label=word("amount_credited" if document.is_credit_note else "amount_due", language),
-            value=money(document.total, terms.currency),
-        ),
+        due=_due(document),
         seller_label=word("seller", language),
-        seller=tuple(_party(document.seller, language)),
-        customer_label=word("customer", language),
-        customer=tuple(_party(document.customer, language)),
-        headers=tuple(word(key, language) for key in ("description", "minutes", "deducted", "price", "amount")),
-        lines=lines,
-        sums=tuple(_sums(document, lines)),
+        seller=tuple(_party(document.seller, document)),
+        customer_label=word("credited_customer" if document.is_credit_note else "customer", language),
+        customer=tuple(_customer(document)),
+        headers=tuple(word(header, language, currency=currency) for header in _HEADERS),
+        lines=tuple(_lines(folded, document)),
+        sums=tuple(_sums(document)),
         bank_label=word("bank", language),
-        bank=() if document.is_credit_note else tuple((terms.bank or "").splitlines()),
-        notes=tuple(_notes(document)),
-        logo=terms.logo,
-        currency=terms.currency,
-        digits=minor_digits(terms.currency),
+        bank=tuple(_text_lines(document.terms.bank)) if document.number and not document.is_credit_note else (),
+        notes=tuple(_notes(document, folded)),
+        logo=document.terms.logo,
+        currency=currency,
+        digits=minor_digits(currency),
     )
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """An amount with its currency: `USD 1,234.50`."""
-    return f"{currency} {amount:,.{minor_digits(currency)}f}"
-
-
-def rounded_to_sum(amounts: Sequence[Decimal], total: Decimal, digits: int) -> list[Decimal]:
-    """Amounts rounded to `digits` decimals by largest remainder, so that they add up to `total`, which has no more."""
-    with localcontext(Context(prec=60)):
-        unit = Decimal(1).scaleb(-digits)
-        floors = [amount.quantize(unit, rounding=ROUND_FLOOR) for amount in amounts]
-        missing = int((total - sum(floors, Decimal(0))) / unit)
-        order = sorted(range(len(amounts)), key=lambda at: (floors[at] - amounts[at], at))
-        step = unit if missing > 0 else -unit
-        for at in _cycled(order if missing > 0 else order[::-1], abs(missing)):
-            floors[at] += step
-    return [amount + 0 for amount in floors]
-
-
-def _cycled(order: Sequence[int], count: int) -> Iterator[int]:
-    return (order[number % len(order)] for number in range(count)) if order else iter(())
+def _title(document: Document) -> str:
+    """Japan: with a registration number and a tax it is a qualified invoice (適格請求書)."""
+    is_qualified = _is_japanese(document.seller) and any(tax.category == "S" for tax in document.taxes)
+    return f"qualified_{document.kind}" if is_qualified else document.kind
 
 
 def _facts(document: Document) -> Iterator[PageFact]:
     language = document.terms.language
 
-    def fact(key: str, value: str | None) -> Iterator[PageFact]:
-        if value is not None:
-            yield PageFact(label=word(key, language), value=value)
+    def fact(key: str, value: str) -> PageFact:
+        return PageFact(label=word(key, language), value=value)
 
-    yield from fact("number", document.number)
-    yield from fact("issued_on", day_in_words(document.issued_on, language) if document.issued_on else None)
-    yield from fact("due_on", day_in_words(document.due_on, language) if document.due_on else None)
-    if document.month:
-        days = month_days(document.month)
-        yield from fact("period", period_in_words(days[0], days[-1], document.terms.timezone, language))
-    yield from fact("account", document.customer.id)
-    yield from fact("credits", document.credits)
-    yield from fact("replaces", document.replaces)
-    yield from fact("reason", document.reason)
+    if document.number:
+        yield fact("credit_note_number" if document.is_credit_note else "number", document.number)
+    if document.issued_on:
+        yield fact("issued_on", day_in_words(document.issued_on, language))
+    if document.due_on and not document.is_credit_note:
+        yield fact("due_on", day_in_words(document.due_on, language))
+    if document.month and document.purpose != "package":
+        yield fact("period", period_in_words(document.month, document.terms.timezone, language))
+    yield fact("account", document.customer.id)
+    yield fact("currency", document.terms.currency)
+    for key, value in (("credits", document.credits), ("replaces", document.replaces), ("reason", document.reason)):
+        if value:
+            yield fact(key, value)
 
 
-def _party(party: DocumentParty, language: str) -> Iterator[str]:
-    yield party.name
-    yield from (line.strip() for line in (party.address or "").splitlines() if line.strip())
-    if party.country and party.country not in (party.address or ""):
+def _due(document: Document) -> PageFact:
+    key = "amount_credited" if document.is_credit_note else "amount_due"
+    return PageFact(label=word(key, document.terms.language), value=money(document.total, document.terms.currency))
+
+
+def _party(party: DocumentParty, document: Document) -> Iterator[str]:
+    """Name, address, country where the other party is in another, and tax id, line by line."""
+    yield from (party.name, *_text_lines(party.address))
+    if party.country and document.seller.country != document.customer.country:
         yield party.country
     if party.tax_id:
-        yield f"{word('tax_id', language)}: {party.tax_id}"
+        key = "vat_id" if party.country in _VAT_COUNTRIES else "tax_id"
+        yield word("registration_number" if _is_japanese(party) else key, document.terms.language, id=party.tax_id)
 
 
-def _printed_lines(document: Document) -> tuple[PageLine, ...]:
-    """The lines with the amounts that add up to the printed subtotal: net, or gross where prices include tax."""
-    billed = [line for line in document.lines if line.kind != "rounding"]
-    lines = _folded(document, billed)
+def _customer(document: Document) -> Iterator[str]:
+    name, *rest = _party(document.customer, document)
+    yield word("addressee", document.terms.language, name=name)
+    yield from rest
+
+
+def _is_japanese(party: DocumentParty) -> bool:
+    return party.tax_id is not None and _JAPANESE_NUMBER.fullmatch(party.tax_id) is not None
+
+
+def _text_lines(text: str | None) -> list[str]:
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def _lines(folded: Sequence[FoldedLine], document: Document) -> Iterator[PageLine]:
     with localcontext(EXACT):
-        subtotal = sum((line.amount for line in document.lines), Decimal(0))
-    digits = minor_digits(document.terms.currency)
-    amounts = rounded_to_sum([line.amount for line in lines], subtotal, digits) if lines else []
-    return tuple(replace(line, amount=amount) for line, amount in zip(lines, amounts, strict=True))
-
-
-def _folded(document: Document, billed: Sequence[DocumentLine]) -> list[PageLine]:
-    """One line for each line, or for fewer things where there are too many."""
-    usage = [line for line in billed if line.kind == "usage"]
-    others = [line for line in billed if line.kind not in ("usage", "correction")]
-    corrections = [line for line in billed if line.kind == "correction"]
-    rest = [_single(document, line) for line in others]
-    if corrections:
-        rest.append(_together(word("correction", document.terms.language), corrections))
-    room = max(MOST_LINES - len(rest), 6)
-    for fold in (_by_line, _by_app_and_item, _by_item):
-        lines = fold(document, usage)
-        if len(lines) <= room:
-            break
-    return [*lines, *rest]
-
-
-def _by_line(document: Document, usage: Sequence[DocumentLine]) -> list[PageLine]:
-    return [_single(document, line) for line in usage]
-
-
-def _by_app_and_item(document: Document, usage: Sequence[DocumentLine]) -> list[PageLine]:
-    language = document.terms.language
-    return [
-        _together(f"{word(str(lines[0].item), language)}, {lines[0].app_name}", lines)
-        for lines in _grouped(usage, lambda line: (line.app_id, ITEM_RANK[line.item or "audio"]))
-    ]
-
-
-def _by_item(document: Document, usage: Sequence[DocumentLine]) -> list[PageLine]:
-    language = document.terms.language
-    return [
-        _together(f"{word(str(lines[0].item), language)}, {word('all_apps', language)}", lines)
-        for lines in _grouped(usage, lambda line: ITEM_RANK[line.item or "audio"])
-    ]
-
-
-def _grouped(lines: Iterable[DocumentLine], key: Callable[[DocumentLine], Any]) -> list[list[DocumentLine]]:
-    groups: dict[Any, list[DocumentLine]] = {}
-    for line in sorted(lines, key=key):
-        groups.setdefault(key(line), []).append(line)
-    return list(groups.values())
-
-
-def _together(text: str, lines: Sequence[DocumentLine]) -> PageLine:
-    prices = {line.unit_price for line in lines}
-    price = prices.pop() if len(prices) == 1 else None
-    with localcontext(EXACT):
-        return PageLine(
-            text=text,
-            minutes=sum(line.minutes for line in lines),
-            deducted_minutes=sum(line.deducted_minutes for line in lines),
-            payable_minutes=sum(line.payable_minutes for line in lines),
-            price=None if price is None else price * 1000,
-            amount=sum((line.amount for line in lines), Decimal(0)),
+        exact = [sum((line.amount for line in each.lines), Decimal(0)) for each in folded]
+    printed = apportioned(exact, lines_total(document), minor_digits(document.terms.currency))
+    for each, amount in zip(folded, printed, strict=True):
+        has_minutes = all(line.unit_price is not None for line in each.lines)
+        prices = {line.unit_price for line in each.lines}
+        price = prices.pop() if len(prices) == 1 else None
+        yield PageLine(
+            text=each.text,
+            minutes=sum(line.minutes for line in each.lines) if has_minutes else None,
+            deducted_minutes=sum(line.deducted_minutes for line in each.lines) if has_minutes else None,
+            payable_minutes=sum(line.payable_minutes for line in each.lines) if has_minutes else None,
+            price=None if price is None else price.scaleb(3),
+            amount=amount,
         )
 
 
-def _single(document: Document, line: DocumentLine) -> PageLine:
-    if line.unit_price is not None:
-        return _together(_text(document, line), [line])
-    return PageLine(text=_text(document, line), amount=line.amount)
-
-
-def _text(document: Document, line: DocumentLine) -> str:
-    language = document.terms.language
-    if line.kind == "package":
-        name = word("package", language, name=line.package, minutes=line.app_name or word("all_apps", language))
-        if line.first_day and line.last_day:
-            days = (day_in_words(day, language) for day in (line.first_day, line.last_day))
-            name += f" ({word('package_valid', language, **dict(zip(('first', 'last'), days, strict=True)))})"
-        return name
-    if line.kind == "refund":
-        return word("refund", language, name=line.package)
-    if line.credits_line is not None and line.unit_price is None:
-        return word("credit_part", language, line=line.credits_line, number=document.credits)
-    return f"{word(str(line.item), language)}, {line.app_name}"
-
-
-def _sums(document: Document, lines: Sequence[PageLine]) -> Iterator[PageSum]:
-    language = document.terms.language
+def lines_total(document: Document) -> Decimal:
+    """What the lines of a document add up to, its rounding included: net, and the taxes that its prices include."""
     with localcontext(EXACT):
-        subtotal = sum((line.amount for line in lines), Decimal(0))
+        return document.net + sum(tax.amount for tax in document.taxes if tax.prices == "inclusive")
+
+
+def apportioned(exact: Sequence[Decimal], total: Decimal, digits: int) -> list[Decimal]:
+    """The amounts in `digits` decimals, so that they add up to `total`: each rounded down, and what is then missing
+    given, unit by unit, to those that lost most, of equal ones to the largest, then to the first."""
+    if not exact:
+        return []
+    unit = Decimal(1).scaleb(-digits)
+    with localcontext(Context(prec=60)):
+        floors = [amount.quantize(unit, rounding=ROUND_FLOOR) for amount in exact]
+        missing = int((total - sum(floors)) / unit)
+        for_each, units = divmod(missing, len(exact))
+        by_loss = sorted(range(len(exact)), key=lambda place: (floors[place] - exact[place], -abs(exact[place])))
+        extra = set(by_loss[:units])
+        return [floor + unit * (for_each + (place in extra)) for place, floor in enumerate(floors)]
+
+
+def _sums(document: Document) -> Iterator[PageSum]:
+    language = document.terms.language
+
+    on_top = [_tax_sum(document, tax) for tax in document.taxes if tax.prices == "exclusive"]
+    if on_top:
+        yield PageSum(label=word("subtotal", language), amount=lines_total(document), is_added=True)
+        yield from on_top
+    total = word("total_with_tax" if document.tax else "total", language)
+    yield PageSum(label=f"{total} {document.terms.currency}", amount=document.total, is_total=True)
+    yield from (_tax_sum(document, tax) for tax in document.taxes if tax.prices == "inclusive")
+    discount = _discount(document)
+    if discount:
+        yield PageSum(label=word("contract_discount", language), amount=discount)
+
+
+def _tax_sum(document: Document, tax: TaxAmount) -> PageSum:
+    is_added, base = tax.prices == "exclusive", amount_in_digits(tax.base, minor_digits(document.terms.currency))
+    label = word("tax_on" if is_added else "tax_within", document.terms.language, tax=tax.text, base=base)
+    return PageSum(label=label, amount=tax.amount, is_added=is_added)
+
+
+def _discount(document: Document) -> Decimal:
+    """What the contract took off, rounded for print: it is part of no printed sum."""
+    with localcontext(EXACT):
         discount = sum((line.discount for line in document.lines), Decimal(0))
-    digits = minor_digits(document.terms.currency)
-    yield PageSum(label=word("subtotal", language), amount=subtotal, is_added=True)
-    if round(discount, digits):
-        yield PageSum(label=word("discount", language), amount=round(discount, digits))
-    for tax in document.taxes:
-        yield PageSum(label=_tax_label(document, tax), amount=tax.amount, is_added=tax.prices == "exclusive")
-    label = "total_incl" if document.taxes else "total"
-    yield PageSum(label=word(label, language), amount=document.total, is_total=True)
+    return round_to_minor_unit(discount, document.terms.currency) + 0  # plus 0 takes the sign from a zero
 
 
-def _tax_label(document: Document, tax: TaxAmount) -> str:
-    language, currency = document.terms.language, document.terms.currency
-    if tax.prices == "inclusive":
-        return word("tax_in", language, text=tax.text, gross=money(tax.base + tax.amount, currency))
-    return word("tax_on", language, text=tax.text, base=money(tax.base, currency))
+def _notes(document: Document, folded: Sequence[FoldedLine]) -> Iterator[str]:
+    language = document.terms.language
+    yield from _terms_of_payment(document)
+    if any(tax.category == "AE" for tax in document.taxes):
+        yield word("reverse_charge", language)
+    rounding = [line.amount for line in document.lines if line.kind == "rounding"]
+    if rounding:
+        yield _rounding_note(document, rounding)
+    if any(line.unit_price is not None for line in document.lines):
+        yield word("minutes_note", language)
+    count = sum(len(each.lines) for each in folded)
+    if count > len(folded):
+        yield word("folded_note", language, count=count)
+    elif document.purpose in ("usage", "reissue"):
+        yield word("annex_note", language)
+    yield from (word("contract", language, terms=terms) for terms in document.terms.contract)
+    if language == "zh" or document.seller.country == "CN":
+        yield word("no_fapiao", language)
 
 
-def _notes(document: Document) -> Iterator[str]:
+def _terms_of_payment(document: Document) -> Iterator[str]:
     language = document.terms.language
     if document.number is None:
-        yield word("note_draft", language)
-    elif document.due_on is not None:
-        due_on = day_in_words(document.due_on, language)
-        yield word("note_terms", language, due_on=due_on, number=document.number)
-    if any(tax.category == "AE" for tax in document.taxes):
-        yield word("note_reverse", language)
-    if any(line.kind in ("usage", "correction") for line in document.lines):
-        yield word("note_minutes", language)
-        yield word("note_annex", language)
-    yield from document.terms.contract
+        yield word("no_demand", language)
+    elif document.is_credit_note:
+        yield word("credited", language)
+    elif document.due_on and document.total > 0:
+        amount, day = money(document.total, document.terms.currency), day_in_words(document.due_on, language)
+        yield word("pay", language, amount=amount, day=day, number=document.number)
+
+
+def _rounding_note(document: Document, rounding: Sequence[Decimal]) -> str:
+    digits, total = minor_digits(document.terms.currency), lines_total(document)
+    with localcontext(EXACT):
+        rounded_by = sum(rounding, Decimal(0))
+        return word(
+            "rounding_note",
+            document.terms.language,
+            exact=exact_amount(total - rounded_by, digits),
+            rounding=exact_amount(rounded_by, digits),
+            sum=amount_in_digits(total, digits),
+        )

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from billing.invoicing.documents import Document
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _VERSION = 1
 # The first document of a series follows this.
@@ -53,5 +54,7 @@ def canonical(table: Mapping[str, Any]) -> str:
 
 
 @cache
-def _stored() -> TypeAdapter[Document]:
+def _stored() -> "TypeAdapter[Document]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Document)

@@ -19,7 +19,7 @@ from billing.jobs.issuing import Issuer, today_of
 from billing.jobs.metered_days import Failure, guarded
 from billing.jobs.standing import publish
 from billing.ledger.account_ledger import AccountLedger
-from billing.ledger.catalog_store import load_catalog
+from billing.ledger.catalog_store import KnownCatalog, known_catalog
 from billing.ledger.closed_months import close_month, closings, first_open_month
 from billing.ledger.database import Engine, reading, writing
 from billing.ledger.documents import StoredDocument, documents
@@ -57,23 +57,30 @@ def finalize(
     home: Home, engine: Engine, accounts: Sequence[Account], months: Sequence[date], *, dry_run: bool = False
 ) -> Iterator[Finalized]:
     """Closes one month of each account; one that fails does not stop the others."""
+    issued: list[str] = []
+    with reading(engine) as conn:
+        known = known_catalog(conn)
     for account, month in zip(accounts, months, strict=True):
         closed = guarded(
             f"account {account.id}, {month:%Y-%m}",
-            lambda: _finalize(home, engine, account, month, dry_run=dry_run),  # noqa: B023 - called here
+            lambda: _finalize(home, engine, known, account, month, dry_run=dry_run),  # noqa: B023 - called here
         )
         if isinstance(closed, Failure):
             closed = Finalized(
                 account=account.id, month=month, currency=account.currency, result=FAILED, detail=closed.reason
             )
         if closed.result == ISSUED:
-            publish(home, engine, [account.id])
+            issued.append(account.id)
         yield closed
+    if issued:
+        publish(home, engine, issued)
 
 
-def _finalize(home: Home, engine: Engine, account: Account, month: date, *, dry_run: bool) -> Finalized:
+def _finalize(
+    home: Home, engine: Engine, known: KnownCatalog, account: Account, month: date, *, dry_run: bool
+) -> Finalized:
     with reading(engine) if dry_run else writing(engine) as conn:
-        ledger = AccountLedger(conn=conn, account_id=account.id, catalog=load_catalog(conn))
+        ledger = AccountLedger(conn=conn, account_id=account.id, catalog=known.now(conn).catalog)
         if found := _answered(ledger, month):
             return found
         seller = seller_of(ledger.catalog, ledger.account)
@@ -81,8 +88,9 @@ def _finalize(home: Home, engine: Engine, account: Account, month: date, *, dry_
             return _outcome(ledger, month, NOT_SETTLED, reason)
         draft = month_draft(ledger, month)
         if dry_run:
-            result = WOULD_ISSUE if draft.is_due or seller.issue_zero else NOTHING_DUE
-            return _drafted(ledger, seller, month, draft, result)
+            if draft.is_due or seller.issue_zero:
+                return _drafted(ledger, seller, month, draft)
+            return _nothing_due(ledger, month, draft)
         return _close(home, ledger, month, draft)
 
 
@@ -99,7 +107,8 @@ def _answered(ledger: AccountLedger, month: date) -> Finalized | None:
     if first is None:
         return _outcome(ledger, month, NOT_SETTLED, "no day of the account is billed yet: run `billing nightly` first")
     if month < first:
-        return _outcome(ledger, month, NOTHING_DUE, f"months before {first:%Y-%m} are closed without document")
+        began = min(closed, default=first)
+        return _outcome(ledger, month, NOTHING_DUE, f"months before {began:%Y-%m} are closed without document")
     if month > first:
         detail = f"{first:%Y-%m} is not closed: finalize it first"
         return _outcome(ledger, month, FAILED, detail)
@@ -118,11 +127,11 @@ def _not_settled(ledger: AccountLedger, seller: Seller, month: date) -> str | No
 
 
 def _close(home: Home, ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
-    issuer = Issuer.of(home, ledger.conn, ledger.account_id)
+    issuer = Issuer.of(home, ledger.conn, ledger.account_id, catalog=ledger.catalog)
     at_ms = issuer.moment.at_ms
     if not (draft.is_due or issuer.seller.issue_zero):
         close_month(ledger.conn, ledger.account_id, month, NOTHING_DUE, None, at_ms=at_ms)
-        return _outcome(ledger, month, NOTHING_DUE)
+        return _nothing_due(ledger, month, draft)
     stored = issuer.issue_draft(draft)
     close_month(ledger.conn, ledger.account_id, month, stored.kind, stored.id, at_ms=at_ms)
     issuer.settle()
@@ -150,7 +159,20 @@ def _of_document(ledger: AccountLedger, month: date, stored: StoredDocument, res
     )
 
 
-def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft, result: str) -> Finalized:
+def _nothing_due(ledger: AccountLedger, month: date, draft: Draft) -> Finalized:
+    document = draft.document
+    return Finalized(
+        account=ledger.account_id,
+        month=month,
+        net=document.net,
+        tax=document.tax,
+        total=document.total,
+        currency=document.terms.currency,
+        result=NOTHING_DUE,
+    )
+
+
+def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft) -> Finalized:
     document, today = draft.document, today_of(seller)
     terms_days = seller.terms_days if ledger.account.terms_days is None else ledger.account.terms_days
     return Finalized(
@@ -163,5 +185,5 @@ def _drafted(ledger: AccountLedger, seller: Seller, month: date, draft: Draft, r
         currency=document.terms.currency,
         issued_on=today,
         due_on=None if document.is_credit_note else today + timedelta(days=terms_days),
-        result=result,
+        result=WOULD_ISSUE,
     )

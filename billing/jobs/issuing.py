@@ -40,9 +40,20 @@ class Issuer:
     moment: Moment
 
     @classmethod
-    def of(cls, home: Home, conn: Connection, account_id: str, *, seller_id: str | None = None) -> "Issuer":
-        """For an account, its present seller or another; a `BillingError` when it has none."""
-        catalog = load_catalog(conn)
+    def of(
+        cls,
+        home: Home,
+        conn: Connection,
+        account_id: str,
+        *,
+        seller_id: str | None = None,
+        catalog: Catalog | None = None,
+    ) -> "Issuer":
+        """For an account, its present seller or another; a `BillingError` when it has none.
+
+        `catalog` is that of this moment, if it is known.
+        """
+        catalog = catalog or load_catalog(conn)
         account = catalog.account(account_id)
         seller = catalog.sellers[seller_id] if seller_id else seller_of(catalog, account)
         moment = Moment(day=today_of(seller), at_ms=now_ms())

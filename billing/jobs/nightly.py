@@ -37,7 +37,7 @@ from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
-from billing.metering.schemas import STATE_SCHEMA, Metered, open_stays, window_usage
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, Metered, open_stays, window_usage
 from billing.metering.spans import Metering, meter_log
 from billing.rating.span import DayUsage, bill_span
 
@@ -292,6 +292,8 @@ class _Night:
             yield outcome
 
     def _suspended_entries(self, account_day: AccountDay) -> pl.DataFrame:
+        if self.cutoff.catalog.accounts[account_day.account_id].overdue_policy is None:
+            return pl.DataFrame(schema=FINDINGS_SCHEMA)
         with reading(self.engine) as conn:
             return suspended_entries(self.cutoff.ledger(conn, account_day.account_id), self.cutoff, account_day)
 

@@ -112,13 +112,15 @@ def _refundable(ledger: AccountLedger, package: Package) -> tuple[PackageBalance
 
 
 def _invoiced(ledger: AccountLedger, package: Package) -> _Invoiced | None:
-    """Where a package was billed; None: elsewhere."""
+    """The invoice on which a package was billed; None: there is none that can be credited."""
     if package.charge == "external":
         return None
     found = package_document(ledger.conn, package.id)
     if found is None:
         raise BillingError(f"package {package.id!r} is not invoiced yet: finalize the month of its purchase first")
     document, line = found
+    if not document.is_invoice:
+        return None  # it stands on a month's credit note, which cannot be credited
     return _Invoiced(document=document, credited=credited_so_far(ledger.conn, document), line=line)
 
 

@@ -7,8 +7,10 @@ and not a process.
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +33,38 @@ _log = logging.getLogger(__name__)
 def record_standing(home: Home, engine: Engine) -> None:
     """Records the arrears of every account as of now, and publishes all admissions."""
     with writing(engine) as conn:
-        record_all_arrears(conn)
-    publish(home, engine)
+        balances = record_all_arrears(conn)
+    publish(home, engine, balances=balances)
 
 
-def record_all_arrears(conn: Connection) -> None:
-    """Records the arrears of the accounts that have an overdue policy, under the writer's lock."""
-    catalog = load_catalog(conn)
+def record_all_arrears(conn: Connection) -> dict[str, Decimal]:
+    """Records the arrears of the accounts that have an overdue policy, under the writer's lock; their balances."""
+    catalog, balances = load_catalog(conn), dict[str, Decimal]()
     for account in catalog.accounts.values():
         if account.overdue_policy is not None:
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
-            recorded = guarded(f"arrears of account {account.id}", lambda: record_arrears(ledger, at_ms=now_ms()))  # noqa: B023 - called here
+            recorded = guarded(f"arrears of account {account.id}", partial(record_arrears, ledger, at_ms=now_ms()))
             if isinstance(recorded, Failure):
                 _log.warning("the arrears of account %s are not recorded: %s", account.id, recorded.reason)
+            elif recorded is not None:
+                balances[account.id] = recorded
+    return balances
 
 
-def publish(home: Home, engine: Engine, accounts: Collection[str] | None = None) -> None:
-    """Replaces the rows of some accounts in `status.json`, of all if none are given."""
+def publish(
+    home: Home,
+    engine: Engine,
+    accounts: Collection[str] | None = None,
+    *,
+    balances: Mapping[str, Decimal] | None = None,
+) -> None:
+    """Replaces the rows of some accounts in `status.json`, of all if none are given; `balances` that are known."""
     path = home.directory / STATUS_FILE
     with home.lock("status"):
         with reading(engine) as conn:
             catalog = load_catalog(conn)
             changed = catalog.accounts.keys() if accounts is None else set(accounts)
-            fresh = [admission_row(each, catalog) for each in _admissions(conn, catalog, changed)]
+            fresh = [admission_row(each, catalog) for each in _admissions(conn, catalog, changed, balances or {})]
         kept = [] if accounts is None else _kept(path, catalog, changed)
         rows = sorted((*kept, *fresh), key=lambda row: int(row["app_id"]))
         text = ",\n ".join(json.dumps(row) for row in rows)
@@ -89,21 +100,24 @@ def hold(home: Home, engine: Engine, account_id: str, until: date) -> list[int]:
     return _apps(catalog, account_id)
 
 
-def _admissions(conn: Connection, catalog: Catalog, accounts: Collection[str]) -> Iterator[Admission]:
+def _admissions(
+    conn: Connection, catalog: Catalog, accounts: Collection[str], balances: Mapping[str, Decimal]
+) -> Iterator[Admission]:
     for account_id in sorted(accounts):
         apps, ledger = _apps(catalog, account_id), AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
-        found = guarded(f"admissions of account {account_id}", lambda: _of_account(ledger, apps))  # noqa: B023 - called here
+        work = partial(_of_account, ledger, apps, balances.get(account_id))
+        found = guarded(f"admissions of account {account_id}", work)
         if isinstance(found, Failure):
             _log.warning("the apps of account %s are not in %s: %s", account_id, STATUS_FILE, found.reason)
         else:
             yield from found
 
 
-def _of_account(ledger: AccountLedger, apps: list[int]) -> list[Admission]:
+def _of_account(ledger: AccountLedger, apps: list[int], balance: Decimal | None) -> list[Admission]:
     if not apps:
         return []
     check_rows(ledger.conn, ledger.catalog, ledger.account_id)
-    return admissions(ledger, apps, now_ms())
+    return admissions(ledger, apps, now_ms(), balance=balance)
 
 
 def _apps(catalog: Catalog, account_id: str) -> list[int]:

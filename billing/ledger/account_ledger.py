@@ -317,7 +317,8 @@ class AccountLedger:
         settled = self.settled_days(days[0], days[-1]) if days else {}
         history = terms_history(self.conn, self.account_id)
         policies = known_policies(self.catalog)
-        billed = {run.policy_hash: self.policy_of(run) for run in settled.values()}
+        of_hash = {run.policy_hash: run for run in settled.values()}
+        billed = {policy_hash: self.policy_of(run) for policy_hash, run in of_hash.items()}
         found = []
         for day in days:
             held = terms_on(history, day)

@@ -85,15 +85,21 @@ def is_held(ledger: AccountLedger, now_ms: int) -> bool:
     return until is not None and _today(ledger, now_ms) <= until
 
 
-def record_arrears(ledger: AccountLedger, *, at_ms: int) -> None:
+def record_arrears(ledger: AccountLedger, *, at_ms: int) -> Decimal | None:
     """Records that arrears began or ended, and the notices that are due, each with its message.
 
-    Under the writer's lock, at the end of whatever may have changed the balance.
+    Under the writer's lock, at the end of whatever may have changed the balance, which is returned; None: the account
+    has no overdue policy.
     """
     policy = ledger.catalog.overdue_policy_of(ledger.account)
     if policy is None:
-        return
+        return None
     balance = account_balance(ledger).balance
+    _record_changes(ledger, policy, balance, at_ms)
+    return balance
+
+
+def _record_changes(ledger: AccountLedger, policy: OverduePolicy, balance: Decimal, at_ms: int) -> None:
     began_ms = _began(ledger, policy, balance, at_ms)
     known = arrears_on_record(ledger.conn, ledger.account_id)
     if began_ms is None:

@@ -37,7 +37,8 @@ def billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) -
 
 def _policies(ledger: AccountLedger, runs: Mapping[date, Run]) -> list[tuple[Policy, PolicyVersion]]:
     """The policy versions that billed days of the month, in the order of their use."""
-    policies = {run.policy_hash: ledger.policy_of(run) for run in runs.values()}
+    of_hash = {run.policy_hash: run for run in runs.values()}
+    policies = {policy_hash: ledger.policy_of(run) for policy_hash, run in of_hash.items()}
     used = {}
     for day, run in runs.items():
         version = policies[run.policy_hash].version_on(day)

@@ -46,6 +46,23 @@ class Terms:
     free_minutes: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCatalog:
+    """The catalog as its last change (its number) left it."""
+
+    catalog: Catalog
+    change: int
+
+    def now(self, conn: Connection) -> "KnownCatalog":
+        """The catalog of this moment, read again only if it was changed."""
+        return self if last_change(conn) == self.change else known_catalog(conn)
+
+
+def known_catalog(conn: Connection) -> KnownCatalog:
+    """The catalog of this moment."""
+    return KnownCatalog(catalog=load_catalog(conn), change=last_change(conn))
+
+
 def catalog_of_change(conn: Connection, change: int) -> Catalog:
     """The catalog as the change with this number left it."""
     table = tables.catalog_change.c

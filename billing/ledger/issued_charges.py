@@ -40,8 +40,8 @@ def live_documents(conn: Connection, account_id: str, first: date, last: date) -
 
 
 def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
-    """By line of a document, what later corrections have changed of its charges: those of the same day, app and item
-    that were posted by a later run than what stands on the line."""
+    """By line of a document, what later corrections took off its charges: those below zero of the same day, app and
+    item that were posted by a later run than what stands on the line. (What they add is a line of its own.)"""
     on, charge = document_charge.c, tables.charge.c
     billed = (
         select(
@@ -59,5 +59,5 @@ def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
         charge.run_id > billed.c.run,
     )
     amounts = select(billed.c.line, func.sum(charge.amount_scaled)).select_from(billed.join(tables.charge, later))
-    rows = conn.execute(amounts.where(charge.kind == "correction").group_by(billed.c.line))
+    rows = conn.execute(amounts.where(charge.kind == "correction", charge.amount_scaled < 0).group_by(billed.c.line))
     return {line: from_scaled(int(amount)) for line, amount in rows}

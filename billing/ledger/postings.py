@@ -45,10 +45,16 @@ def post_document(conn: Connection, stored: StoredDocument, document: Document, 
 def post_credit_note(
     conn: Connection, stored: StoredDocument, document: Document, credited: StoredDocument, moment: Moment
 ) -> None:
-    """A credit note for an invoice takes from what is open; what is paid already is released as credit."""
+    """A credit note for an invoice takes from what is open, then from what was written off; what is paid already is
+    released as credit."""
     turned = (_reversed(each) for each in _parts(document, books.RECEIVABLE, credited.id))
     books.post(conn, _entry(stored, books.CREDIT_NOTE, moment), turned)
     left = open_of(conn, credited)
+    recovered = min(-left, books.written_off(conn, credited.id)) if left < 0 else Decimal(0)
+    if recovered:
+        back = Transfer(debit=books.RECEIVABLE, credit=books.BAD_DEBT, amount=recovered, receivable_id=credited.id)
+        books.post(conn, _entry(stored, books.WRITE_OFF, moment), [back])
+        left += recovered
     if left < 0:
         released = Transfer(debit=books.RECEIVABLE, credit=books.CREDIT, amount=-left, receivable_id=credited.id)
         books.post(conn, _entry(stored, books.RELEASE, moment), [released])

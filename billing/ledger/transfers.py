@@ -12,7 +12,7 @@ customer has paid too much is the balance of `credit`:
 | allocation | credit | receivable |
 | release | receivable | credit: a credit note for what is paid already |
 | usage, lapse | deferred | revenue, breakage |
-| write_off | bad_debt | receivable |
+| write_off | bad_debt | receivable; the other way round where it is credited after all |
 """
 
 from collections.abc import Iterable, Iterator
@@ -87,6 +87,11 @@ def of_anybody() -> ColumnElement[bool]:
 def credit_of(conn: Connection, account_id: str) -> Decimal:
     """What the account has paid or was given and not used yet."""
     return -_balance(conn, of_account(account_id), CREDIT)
+
+
+def written_off(conn: Connection, document_id: int) -> Decimal:
+    """What of an invoice is given up as a loss, less what credit notes have taken back of that."""
+    return _balance(conn, transfer.c.receivable_id == document_id, BAD_DEBT)
 
 
 def deferred_by_documents(conn: Connection, package_id: str) -> Decimal:

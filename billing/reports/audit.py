@@ -5,6 +5,7 @@
 - *row*: the row of a document says what its snapshot says; *tax*: its lines give its tax;
 - *line*, *charge*: a line is the sum of its charges, and every charge of a closed month stands on a document;
 - *month*: the months of an account are closed one after the other;
+- *credit*: no more is credited than was billed;
 - *ledger*: the transfers of documents and payments come to their amounts, and nothing open is below zero.
 """
 
@@ -169,11 +170,17 @@ def _months(conn: Connection) -> Iterator[Disagreement]:
 
 def _ledger(conn: Connection) -> Iterator[Disagreement]:
     posted, opened = rows.posted_by_document(conn), open_amounts(conn, of_anybody())
+    credited: dict[str, Decimal] = {}
+    for stored in documents(conn):
+        if stored.credits is not None:
+            credited[stored.credits] = credited.get(stored.credits, Decimal(0)) + stored.total
     for stored in documents(conn):
         expected = stored.total if stored.is_invoice else -stored.total
         found = posted.get(stored.id, Decimal(0))
         if found != expected:
             yield _about(stored, "ledger", expected, found, "its transfers")
+        if credited.get(stored.number, Decimal(0)) > stored.total:
+            yield _about(stored, "credit", stored.total, credited[stored.number], "more is credited than was billed")
         if opened.get(stored.id, Decimal(0)) < 0:
             yield _about(stored, "ledger", 0, opened[stored.id], "more was paid or credited than is owed")
     for key, account_id, amount, transferred in rows.payments_posted(conn):

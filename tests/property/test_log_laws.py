@@ -106,7 +106,9 @@ def test_a_day_in_many_files_is_the_day_in_one(rows: Any, data: st.DataObject) -
         one, many = (new_home(Path(directory) / name) for name in ("one", "many"))
         ingest(one, written(Path(directory) / "day.ndjson", ndjson(row(*each) for each in rows)))
         for number, (part, step) in enumerate(zip(parts, between, strict=True)):
-            ingest(many, written(Path(directory) / f"{number}.ndjson", ndjson(row(*each) for each in part)))
+            # (Blank lines make the files differ: a file that comes again is in quarantine once.)
+            text = b"\n" * number + ndjson(row(*each) for each in part)
+            ingest(many, written(Path(directory) / f"{number}.ndjson", text))
             TO_FILES.get(step, lambda _: None)(many)
         expected = facts(one)
         assert facts(many) == expected

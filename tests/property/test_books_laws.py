@@ -1,0 +1,85 @@
+"""Laws of documents and money: whatever happens in some months, the program and a second ledger agree to the digit.
+
+Every charge of a closed month stands on exactly one live document, or nothing was due; the balance does not move when a
+month is closed; nothing is negative; never more is credited than an invoice has; a repeated command changes nothing.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, note, settings
+from hypothesis import strategies as st
+
+from tests.books_story import ACCOUNTS, TAXES, Story, first_home
+from tests.commands import Commands
+from tests.depth import SLOW_EXAMPLES
+
+Step = tuple[Callable[..., None], tuple[object, ...]]
+ACCOUNT = st.sampled_from(sorted(ACCOUNTS))
+CHOICE = st.integers(0, 5)
+TAX = st.sampled_from(list(TAXES))
+STEPS = st.one_of(
+    st.tuples(st.just(Story.advance)),
+    st.tuples(st.just(Story.finalize), ACCOUNT),
+    st.tuples(st.just(Story.finalize), ACCOUNT),
+    st.tuples(st.just(Story.finalize_later), ACCOUNT),
+    st.tuples(st.just(Story.late), ACCOUNT, CHOICE, st.integers(1, 59)),
+    st.tuples(st.just(Story.retract), ACCOUNT, CHOICE),
+    st.tuples(st.just(Story.change), ACCOUNT, TAX, st.sampled_from(["One", "Two"])),
+    st.tuples(st.just(Story.pay), ACCOUNT, st.integers(1, 150), st.integers(0, 3)),
+    st.tuples(st.just(Story.pay), ACCOUNT, st.sampled_from([50, 100]), st.integers(0, 3)),
+    st.tuples(st.just(Story.credit), CHOICE, st.one_of(st.none(), st.integers(0, 120)), CHOICE),
+    st.tuples(st.just(Story.credit), CHOICE, st.one_of(st.none(), st.integers(1, 60)), st.just(0)),
+    st.tuples(st.just(Story.reissue), CHOICE),
+    st.tuples(st.just(Story.write_off), CHOICE),
+    st.tuples(st.just(Story.buy), ACCOUNT, st.sampled_from(["invoice", "prepaid", "external"]), st.integers(1, 999)),
+    st.tuples(st.just(Story.refund), CHOICE),
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    return first_home(tmp_path_factory.mktemp("books"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stories")
+
+
+def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: list[tuple[object, ...]]) -> None:
+    place = Path(tempfile.mkdtemp(dir=folder))
+    story = Story.begin(replace(start, home=Path(shutil.copytree(start.home, place / "home"))), place)
+    try:
+        for account, tax in zip(ACCOUNTS, taxes, strict=True):
+            story.change(account, tax, account)
+        for account in ACCOUNTS:
+            story.finalize(account)
+        story.check()
+        for act, *arguments in steps:
+            act(story, *arguments)  # type: ignore[operator]
+            story.check()
+            story.again()
+        for _ in range(3):
+            story.advance()
+            for account in ACCOUNTS:
+                story.finalize(account)
+        story.check()
+    except BaseException:
+        note("\n".join(story.written))
+        raise
+    finally:
+        shutil.rmtree(place)
+
+
+# A story takes seconds, and its shrinking minutes: the commands of the story are printed instead.
+@settings(max_examples=SLOW_EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(taxes=st.tuples(TAX, TAX, TAX), steps=st.lists(STEPS, min_size=4, max_size=14))
+def test_the_program_and_a_second_ledger_agree_after_every_step(
+    start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: list[tuple[object, ...]]
+) -> None:
+    play(start, folder, taxes, steps)
