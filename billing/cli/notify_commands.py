@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from billing.jobs.notify import Notified
 
 _ALERT_FIELDS = ("id", "account", "metric", "period", "threshold", "limit", "value", "fired_at", "state")
+_MINUTE = len("2026-03-10T10:18")
 _NOTIFIED_FIELDS = ("id", "event", "account", "webhook", "attempt", "result", "status", "detail", "next_at")
 
 
@@ -35,11 +36,14 @@ def alerts(home: "Home", accounts: tuple[str, ...], output_format: str) -> None:
     from billing.reports.alert_list import alert_rows
 
     rows = alert_rows(open_engine(home), accounts)
+    if output_format == "table":
+        rows = [{**row, "fired_at": str(row["fired_at"] or "")[:_MINUTE] or None} for row in rows]
     report = Report(
         fields=_ALERT_FIELDS,
         rows=rows,
         empty="no alerts: add an [[alert]] to the catalog",
-        without=[name for name in ("limit", "fired_at", "period") if not any(row[name] for row in rows)],
+        once=("account",),
+        without=("limit", *(name for name in ("fired_at", "period") if not any(row[name] for row in rows))),
     )
     print_report(report, output_format)
 

@@ -5,13 +5,13 @@ period (or until it is armed again), a package once for its last day, a silence 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from billing.catalog.alerts import Alert
 from billing.catalog.catalog import Account, Catalog
-from billing.catalog.packages import Package
+from billing.catalog.packages import Package, valid_days
 from billing.jobs.issuing import now_ms
 from billing.jobs.metered_days import Failure, guarded
 from billing.jobs.silent_feeds import Silence
@@ -119,29 +119,45 @@ class _Expiring:
 
 def _notices(conn: Connection, catalog: Catalog, at_ms: int) -> Iterator[_Crossed | _Expiring]:
     """All that is due. What is wrong with one account stops no other."""
-    alerts = sorted(catalog.alerts.values(), key=lambda alert: alert.id)
-    watched = {alert.account for alert in alerts} | {package.account for package in catalog.packages.values()}
     for account in sorted(catalog.accounts.values(), key=lambda account: account.id):
-        if account.id in watched:
-            own = [alert for alert in alerts if alert.account == account.id]
+        today = local_day(at_ms // 1000, time_zone(account.timezone))
+        alerts = sorted(
+            (alert for alert in catalog.alerts.values() if alert.account == account.id), key=lambda alert: alert.id
+        )
+        expiring = _expiring_packages(catalog, account, today)
+        if alerts or expiring:
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
-            found = guarded(f"alerts of account {account.id}", lambda: list(_of_account(ledger, own, at_ms)))  # noqa: B023 - called here
+            found = guarded(
+                f"alerts of account {account.id}",
+                lambda: list(_of_account(AccountValues.of(ledger, today), alerts, expiring)),  # noqa: B023 - called here
+            )
             if isinstance(found, Failure):
                 _log.warning("the alerts of account %s are not checked: %s", account.id, found.reason)
             else:
                 yield from found
 
 
-def _of_account(ledger: AccountLedger, alerts: list[Alert], at_ms: int) -> Iterator[_Crossed | _Expiring]:
-    values = AccountValues.of(ledger, local_day(at_ms // 1000, time_zone(ledger.account.timezone)))
+def _expiring_packages(catalog: Catalog, account: Account, today: date) -> dict[str, date]:
+    """The last day of each package that has begun and soon expires."""
+    days = {
+        package.id: valid_days(package, time_zone(account.timezone))
+        for package in catalog.packages.values()
+        if package.account == account.id
+    }
+    until = today + timedelta(days=EXPIRING_DAYS)
+    return {package_id: last for package_id, (first, last) in days.items() if first <= today <= last <= until}
+
+
+def _of_account(
+    values: AccountValues, alerts: Sequence[Alert], expiring: Mapping[str, date]
+) -> Iterator[_Crossed | _Expiring]:
     for alert in alerts:
         yield from _crossed(values, alert)
-    for package, remaining in values.packages():
-        last_day = values.valid_days(package)[1]
-        notice = _Expiring(package=package, remaining=remaining, last_day=last_day)
-        is_soon = values.today <= last_day <= values.today + timedelta(days=EXPIRING_DAYS)
-        if remaining > 0 and is_soon and not is_put(ledger.conn, _EXPIRING, notice.about):
-            yield notice
+    for package, remaining in values.packages() if expiring else ():
+        if package.id in expiring and remaining > 0:
+            notice = _Expiring(package=package, remaining=remaining, last_day=expiring[package.id])
+            if not is_put(values.ledger.conn, _EXPIRING, notice.about):
+                yield notice
 
 
 def _crossed(values: AccountValues, alert: Alert) -> Iterator[_Crossed]:

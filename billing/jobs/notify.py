@@ -14,7 +14,7 @@ from billing.home import Home
 from billing.jobs.issuing import now_ms
 from billing.jobs.webhook_delivery import Answer, Sender, trusted_authorities
 from billing.ledger.catalog_history import entry_dates
-from billing.ledger.catalog_store import load_catalog
+from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection, Engine, reading, writing
 from billing.ledger.deliveries import (
     DELIVERED,
@@ -26,8 +26,8 @@ from billing.ledger.deliveries import (
     Message,
     attempts_ms,
     find_message,
+    gone_since,
     is_told,
-    last_gone_ms,
     pending_messages,
     record_attempt,
 )
@@ -70,12 +70,13 @@ def run_notify(home: Home, engine: Engine, replay: str | None = None) -> Notific
     with home.lock("notify"):
         found, trusted = Notification(notified=[], gone=[], errors=[]), trusted_authorities()
         with reading(engine) as conn:
-            catalog, dates, gone = load_catalog(conn), entry_dates(conn, "webhook"), last_gone_ms(conn)
+            catalog, dates, gone = load_catalog(conn), entry_dates(conn, "webhook"), gone_since(conn)
+            known_change = last_change(conn)
             message = None if replay is None else _message(conn, replay, catalog)
         for webhook in sorted(catalog.webhooks.values(), key=lambda webhook: webhook.id):
             if message and not is_told(webhook, message):
                 continue
-            if gone.get(webhook.id, -1) >= dates[webhook.id].changed_ms:
+            if gone.get(webhook.id, 0) >= dates[webhook.id].changed_by:
                 found.gone.append(webhook.id)
                 continue
             try:
@@ -83,7 +84,8 @@ def run_notify(home: Home, engine: Engine, replay: str | None = None) -> Notific
             except BillingError as error:
                 found.errors.append(str(error))
                 continue
-            route = _Route(engine=engine, sender=sender, since_ms=dates[webhook.id].added_ms)
+            added_ms = dates[webhook.id].added_ms
+            route = _Route(engine=engine, sender=sender, since_ms=added_ms, catalog_change=known_change)
             found.notified.extend(route.replay(message) if message else route.deliver())
         return found
 
@@ -95,6 +97,7 @@ class _Route:
     engine: Engine
     sender: Sender
     since_ms: int
+    catalog_change: int
 
     def deliver(self) -> Iterator[Notified]:
         """Sends what is due, in the order in which it was written, and gives up what is too old."""
@@ -143,6 +146,7 @@ class _Route:
                 Attempt(
                     message=message,
                     webhook_id=webhook,
+                    catalog_change=self.catalog_change,
                     result=result,
                     status=answer.status,
                     detail=answer.detail,

@@ -54,12 +54,8 @@ class AccountValues:
         """The packages that have begun, by id, each with the package minutes that it has left."""
         balances = self._balances()
         for package in sorted(self.ledger.catalog.packages.values(), key=lambda package: package.id):
-            if package.account == self.ledger.account_id and self.valid_days(package)[0] <= self.today:
+            if package.account == self.ledger.account_id and valid_days(package, self.ledger.zone)[0] <= self.today:
                 yield package, balances.remaining(package.id)
-
-    def valid_days(self, package: Package) -> tuple[date, date]:
-        """The first and the last day on which a package pays."""
-        return valid_days(package, self.ledger.zone)
 
     def _balances(self) -> Balances:
         return self.open_days[-1].billed.balances if self.open_days else self.ledger.balances()

@@ -26,10 +26,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An attempt to deliver a message to a webhook; `status` None: it got no answer."""
+    """An attempt to deliver a message to a webhook; `status` None: it got no answer.
+
+    `catalog_change`: the last change of the catalog that it knew.
+    """
 
     message: Message
     webhook_id: str
+    catalog_change: int
     result: str
     status: int | None
     detail: str
@@ -67,9 +71,9 @@ def attempts_ms(conn: Connection, message: Message, webhook: Webhook) -> list[in
     return list(conn.execute(query.order_by(delivery.c.id)).scalars())
 
 
-def last_gone_ms(conn: Connection) -> dict[str, int]:
-    """When each webhook answered last that it is gone for good."""
-    query = select(delivery.c.webhook_id, func.max(delivery.c.attempted_at_ms)).where(delivery.c.result == GONE)
+def gone_since(conn: Connection) -> dict[str, int]:
+    """The last change of the catalog when each webhook answered last that it is gone for good."""
+    query = select(delivery.c.webhook_id, func.max(delivery.c.catalog_change)).where(delivery.c.result == GONE)
     return dict(conn.execute(query.group_by(delivery.c.webhook_id)).all())
 
 
@@ -79,6 +83,7 @@ def record_attempt(conn: Connection, attempt: Attempt) -> None:
         insert(delivery).values(
             outbox_id=attempt.message.id,
             webhook_id=attempt.webhook_id,
+            catalog_change=attempt.catalog_change,
             result=attempt.result,
             status=attempt.status,
             detail=attempt.detail,

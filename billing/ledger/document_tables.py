@@ -281,7 +281,8 @@ alert_event = Table(
 )
 
 # Messages to the outside, each written with its cause, and every attempt to deliver one to an address. `given_up` is
-# the last attempt that failed, or says without a status that the time for attempts had passed.
+# the last attempt that failed, or says without a status that the time for attempts had passed. `catalog_change` is the
+# last change of the catalog that the attempt knew: one after it may bring back a webhook that was gone.
 outbox = Table(
     "outbox",
     metadata,
@@ -300,6 +301,7 @@ delivery = Table(
     _serial(),
     Column("outbox_id", ForeignKey("outbox.id"), nullable=False, index=True),
     Column("webhook_id", String, nullable=False),
+    Column("catalog_change", BigInteger, nullable=False),
     Column("result", String, nullable=False),
     Column("status", BigInteger),
     Column("detail", String, nullable=False),

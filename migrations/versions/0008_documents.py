@@ -306,6 +306,7 @@ def upgrade() -> None:
         sa.Column("id", _SERIAL, nullable=False),
         sa.Column("outbox_id", _SERIAL, nullable=False),
         sa.Column("webhook_id", sa.String(), nullable=False),
+        sa.Column("catalog_change", sa.BigInteger(), nullable=False),
         sa.Column("result", sa.String(), nullable=False),
         sa.Column("status", sa.BigInteger(), nullable=True),
         sa.Column("detail", sa.String(), nullable=False),
