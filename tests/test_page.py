@@ -148,13 +148,14 @@ def test_a_draft_has_its_mark_and_no_number() -> None:
     page = make_page(document_of(month_of_three_apps(), DE_19, number=None))
     assert page.draft_mark == "Draft"
     assert "Number" not in facts(page)
+    assert page.bank == ()
     assert page.notes[0].startswith("This is a draft.")
 
 
 def test_what_the_contract_took_off_is_no_part_of_the_sums() -> None:
     page = make_page(document_of(month_of_three_apps(discount=Decimal("0.9"), currency="EUR"), DE_19))
     assert (page.sums[-1].label, page.sums[-1].amount) == (
-        "Contract discount, already in the prices",
+        "Contract discount, in the prices",
         Decimal("-215.73"),
     )
     assert page.lines[0].price == 540

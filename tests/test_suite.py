@@ -35,6 +35,8 @@ def test_ci_runs_everything() -> None:
     """What needs LibreOffice, PostgreSQL, hledger or Spark is not skipped there but fails."""
     commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert "make check test-all demo spark-test" in commands
-    required = "BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1 BILLING_REQUIRE_HLEDGER=1 BILLING_REQUIRE_FONTS=1"
+    required = (
+        "BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1 BILLING_REQUIRE_HLEDGER=1 BILLING_REQUIRE_FONTS=1"
+    )
     assert f"export {required}" in commands
     assert "BILLING_REQUIRE_SPARK=1" in MAKEFILE

@@ -133,7 +133,7 @@ def make_page(document: Document) -> Page:
         lines=tuple(_lines(folded, document)),
         sums=tuple(_sums(document)),
         bank_label=word("bank", language),
-        bank=() if document.is_credit_note else tuple(_text_lines(document.terms.bank)),
+        bank=tuple(_text_lines(document.terms.bank)) if document.number and not document.is_credit_note else (),
         notes=tuple(_notes(document, folded)),
         logo=document.terms.logo,
         currency=currency,

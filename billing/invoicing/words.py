@@ -80,7 +80,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "total": ("Total", "合計", "合计"),
     "total_with_tax": ("Total including tax", "合計（税込）", "合计（含税）"),
     "contract_discount": (
-        "Contract discount, already in the prices",
+        "Contract discount, in the prices",
         "契約値引き（単価に反映済み）",
         "合同折扣（已计入单价）",
     ),
@@ -127,8 +127,8 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "本書は中国の発票（fapiao）ではありません。",
         "本账单不是发票，不能作为增值税抵扣凭证。",
     ),
-    # Sheets and their footers.
-    "page_of": ("Page {page} of {pages}", "{page} / {pages} 頁", "第 {page} 页，共 {pages} 页"),
+    # The footer of the sheet.
+    "page": ("Page {page}", "{page} 頁", "第 {page} 页"),
 }
 
 _MONTHS = (

@@ -1,4 +1,7 @@
-"""How cells look: number format, font, fill, border and alignment for each kind of value in each role."""
+"""How cells look: number format, font, fill, border and alignment for each kind of value in each role.
+
+The customer's page has one accent colour and the font of its language.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -7,40 +10,42 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 from openpyxl.worksheet.worksheet import Worksheet
 
-from billing.invoicing.workbook.table import Kind, Role
+from billing.invoicing.workbook.table import PAGE_ROLES, Kind, Role
 from billing.money import minor_digits
 
 INK, GREY = "1F2933", "5F6B7A"
-_RULE, _BAND = "9AA5B1", "E8EDF3"
+_RULE, _BAND, _HAIR, _ACCENT = "9AA5B1", "E8EDF3", "D5DBE2", "1F5F9E"
 
 # The workbook's number of each style.
 Styles = Mapping[tuple[Kind, Role], int]
 
 
-def make_styles(frame: Worksheet, currency: str) -> Styles:
-    """Every style, added to the workbook of a sheet."""
-    return {(kind, role): _style(frame, kind, role, currency) for kind in Kind for role in Role}
+def make_styles(frame: Worksheet, currency: str, page_language: str | None = None) -> Styles:
+    """Every style, added to the workbook of a sheet; those of the customer's page where there is one."""
+    roles = [role for role in Role if page_language or role not in PAGE_ROLES]
+    fonts = _FONTS | _page_fonts(_FONT_NAMES.get(page_language or "", "Calibri"))
+    return {(kind, role): _style(frame, kind, role, currency, fonts[role]) for kind in Kind for role in roles}
 
 
-def _style(frame: Worksheet, kind: Kind, role: Role, currency: str) -> int:
+def _style(frame: Worksheet, kind: Kind, role: Role, currency: str, font: Font) -> int:
     """The workbook's number for the style of a kind of value in a role."""
     cell = WriteOnlyCell(frame)
-    heading = role is Role.HEADER
+    heading = role in (Role.HEADER, Role.PAGE_HEADER)
     if not heading:
         cell.number_format = _number_format(kind, currency)
     if kind is Kind.TEXT:
         # Excel treats the cell as text even when somebody edits it.
         cell.quotePrefix = True
-    cell.font = _FONTS[role]
+    cell.font = font
     cell.border = _BORDERS.get(role, Border())
     if role in (Role.HEADER, Role.GRAND):
         cell.fill = PatternFill("solid", fgColor=_BAND)
-    horizontal = _ALIGNMENTS.get(kind, "right")
+    horizontal = "right" if role in _RIGHT else _ALIGNMENTS.get(kind, "right")
     cell.alignment = Alignment(
         horizontal=horizontal,
         # Keeps a number off the text of the next column.
-        indent=1 if horizontal == "right" else 0,
-        vertical="center" if role in (Role.HEADER, Role.GRAND, Role.TITLE) else "bottom",
+        indent=1 if horizontal == "right" and role not in PAGE_ROLES else 0,
+        vertical="center" if role in _CENTRED else "bottom",
         wrap_text=heading,
     )
     return int(cell.style_id)
@@ -78,9 +83,34 @@ _ALIGNMENTS: dict[Kind, Literal["left", "center"]] = {
     Kind.RESULT: "center",
     Kind.RUN: "center",
 }
+_FONT_NAMES = {"ja": "Yu Gothic", "zh": "Microsoft YaHei"}
+_CENTRED = frozenset(
+    {Role.HEADER, Role.GRAND, Role.TITLE, Role.PAGE_TITLE, Role.PAGE_LINE, Role.PAGE_SUM, Role.PAGE_TOTAL, Role.DUE}
+)
+_RIGHT = frozenset({Role.DUE_LABEL, Role.DUE})
+
+
+def _page_fonts(name: str) -> dict[Role, Font]:
+    return {
+        Role.PAGE_TITLE: Font(name=name, size=24, bold=True, color=INK),
+        Role.PAGE_TEXT: Font(name=name, size=10, color=INK),
+        Role.PAGE_NAME: Font(name=name, size=10, bold=True, color=INK),
+        Role.PAGE_LABEL: Font(name=name, size=9, color=GREY),
+        Role.PAGE_HEADER: Font(name=name, size=9, bold=True, color=GREY),
+        Role.PAGE_LINE: Font(name=name, size=10, color=INK),
+        Role.PAGE_SUM: Font(name=name, size=10, color=INK),
+        Role.PAGE_TOTAL: Font(name=name, size=11, bold=True, color=INK),
+        Role.DUE_LABEL: Font(name=name, size=9, color=GREY),
+        Role.DUE: Font(name=name, size=20, bold=True, color=_ACCENT),
+    }
+
+
 _THIN = Side(style="thin", color=_RULE)
 _BORDERS = {
     Role.HEADER: Border(bottom=_THIN),
     Role.TOTAL: Border(top=_THIN),
     Role.GRAND: Border(top=_THIN, bottom=Side(style="medium", color=_RULE)),
+    Role.PAGE_HEADER: Border(bottom=Side(style="medium", color=_ACCENT)),
+    Role.PAGE_LINE: Border(bottom=Side(style="thin", color=_HAIR)),
+    Role.PAGE_TOTAL: Border(top=_THIN, bottom=Side(style="medium", color=_ACCENT)),
 }

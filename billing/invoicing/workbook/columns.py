@@ -47,8 +47,12 @@ _LONGEST_NUMBER = 10**15
 
 def keys(header: Header, app_id: int | None) -> tuple[str, str, str | int]:
     """The account, the month and the app (None: all of them) of a row."""
-    app = "all apps" if app_id is None else app_id if app_id < _LONGEST_NUMBER else str(app_id)
-    return header.account_id, header.month.isoformat()[:7], app
+    return header.account_id, header.month.isoformat()[:7], "all apps" if app_id is None else app_cell(app_id)
+
+
+def app_cell(app_id: int) -> str | int:
+    """The id of an app."""
+    return app_id if app_id < _LONGEST_NUMBER else str(app_id)
 
 
 def quantities(charge: Charge | Line) -> tuple[int, int, int, int]:

@@ -46,8 +46,9 @@ class Tables:
         return {"Kind": f'"{kind}"'} if self.corrections else {}
 
 
-def make_checks(annex: Annex, tables: Tables) -> list[Check]:
-    """All checks of the invoice, those of one kind together."""
+def make_checks(annex: Annex, tables: Tables, further: Sequence[Check] | None = None) -> list[Check]:
+    """All checks of the invoice, those of one kind together; `further` are those of a document's money and total,
+    instead of a draft's total."""
     return [
         *_usage_checks(annex, tables),
         *_day_checks(annex, tables),
@@ -56,7 +57,8 @@ def make_checks(annex: Annex, tables: Tables) -> list[Check]:
         *_amount_checks(annex, tables),
         *(_correction_amount_checks(annex, tables.lines, tables.corrections) if tables.corrections else ()),
         *(_net_checks(annex, tables) if tables.corrections else ()),
-        *_total_checks(annex.invoice, tables.lines),
+        _list_check(annex.invoice, tables.lines),
+        *(_total_checks(annex.invoice, tables.lines) if further is None else further),
     ]
 
 
@@ -331,12 +333,10 @@ def _correction_amount_checks(annex: Annex, lines: Table, tables: CorrectionTabl
         )
 
 
-def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
-    """From the amounts to the total, and the total of the sheet to the total that was computed."""
+def _list_check(invoice: Invoice, lines: Table) -> Check:
+    """What a contract took off is the difference to the list prices."""
     totals = invoice.totals
-    rounding, total = rounding_cell(lines), total_cell(lines)
-    half_unit = Decimal(5).scaleb(-minor_digits(invoice.header.currency) - 1)
-    yield Check(
+    return Check(
         what="list amount + contract discount = subtotal",
         left=Formula(
             f"{lines.sum('List amount')}+{lines.sum('Contract discount')}", totals.list_amount + totals.discount
@@ -344,6 +344,13 @@ def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
         right=Formula(lines.sum("Amount"), totals.subtotal),
         kind=Kind.AMOUNT,
     )
+
+
+def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
+    """From the subtotal to the total, and the total of the sheet to the total that was computed."""
+    totals = invoice.totals
+    rounding, total = rounding_cell(lines), total_cell(lines)
+    half_unit = Decimal(5).scaleb(-minor_digits(invoice.header.currency) - 1)
     yield Check(
         what="subtotal + rounding = total",
         left=Formula(f"{lines.sum('Amount')}+{rounding}", totals.subtotal + totals.rounding),

@@ -7,35 +7,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
-from io import BytesIO
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from openpyxl import Workbook
-from openpyxl.drawing.image import Image
 from openpyxl.worksheet.worksheet import Worksheet
 
-from billing.errors import BillingError
 from billing.invoicing.annex import Annex
 from billing.invoicing.documents import Document
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.page import Page
+from billing.invoicing.words import word
 from billing.invoicing.workbook.cell_styles import make_styles
 from billing.invoicing.workbook.customer_sheet import customer_sheet
 from billing.invoicing.workbook.document_lines import line_sheets
 from billing.invoicing.workbook.page_setup import set_up
+from billing.invoicing.workbook.picture import picture_of, place_at_right
 from billing.invoicing.workbook.sheets import sheets
-from billing.invoicing.workbook.table import EXCEL_ROWS, Sheet, column_letter
+from billing.invoicing.workbook.table import EXCEL_ROWS, Sheet
 from billing.invoicing.workbook.xml_rows import Progress, rows_xml, save, xml_text
 from billing.output_files import Output
 from billing.periods import next_month
 
 _LONGEST_ACCOUNT_ID = 80  # in a footer, of which Excel takes 255 characters
-_LOGO_HEIGHT, _LOGO_WIDTH = 56, 180  # pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """The first page of a document, with its picture (PNG or JPEG) and how much of the annex follows it."""
+    """The first page of a document, its picture, and how much of the annex follows it.
+
+    A picture that is neither PNG nor JPEG is left out. `detail` is `none` (the page alone), `daily` (without the sheets
+    that have a row for each window) or `full`.
+    """
 
     page: Page
     document: Document
@@ -48,18 +50,12 @@ def write_document(
 ) -> None:
     """Write the workbook of a document: its first page, and then its annex, or where it has none its exact lines."""
     pages = [customer_sheet(front.page)]
-    if annex is None:
+    if annex is None and front.detail != "none":
         pages += line_sheets(front.document)
-    elif front.detail != "none":
-        annexed = sheets(annex, row_limit=row_limit, first="Lines")
-        pages += [page for page in annexed if front.detail == "full" or not _is_long(page)]
+    elif annex is not None and front.detail != "none":
+        pages += sheets(annex, front.document, detail=front.detail, row_limit=row_limit)
     with output.open() as file:
         write_sheets(pages, about_document(front.document), file, progress or _no_progress, logo=front.logo)
-
-
-def _is_long(page: Sheet) -> bool:
-    """Whether a sheet has a row for each window."""
-    return page.name.partition(" (")[0] in ("5-minute", "Deductions")
 
 
 def write_workbook(
@@ -100,13 +96,22 @@ def write_sheets(
     """Write sheets as one workbook; the logo stands on the first."""
     book = _book(about)
     frames: list[Worksheet] = [book.create_sheet(page.name) for page in pages]
-    styles = make_styles(frames[0], about.currency)
-    for page, frame in zip(pages, frames, strict=True):
-        set_up(frame, page, f"{about.footer} · {page.name}")
-    if logo is not None:
-        frames[0].add_image(_picture(logo), f"{column_letter(len(pages[0].columns) - 1)}1")
+    styles = make_styles(frames[0], about.currency, pages[0].page_language)
+    for place, (page, frame) in enumerate(zip(pages, frames, strict=True)):
+        set_up(frame, page, f"{about.footer} · {page.name}", **_paging(pages, place))
+    picture = picture_of(logo) if logo else None
+    if picture:
+        place_at_right(frames[0], pages[0], picture)
     book.active = frames[0]
     save(book, file, pages, partial(rows_xml, styles=styles, progress=progress))
+
+
+def _paging(pages: Sequence[Sheet], place: int) -> dict[str, Any]:
+    """The customer's page and the sheets behind it each have page numbers of their own."""
+    if not pages[0].page_language:
+        return {}
+    paging = word("page", pages[place].page_language or "en", page="&P")
+    return {"paging": paging, "first_page": 1 if place <= 1 else None}
 
 
 def about_invoice(invoice: Invoice) -> About:
@@ -142,14 +147,3 @@ def _book(about: About) -> Workbook:
     book.properties.creator = xml_text(about.creator)
     book.properties.created = book.properties.modified = about.made_at
     return book
-
-
-def _picture(logo: bytes) -> Image:
-    """The logo, no higher than its rows."""
-    try:
-        picture = Image(BytesIO(logo))
-    except OSError as error:
-        raise BillingError("the logo is no picture that can be read: give a .png or .jpg file") from error
-    scale = min(1.0, _LOGO_HEIGHT / picture.height, _LOGO_WIDTH / picture.width)
-    picture.height, picture.width = int(picture.height * scale), int(picture.width * scale)
-    return picture

@@ -81,9 +81,15 @@ def line_table(invoice: Invoice, make: MakeTable, *, with_kind: bool, name: str)
     )
 
 
-def front_sheets(invoice: Invoice, lines: Table, verdict: Value, number: str | None = None) -> Iterator[Sheet]:
-    """The sheet of the line table, with the verdict of the checks on top and the total below."""
-    return replace(lines, head=_head(invoice, verdict, len(lines.columns), number)).sheets(foot=_foot(invoice, lines))
+def front_sheets(
+    invoice: Invoice, lines: Table, verdict: Value, number: str | None = None, totals: tuple[Row, ...] | None = None
+) -> Iterator[Sheet]:
+    """The sheet of the line table, with the verdict of the checks on top and the total below.
+
+    `totals` are the rows below the subtotal; None: those of a draft.
+    """
+    head = _head(invoice, verdict, len(lines.columns), number)
+    return replace(lines, head=head).sheets(foot=_foot(invoice, lines, totals or _totals(invoice, lines)))
 
 
 def _head(invoice: Invoice, result: Value, width: int, number: str | None = None) -> tuple[Row, ...]:
@@ -140,15 +146,16 @@ def _period(header: Header) -> str:
 
 def rounding_cell(lines: Table) -> str:
     """The cell of the rounding."""
-    return lines.foot_cell("Amount", 1 + _kind_rows(lines))
+    return lines.foot_cell("Amount", 1 + kind_rows(lines))
 
 
 def total_cell(lines: Table) -> str:
     """The cell of the invoice's total."""
-    return lines.foot_cell("Amount", 2 + _kind_rows(lines))
+    return lines.foot_cell("Amount", 2 + kind_rows(lines))
 
 
-def _kind_rows(lines: Table) -> int:
+def kind_rows(lines: Table) -> int:
+    """The number of rows above the subtotal, which are there where corrections are told from usage."""
     return len(KIND_NAMES) if KIND in lines.columns else 0
 
 
@@ -167,7 +174,8 @@ def _kind_row(invoice: Invoice, lines: Table, kind: str) -> Row:
     return lines.sum_row({"usage": "Usage", "correction": "Corrections"}[kind], sums)
 
 
-def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
+def _totals(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
+    """Rounding and total of a draft."""
     currency = invoice.header.currency
     unit = Decimal(1).scaleb(-minor_digits(currency))
     total = Formula(
@@ -175,14 +183,20 @@ def _foot(invoice: Invoice, lines: Table) -> tuple[Row, ...]:
     )
     blank = (None,) * (len(lines.columns) - 2)
     return (
-        *(_kind_row(invoice, lines, kind) for kind in (KIND_NAMES if KIND in lines.columns else ())),
-        lines.sum_row("Subtotal", lines.sums),
         (f"Rounding of the total, half up to {unit:f} {currency}", *blank, Cell(invoice.totals.rounding, Kind.AMOUNT)),
         (
             Cell(f"Total {currency}{', a credit' if invoice.totals.total < 0 else ''}", role=Role.GRAND),
             *(Cell(None, role=Role.GRAND) for _ in blank),
             Cell(total, Kind.MONEY, Role.GRAND),
         ),
+    )
+
+
+def _foot(invoice: Invoice, lines: Table, totals: tuple[Row, ...]) -> tuple[Row, ...]:
+    return (
+        *(_kind_row(invoice, lines, kind) for kind in (KIND_NAMES if KIND in lines.columns else ())),
+        lines.sum_row("Subtotal", lines.sums),
+        *totals,
         (),
         (Cell("Minutes are the seconds of an app, item and day, divided by 60 and rounded up.", role=Role.NOTE),),
         (

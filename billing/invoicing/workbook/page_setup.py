@@ -29,31 +29,45 @@ _SERIES_COLOURS = {
 }
 
 
-def set_up(frame: Worksheet, page: Sheet, footer: str) -> None:
-    """Set up one sheet; `footer` is printed at the bottom left."""
+def set_up(
+    frame: Worksheet, page: Sheet, footer: str, *, paging: str = "Page &P of &N", first_page: int | None = None
+) -> None:
+    """Set up one sheet; `footer` is printed at the bottom left, `paging` at the right.
+
+    Pages go on being counted from sheet to sheet, but for one that has a `first_page`.
+    """
     for place, column in enumerate(page.columns):
         frame.column_dimensions[column_letter(place)].width = column.width
     frame.sheet_view.showGridLines = page.detail
     if page.detail:
         frame.freeze_panes = f"A{page.header_row + 1}"
         frame.auto_filter.ref = f"A{page.header_row}:{column_letter(len(page.columns) - 1)}{page.last_row}"
-    _set_up_print(frame, page, footer)
+    _set_up_print(frame, page)
+    _set_up_footer(frame, footer, paging)
+    if first_page is not None:
+        frame.page_setup.useFirstPageNumber, frame.page_setup.firstPageNumber = True, first_page
+    for cells in page.merged:
+        frame.merged_cells.add(cells)  # `merge_cells` would add rows
     for cells in _result_cells(page):
         _colour_result(frame, cells)
     if page.chart:
         frame.add_chart(_bar_chart(frame, page, page.chart), f"{column_letter(len(page.columns) + 1)}2")
 
 
-def _set_up_print(frame: Worksheet, page: Sheet, footer: str) -> None:
+def _set_up_print(frame: Worksheet, page: Sheet) -> None:
     frame.page_setup.paperSize = _A4
-    frame.page_setup.orientation = "portrait" if page.portrait else "landscape"
+    frame.page_setup.orientation = "portrait" if page.page_language else "landscape"
     frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, 0
     frame.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     frame.print_title_rows = f"{page.header_row}:{page.header_row}"
-    frame.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.7, header=0.3, footer=0.3)
+    side = 0.7 if page.page_language else 0.4
+    frame.page_margins = PageMargins(left=side, right=side, top=side + 0.1, bottom=side + 0.3, header=0.3, footer=0.3)
+
+
+def _set_up_footer(frame: Worksheet, footer: str, paging: str) -> None:
     # An ampersand begins a code.
     frame.HeaderFooter.oddFooter = HeaderFooterItem(
-        left=_HeaderFooterPart(text=footer.replace("&", "&&")), right=_HeaderFooterPart(text="Page &P of &N")
+        left=_HeaderFooterPart(text=footer.replace("&", "&&")), right=_HeaderFooterPart(text=paging)
     )
 
 

@@ -9,19 +9,31 @@ with, and below their total the corrections and the net; only the sheet Minutes 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
+from typing import Literal
 
 from billing.catalog.items import ITEM_RANK
 from billing.invoicing.annex import Annex
-from billing.invoicing.workbook.checks import VERDICT_CELL, check_table, verdict
+from billing.invoicing.documents import Document
+from billing.invoicing.workbook.checks import VERDICT_CELL, Check, check_table, verdict
 from billing.invoicing.workbook.columns import DAY, ITEM, KEYS, PAYMENT, WINDOW, MakeTable, keys, zone_of
 from billing.invoicing.workbook.correction_sheets import CorrectionTables, correction_tables
 from billing.invoicing.workbook.cross_checks import Tables, make_checks
-from billing.invoicing.workbook.front_sheet import front_sheets, line_table
+from billing.invoicing.workbook.document_annex import (
+    WINDOW_SHEETS,
+    document_checks,
+    document_tables,
+    numbered,
+    paid_windows,
+    without_windows,
+)
+from billing.invoicing.workbook.document_foot import as_month, beside_usage, document_foot, room_for
+from billing.invoicing.workbook.front_sheet import front_sheets, kind_rows, line_table
 from billing.invoicing.workbook.table import EXCEL_ROWS, Column, Formula, Kind, Row, Sheet, Table
 from billing.invoicing.workbook.usage_sheets import daily_table, minutes_table, window_table
 from billing.money import round_half_up
@@ -38,15 +50,52 @@ REASONS = {
 _BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month")
 
 
-def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS, first: str = "Invoice") -> list[Sheet]:
+def sheets(
+    annex: Annex,
+    document: Document | None = None,
+    *,
+    detail: Literal["daily", "full"] = "full",
+    row_limit: int = EXCEL_ROWS,
+) -> list[Sheet]:
     """The sheets of the workbook in their order, none of more than `row_limit` rows (which must be more than 40).
 
-    `first` is the name of the sheet of lines, which is the first one where no page is before it.
+    The annex of a `document` has its number, tax and total, and money down to the windows; without one it is a draft's.
+    A draft's first sheet is Invoice; a document's page is before it, and it is called Lines.
+    `daily` leaves out the sheets that have a row for each window, and the checks that need them.
     """
+    if document is None:
+        return _draft_sheets(annex, row_limit)
+    return [
+        numbered(sheet, document.number) if document.number else sheet
+        for sheet in _document_sheets(annex, document, detail, row_limit)
+    ]
+
+
+def _draft_sheets(annex: Annex, row_limit: int) -> list[Sheet]:
     make = partial(Table, row_limit=row_limit)
+    tables = _tables(annex, make, lines="Invoice")
+    return _sheets(annex, make, tables, make_checks(annex, tables))
+
+
+def _document_sheets(annex: Annex, document: Document, detail: str, row_limit: int) -> list[Sheet]:
+    annex, document = replace(annex, number=document.number), as_month(document)
+    make = partial(Table, row_limit=row_limit)
+    paid = paid_windows(annex)
+    tables = document_tables(annex, _tables(annex, make, lines="Lines"), paid)
+    tables = replace(tables, lines=room_for(document, tables.lines))
+    foot = document_foot(document, tables.lines, further=beside_usage(document), rows_before=kind_rows(tables.lines))
+    checks = make_checks(annex, tables, [*document_checks(annex, tables, paid), *foot.checks])
+    if detail == "full":
+        return _sheets(annex, make, tables, checks, foot.rows)
+    daily = _sheets(annex, make, tables, without_windows(checks), foot.rows)
+    return [sheet for sheet in daily if sheet.name.partition(" (")[0] not in WINDOW_SHEETS]
+
+
+def _tables(annex: Annex, make: MakeTable, *, lines: str) -> Tables:
+    """The tables of a draft; `lines` is the name of the sheet of the invoice's lines."""
     corrections = correction_tables(annex, make) if annex.has_corrections else None
-    tables = Tables(
-        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections, name=first),
+    return Tables(
+        lines=line_table(annex.invoice, make, with_kind=annex.has_corrections, name=lines),
         minutes=minutes_table(annex, make, corrections),
         daily=daily_table(annex, make, corrections),
         windows=window_table(annex, make, corrections),
@@ -55,14 +104,19 @@ def sheets(annex: Annex, *, row_limit: int = EXCEL_ROWS, first: str = "Invoice")
         reasons=_reasons_by_day(annex, make, corrections),
         corrections=corrections,
     )
-    checks = make_checks(annex, tables)
+
+
+def _sheets(
+    annex: Annex, make: MakeTable, tables: Tables, checks: Sequence[Check], totals: tuple[Row, ...] | None = None
+) -> list[Sheet]:
+    """The sheets of the tables; `totals` are the rows below the subtotal of a document's lines."""
     return [
-        *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks)), annex.number),
+        *front_sheets(annex.invoice, tables.lines, Formula(VERDICT_CELL, verdict(checks)), annex.number, totals),
         *tables.minutes.sheets(),
         *tables.daily.sheets(),
         *tables.windows.sheets(),
         *tables.deductions.sheets(),
-        *chain.from_iterable(table.sheets() for table in corrections or ()),
+        *chain.from_iterable(table.sheets() for table in tables.corrections or ()),
         *tables.packages.sheets(),
         *_reasons(annex, make, tables.reasons).sheets(),
         *tables.reasons.sheets(),

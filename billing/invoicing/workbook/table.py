@@ -49,6 +49,20 @@ class Role(StrEnum):
     TITLE = "title"
     LABEL = "label"
     NOTE = "note"
+    # On the customer's page.
+    PAGE_TITLE = "page_title"
+    PAGE_TEXT = "page_text"
+    PAGE_NAME = "page_name"
+    PAGE_LABEL = "page_label"
+    PAGE_HEADER = "page_header"
+    PAGE_LINE = "page_line"
+    PAGE_SUM = "page_sum"
+    PAGE_TOTAL = "page_total"
+    DUE_LABEL = "due_label"
+    DUE = "due"
+
+
+PAGE_ROLES = tuple(role for role in Role if role.startswith(("page", "due")))
 
 
 class Formula(NamedTuple):
@@ -95,8 +109,11 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One sheet: `head`, the header row, `row_count` rows, `foot`; `detail`: with a frozen header and a filter;
-    `portrait`: printed upright."""
+    """One sheet: `head`, the header row, `row_count` rows, `foot`.
+
+    `detail`: with a frozen header and a filter. `page_language`: it is the customer's page, printed upright, with the
+    header as it looks there. `merged` are cells that are one.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -106,7 +123,8 @@ class Sheet:
     foot: tuple[Row, ...]
     detail: bool
     chart: Chart | None
-    portrait: bool = False
+    page_language: str | None = None
+    merged: tuple[str, ...] = ()
 
     @property
     def header_row(self) -> int:

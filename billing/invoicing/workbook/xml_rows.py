@@ -96,7 +96,8 @@ def rows_xml(page: Sheet, styles: Styles, progress: Progress) -> Iterator[str]:
     columns = [(column_letter(place), styles[column.kind, Role.BODY]) for place, column in enumerate(page.columns)]
     for number, row in enumerate(page.head, 1):
         yield _row(number, row, columns, styles)
-    header = tuple(Cell(column.header, column.kind, Role.HEADER) for column in page.columns)
+    role = Role.PAGE_HEADER if page.page_language else Role.HEADER
+    header = tuple(Cell(column.header, column.kind, role) for column in page.columns)
     yield _row(page.header_row, header, columns, styles)
     unreported = 0
     for number, row in enumerate(page.rows(), page.header_row + 1):
@@ -126,7 +127,12 @@ def _row(number: int, row: Row, columns: Sequence[tuple[str, int]], styles: Styl
 
 
 _HEIGHTS = {
-    role: f' ht="{points}" customHeight="1"' for role, points in ((Role.TITLE, 26), (Role.HEADER, 30), (Role.GRAND, 22))
+    role: f' ht="{points}" customHeight="1"'
+    for role, points in (
+        *((Role.TITLE, 26), (Role.HEADER, 30), (Role.GRAND, 22)),
+        *((Role.PAGE_TITLE, 46), (Role.PAGE_HEADER, 32), (Role.PAGE_LINE, 19), (Role.PAGE_SUM, 18)),
+        *((Role.PAGE_TEXT, 15), (Role.PAGE_NAME, 15), (Role.PAGE_LABEL, 15), (Role.PAGE_TOTAL, 24)),
+    )
 }
 
 
