@@ -126,6 +126,7 @@ class Story:
     names: dict[str, str] = field(default_factory=lambda: {each: each for each in ACCOUNTS})
     packages: list[str] = field(default_factory=list)
     ingests: int = 5
+    late_ones: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     last_line: str = "account list"
     written: list[str] = field(default_factory=list)
 
@@ -177,21 +178,24 @@ class Story:
         """Events of a day that is billed already."""
         days = [f"2026-{month}-{day}" for month, day in (("03", "14"), ("03", "25"), ("04", "03"), ("04", "25"))]
         past = [day for day in days if day < self.today.isoformat()]
-        apps = ACCOUNTS[account][3]
+        app = ACCOUNTS[account][3][choice % len(ACCOUNTS[account][3])]
         self.ingests += 1
-        events = stay(apps[choice % len(apps)], past[choice % len(past)], minutes, f"late{self.ingests}")
+        self.late_ones.setdefault(account, []).append((app, self.ingests))
+        events = stay(app, past[choice % len(past)], minutes, f"late{self.ingests}")
         ingest(self.run, self.folder, events)
         self.written.append(f"{self.run.now} ingest {account} {past[choice % len(past)]} {minutes} minutes")
         self.do("nightly")
         self.learn()
 
     def retract(self, account: str, choice: int) -> None:
-        """An ingest of an app was a mistake."""
+        """Events were a mistake: late ones, or all that an app began with."""
         apps = ACCOUNTS[account][3]
-        app = apps[choice % len(apps)]
-        number = 1 + [app for terms in ACCOUNTS.values() for app in terms[3]].index(app)
-        if self.run(f"retract --app {app} --ingest {number} --reason mistake").exit_code == 0:
-            self.written.append(f"{self.run.now} billing retract --app {app} --ingest {number}")
+        all_apps = [app for terms in ACCOUNTS.values() for app in terms[3]]
+        first = [(app, 1 + all_apps.index(app)) for app in apps]
+        app, number = [*first, *self.late_ones.get(account, [])][-(choice % 2)]
+        line = f"retract --app {app} --ingest {number} --reason mistake"
+        if self.run(line).exit_code == 0:
+            self.written.append(f"{self.run.now} billing {line}")
             self.do("nightly")
             self.learn()
 
@@ -256,7 +260,7 @@ class Story:
         if old is None:
             return
         left = self.books.left(old)
-        chosen = [number for number in sorted(left) if not lines or lines >> number % 3 & 1] or sorted(left)
+        chosen = [number for number in sorted(left) if not lines or lines >> (number - 1) & 1] or sorted(left)
         most = self.most(old, {number: left[number] for number in chosen if left[number] > 0})
         line = f"invoice credit {old.number} --reason wrong"
         line += f" --lines {','.join(map(str, chosen))}" if len(chosen) < len(left) else ""

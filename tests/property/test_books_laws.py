@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, note, settings
+from hypothesis import Phase, example, given, note, settings
 from hypothesis import strategies as st
 
 from tests.books_story import ACCOUNTS, TAXES, Story, first_home
@@ -32,7 +32,7 @@ STEPS = st.one_of(
     st.tuples(st.just(Story.change), ACCOUNT, TAX, st.sampled_from(["One", "Two"])),
     st.tuples(st.just(Story.pay), ACCOUNT, st.integers(1, 150), st.integers(0, 3)),
     st.tuples(st.just(Story.pay), ACCOUNT, st.sampled_from([50, 100]), st.integers(0, 3)),
-    st.tuples(st.just(Story.credit), CHOICE, st.one_of(st.none(), st.integers(0, 120)), CHOICE),
+    st.tuples(st.just(Story.credit), CHOICE, st.one_of(st.none(), st.integers(0, 120)), st.integers(0, 31)),
     st.tuples(st.just(Story.credit), CHOICE, st.one_of(st.none(), st.integers(1, 60)), st.just(0)),
     st.tuples(st.just(Story.reissue), CHOICE),
     st.tuples(st.just(Story.write_off), CHOICE),
@@ -76,9 +76,22 @@ def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: li
         shutil.rmtree(place)
 
 
+TAKEN_BACK_LATER = [
+    (Story.late, "dollar", 1, 50),
+    *2 * [(Story.advance,)],
+    (Story.finalize, "dollar"),
+    (Story.retract, "dollar", 1),
+    *3 * [(Story.advance,)],
+    (Story.finalize, "dollar"),
+]
+
+
 # A story takes seconds, and its shrinking minutes: the commands of the story are printed instead.
 @settings(max_examples=max(1, SLOW_EXAMPLES // 2), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(taxes=st.tuples(TAX, TAX, TAX), steps=st.lists(STEPS, min_size=4, max_size=14))
+@example(taxes=("ch", "jp", None), steps=[*TAKEN_BACK_LATER, (Story.credit, 3, None, 15), (Story.credit, 3, 100, 0)])
+@example(taxes=(None, "jp", None), steps=[(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.credit, 0, 50, 0)])
+@example(taxes=("gross", "jp", None), steps=[(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.reissue, 0)])
 def test_the_program_and_a_second_ledger_agree_after_every_step(
     start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: list[tuple[object, ...]]
 ) -> None:
