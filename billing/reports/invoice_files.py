@@ -15,17 +15,16 @@ from typing import Literal
 
 from billing.catalog.catalog import Account
 from billing.errors import BillingError
-from billing.invoicing.annex import Annex
 from billing.invoicing.page import make_page, page_from_table
 from billing.invoicing.workbook.excel_file import Front, write_document, write_workbook
 from billing.invoicing.workbook.xml_rows import Progress
 from billing.ledger.account_ledger import AccountLedger
-from billing.ledger.catalog_store import catalog_of_change, load_catalog
+from billing.ledger.annexes import NothingBilled, issued_annex, read_annex
+from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.documents import StoredDocument, contents, documents, find, find_file
 from billing.ledger.drafts import month_draft
 from billing.output_files import Output
-from billing.reports.invoice_facts import NothingBilled, read_annex
 
 # What is replaced in the name of a file: a first dot or minus, and all but letters, digits and `_ . -`.
 _UNSAFE = re.compile(r"^[.-]|[^\w.-]")
@@ -50,20 +49,6 @@ def document_front(conn: Connection, stored: StoredDocument, detail: Detail = "f
     document, table = contents(conn, stored.number)
     logo = find_file(conn, stored.id, "logo")
     return Front(page=page_from_table(table), document=document, logo=logo, detail=detail)
-
-
-def issued_annex(conn: Connection, stored: StoredDocument) -> Annex | None:
-    """The annex of a month's document as it was when that was issued; None: it has none."""
-    if stored.month is None or stored.credits is not None:
-        return None
-    ledger = AccountLedger(
-        conn=conn,
-        account_id=stored.account_id,
-        catalog=catalog_of_change(conn, stored.catalog_change),
-        as_of=stored.run_id,
-        as_of_ms=stored.issued_at_ms,
-    )
-    return read_annex(ledger, stored.month, number=stored.number)
 
 
 def closing_document(conn: Connection, account_id: str, month: date) -> str | None:

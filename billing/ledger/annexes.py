@@ -1,4 +1,4 @@
-"""An account's month as the ledger holds it: the invoice and its annex.
+"""Annexes: an account's month as the ledger holds it, down to every window, as it is now or as a document has it.
 
 A draft of an unfinished month covers the days that are settled so far; balances of packages are those at the end of the
 last of them.
@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from billing.catalog.catalog import Catalog
 from billing.catalog.feeds import assumptions_in_words
 from billing.catalog.items import WindowUsage
 from billing.errors import BillingError
@@ -17,6 +18,9 @@ from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import make_invoice
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.billed_months import billed_days, billed_month
+from billing.ledger.catalog_store import catalog_of_change
+from billing.ledger.database import Connection
+from billing.ledger.documents import StoredDocument
 from billing.ledger.runs import Run
 from billing.periods import month_days
 from billing.rating.deductions import Deduction
@@ -27,6 +31,28 @@ _BY_REASON = ["app_id", "item", "reason"]
 
 class NothingBilled(BillingError):  # noqa: N818 - a state, not a fault
     """No day of the month is billed."""
+
+
+def issued_annex(conn: Connection, stored: StoredDocument, catalog: Catalog | None = None) -> Annex | None:
+    """The annex of a month's document as it was when that was issued; None: it has none.
+
+    `catalog` is that of the document's last change, if it is known.
+    """
+    if stored.month is None or not has_annex(stored):
+        return None
+    ledger = AccountLedger(
+        conn=conn,
+        account_id=stored.account_id,
+        catalog=catalog or catalog_of_change(conn, stored.catalog_change),
+        as_of=stored.run_id,
+        as_of_ms=stored.issued_at_ms,
+    )
+    return read_annex(ledger, stored.month, number=stored.number)
+
+
+def has_annex(stored: StoredDocument) -> bool:
+    """Whether a document is that of a month, and so has an annex."""
+    return stored.month is not None and stored.credits is None
 
 
 def read_annex(
