@@ -61,6 +61,7 @@ def _set_up_print(frame: Worksheet, page: Sheet) -> None:
     frame.page_setup.orientation = "portrait" if page.look else "landscape"
     fits_on_one = page.look is not None and page.last_row + len(page.foot) <= _ROWS_ON_ONE_PAGE
     frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, int(fits_on_one)
+    frame.print_options.horizontalCentered = page.look is not None
     frame.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     frame.print_title_rows = f"{page.header_row}:{page.header_row}"
     side = 0.7 if page.look else 0.4
