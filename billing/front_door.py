@@ -21,7 +21,7 @@ from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, open_database, reading
 from billing.output_files import Output
 from billing.reports import account as account_report
-from billing.reports import invoice_facts, run_list
+from billing.reports import invoice_files, run_list
 from billing.reports import usage as usage_report
 from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
 
@@ -117,7 +117,7 @@ class Billing:
     ) -> Path:
         """Writes the workbook of the month's draft invoice, as known at `as_of` if given, and returns its path."""
         instant = periods.parse_instant(as_of) if isinstance(as_of, str) else as_of
-        invoice_facts.export_invoice(
+        invoice_files.export_invoice(
             self.engine, account, _month(month), Output(path=path, home=self.home.directory), as_of=instant
         )
         return Path(path)

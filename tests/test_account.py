@@ -13,9 +13,9 @@ from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.invoicing.annex import Annex
 from billing.ledger.account_ledger import AccountLedger
+from billing.ledger.annexes import read_annex
 from billing.ledger.database import open_database, reading
 from billing.reports import account as books
-from billing.reports.invoice_facts import read_annex
 from tests.commands import ROOT, Commands
 
 CATALOG = """

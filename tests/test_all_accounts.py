@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
-from billing.reports.invoice_facts import file_names
+from billing.reports.invoice_files import file_names
 from tests.commands import Commands
 from tests.sample_home import SAMPLE, rows
 

@@ -41,6 +41,9 @@ def test_nothing_is_found_where_all_is_well(acme: Commands) -> None:
         ("DELETE FROM document_charge WHERE document_id = 2", {"charge", "line"}),
         ("UPDATE transfer SET amount_scaled = amount_scaled + 1 WHERE cause = 'payment'", {"ledger"}),
         ("DELETE FROM transfer WHERE document_id = 2", {"ledger"}),
+        ("UPDATE usage SET seconds = seconds - 1 WHERE day = '2026-04-10'", {"annex"}),
+        ("UPDATE usage SET reason = 'camera' WHERE day = '2026-03-10'", {"annex"}),
+        ("DELETE FROM annex_column WHERE document_id = 1", {"annex"}),
         ("DELETE FROM closed_month WHERE month = '2026-03-01'", {"month"}),
     ],
 )

@@ -29,6 +29,8 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from commands(command, (*path, name))
 
 
+# Where commands are described.
+PAGES = ("commands.md", "documents.md", "alerts.md")
 LEAVES = {path: command for path, command in commands(main) if not isinstance(command, click.Group)}
 
 
@@ -82,7 +84,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 @pytest.mark.parametrize(
     ("page", "now"),
-    [("README.md", None), ("docs/commands.md", None), ("docs/documents.md", "2026-04-02T09:00:00+09:00")],
+    [
+        ("README.md", None),
+        ("docs/commands.md", None),
+        ("docs/alerts.md", None),
+        ("docs/documents.md", "2026-04-02T09:00:00+09:00"),
+    ],
 )
 def test_a_page_shows_what_the_commands_print(page: str, now: str | None, run: Commands) -> None:
     run = replace(run, now=now or run.now)
@@ -120,5 +127,5 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_page_on_commands_names_every_command() -> None:
-    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("commands.md", "documents.md"))
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
     assert [path for path in LEAVES if f"billing {' '.join(path)}" not in text] == []

@@ -7,6 +7,7 @@ import click
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.messages import fail, say
 from billing.cli.options import format_option
+from billing.cli.progress import counting
 from billing.cli.report_tables import Report, print_report
 
 if TYPE_CHECKING:
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--without-annexes", is_flag=True, help="Do not make every annex again, which can take long.")
 @format_option
 @pass_home
-def audit(home: "Home", output_format: str) -> None:
+def audit(home: "Home", without_annexes: bool, output_format: str) -> None:
     """Check everything that was issued: numbers without a gap, the chain of documents, sums and tax, the charges of
-    closed months, the ledger of money. What does not agree is listed, with exit code 1.
+    closed months, the ledger of money, and every cell of the annexes. What does not agree is listed, with exit code 1.
 
     \b
     Example:
@@ -26,7 +28,8 @@ def audit(home: "Home", output_format: str) -> None:
     """
     from billing.reports.audit import audit as audited
 
-    rows = audited(open_engine(home))
+    with counting("annexes") as progress:
+        rows = audited(open_engine(home), with_annexes=not without_annexes, progress=progress)
     fields = ("check", "document", "account", "expected", "found", "detail")
     print_report(Report(fields=fields, rows=rows, empty=""), output_format)
     if rows:

@@ -18,7 +18,7 @@ from billing.periods import parse_instant, parse_month
 if TYPE_CHECKING:
     from billing.home import Home
     from billing.output_files import Output
-    from billing.reports.invoice_facts import Exported
+    from billing.reports.invoice_files import Exported
 
 Detail = Literal["none", "daily", "full"]
 
@@ -68,8 +68,9 @@ def invoice_export(
     it. As .pdf it is the first page, with the XML of EN 16931 attached where the document can have one; .xml is that
     XML alone.
 
-    With an account and a month: the draft of its invoice, as far as it is billed. A draft has no number, and nothing is
-    stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account that has a billed day in the month.
+    With an account and a month: the document that closed the month, or else the draft of its invoice, as far as it is
+    billed. A draft has no number, and nothing is stored. With --all, a workbook ACCOUNT-YYYY-MM.xlsx of every account
+    that has a billed day in the month.
 
     \b
     Example:
@@ -88,7 +89,7 @@ def invoice_export(
 
 def _export_document(home: "Home", number: str, to: "Output", detail: Detail) -> None:
     from billing.jobs.document_files import write_file
-    from billing.reports.issued import export_document
+    from billing.reports.invoice_files import export_document
 
     suffix = Path(to.path).suffix.lower()
     if suffix in (".pdf", ".xml"):
@@ -101,7 +102,7 @@ def _export_document(home: "Home", number: str, to: "Output", detail: Detail) ->
 
 
 def _export_drafts(home: "Home", accounts: Accounts, month: Month, to: "Output", as_of: datetime | None) -> None:
-    from billing.reports.invoice_facts import export_invoice, export_invoices
+    from billing.reports.invoice_files import export_invoice, export_invoices
 
     if Path(to.path).suffix in (".pdf", ".xml"):
         raise UsageError("a draft is a workbook: give a name ending in .xlsx, or the number of an issued document")

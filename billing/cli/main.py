@@ -32,6 +32,7 @@ from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
 from billing.cli.messages import failures, set_up_log
+from billing.cli.notify_commands import alerts, notify
 from billing.cli.options import FILE
 from billing.cli.payment_commands import payment
 from billing.cli.quarantine_commands import quarantine
@@ -45,7 +46,7 @@ from billing.cli.watch_commands import watch
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
-    estimate,
+    *(alerts, notify, estimate),
 )
 
 for _command in (

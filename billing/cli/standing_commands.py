@@ -9,7 +9,7 @@ from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.options import APP, format_option
 from billing.cli.report_tables import Report, print_report
-from billing.cli.status_commands import print_admission
+from billing.cli.status_commands import print_admissions
 from billing.periods import parse_day
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def account_hold(home: "Home", account: str, until: "date", output_format: str) 
     """
     from billing.jobs.standing import hold
 
-    for app_id in hold(home, open_engine(home), account, until):
-        print_admission(home, app_id, output_format)
+    print_admissions(home, hold(home, open_engine(home), account, until), output_format)
 
 
 @click.group()
@@ -134,7 +133,7 @@ def _switch(home: "Home", app_id: int, output_format: str, *, is_enabled: bool) 
     from billing.jobs.standing import switch
 
     switch(home, open_engine(home), app_id, is_enabled=is_enabled)
-    print_admission(home, app_id, output_format)
+    print_admissions(home, [app_id], output_format)
 
 
 @click.group()

@@ -1,6 +1,6 @@
 """Status: what there is, how far it is billed, and what needs doing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def status(home: "Home", app_id: int | None, output_format: str) -> None:
       billing status 1400000001 --format json
     """
     if app_id is not None:
-        print_admission(home, app_id, output_format)
+        print_admissions(home, [app_id], output_format)
         return
     from billing.reports.status import status as current_status
 
@@ -58,15 +58,15 @@ def status(home: "Home", app_id: int | None, output_format: str) -> None:
     fail(found.errors)
 
 
-def print_admission(home: "Home", app_id: int, output_format: str) -> None:
-    """Prints whether the users of an app may enter now."""
+def print_admissions(home: "Home", apps: Sequence[int], output_format: str) -> None:
+    """Prints whether the users of apps may enter now."""
     from billing.jobs.standing import app_status
 
-    row = app_status(open_engine(home), app_id)
-    if output_format == "table":
-        row = {**row, "balance": None if row["balance"] is None else f"{row['balance']} {row['currency']}"}
-    without = ("currency", "code_native", "code_web", "as_of", "valid_until")
-    print_report(Report(fields=ADMISSION_FIELDS, rows=[row], without=without), output_format)
+    engine = open_engine(home)
+    rows = [app_status(engine, app_id) for app_id in apps]
+    without = ("code_native", "code_web", "as_of", "valid_until")
+    report = Report(fields=ADMISSION_FIELDS, rows=rows, empty="it has no apps", once=("currency",), without=without)
+    print_report(report, output_format)
 
 
 def _report(rows: list[dict[str, object]], *, is_table: bool) -> Report:

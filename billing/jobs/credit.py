@@ -9,6 +9,7 @@ from billing.errors import BillingError
 from billing.home import Home
 from billing.invoicing.credits import Credited, credit_note, spread, whole
 from billing.invoicing.documents import Document, DocumentLine, Purpose, group_of, groups, make_document
+from billing.jobs.annex_seal import seal_annex
 from billing.jobs.issuing import Issuer
 from billing.jobs.standing import publish
 from billing.ledger.database import Connection, Engine, writing
@@ -58,6 +59,7 @@ def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
         again = Issuer.of(home, conn, stored.account_id)
         new = _issue_again(again, stored, credited.document)
         again.settle()
+    seal_annex(engine, new)
     publish(home, engine, [stored.account_id])
     return [note, new]
 

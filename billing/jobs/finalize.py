@@ -15,6 +15,7 @@ from billing import periods
 from billing.catalog.catalog import Account
 from billing.catalog.sellers import Seller
 from billing.home import Home
+from billing.jobs.annex_seal import seal_annex
 from billing.jobs.issuing import Issuer, today_of
 from billing.jobs.metered_days import Failure, guarded
 from billing.jobs.standing import publish
@@ -22,7 +23,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import KnownCatalog, known_catalog
 from billing.ledger.closed_months import close_month, closings, first_open_month
 from billing.ledger.database import Engine, reading, writing
-from billing.ledger.documents import StoredDocument, documents
+from billing.ledger.documents import StoredDocument, documents, find
 from billing.ledger.drafts import Draft, month_draft, seller_of
 from billing.periods import month_days
 
@@ -71,6 +72,8 @@ def finalize(
             )
         if closed.result == ISSUED:
             issued.append(account.id)
+        if closed.number is not None:
+            _seal(engine, closed.number)
         yield closed
     if issued:
         publish(home, engine, issued)
@@ -92,6 +95,12 @@ def _finalize(
                 return _drafted(ledger, seller, month, draft)
             return _nothing_due(ledger, month, draft)
         return _close(home, ledger, month, draft)
+
+
+def _seal(engine: Engine, number: str) -> None:
+    with reading(engine) as conn:
+        stored = find(conn, number)
+    seal_annex(engine, stored)
 
 
 def _answered(ledger: AccountLedger, month: date) -> Finalized | None:

@@ -22,6 +22,7 @@ from billing import periods
 from billing.catalog.catalog import Catalog
 from billing.errors import BillingError, UsageError
 from billing.home import Home
+from billing.jobs.alerts import announce_silence, record_alerts
 from billing.jobs.compact import compact_settled_days
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
@@ -102,6 +103,7 @@ def run_nightly(
         )
         yield from night.bill(accounts)
         record_standing(home, engine)
+        record_alerts(engine)
     compact_settled_days(home, engine)
 
 
@@ -297,6 +299,9 @@ class _Night:
 
     def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered) -> Outcome:
         silence = self.feeds.silence_of(opening.account_day, metered)
+        if silence.apps:
+            with writing(self.engine) as conn:
+                announce_silence(conn, silence, at_ms=self.cutoff.started_at_ms)
         named = str(silence)
         if silence.holds and not self.despite_silence:
             account.is_stopped = True

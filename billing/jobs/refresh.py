@@ -16,6 +16,7 @@ import polars as pl
 
 from billing import periods
 from billing.home import Home
+from billing.jobs.alerts import record_alerts
 from billing.jobs.cutoff import Cutoff, cutoff_now, now_ms
 from billing.jobs.due_days import Activity, unsettled_days
 from billing.jobs.metered_days import Failure, guarded
@@ -87,6 +88,7 @@ def run_refresh(home: Home, engine: Engine) -> list[Refreshed]:
             run = cutoff.run("refresh", account_id=None, day=None, result=REFRESHED, counts=counts)
             insert_run(conn, run)
         record_standing(home, engine)
+        record_alerts(engine)
     return refreshed
 
 

@@ -1,8 +1,9 @@
 """Admissions: whether the users of an app may enter a room now, and why not.
 
 The first that fits: the app is unknown; it was disabled by hand; its account is in arrears, at a step that admits
-nobody; the account pays for nothing beyond its minutes, and none are left; else it is admitted. Sessions that run are
-never cut. Clients are refused with -100013, on the web 10006 (TRTC).
+nobody, or pays in advance and its balance is below zero; the account pays for nothing beyond its minutes, and none
+are left; else it is admitted. Sessions that run are never cut. Clients are refused with -100013, on the web 10006
+(TRTC).
 
 An answer is valid for 15 minutes; after that a media server admits: an outage of billing must not stop calls.
 """
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, insert, select
 from billing.catalog.catalog import Catalog
 from billing.catalog.packages import free_minutes_id
 from billing.ledger.account_ledger import AccountLedger
-from billing.ledger.arrears import last_cleared_ms, steps_reached
+from billing.ledger.arrears import is_held, last_cleared_ms, steps_reached
 from billing.ledger.balances import account_balance
 from billing.ledger.document_tables import app_switch
 from billing.ledger.provisional_bills import provisional_bills
@@ -27,6 +28,7 @@ from billing.receivables.arrears import ACTIVE
 
 CODE_NATIVE, CODE_WEB = -100013, 10006
 VALID_MS = 15 * 60 * 1000
+SUSPENDED = "suspended"
 ARREARS, DISABLED, NO_MINUTES, UNKNOWN_APP = "arrears", "disabled", "no_minutes", "unknown_app"
 
 
@@ -66,6 +68,8 @@ def admissions(
             admit, state, reason, since_ms = False, DISABLED, DISABLED, disabled_ms
         elif steps and not all(each.step.admit for each in steps):
             admit, state, reason, since_ms = False, steps[-1].step.state, ARREARS, steps[-1].since_ms
+        elif ledger.account.mode == "prepaid" and balance < 0 and not is_held(ledger, now_ms):
+            admit, state, reason, since_ms = False, SUSPENDED, ARREARS, steps[-1].since_ms if steps else None
         elif not ledger.account.pay_as_you_go and not _has_minutes(ledger, app_id, now_ms):
             admit, state, reason, since_ms = False, NO_MINUTES, NO_MINUTES, None
         elif steps:

@@ -264,12 +264,13 @@ account_hold = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
-# An alert that fired for a threshold in a period, or was armed again.
+# An alert that fired for a threshold (an amount) in a period, or was armed again. `subject` is what the alert watched.
 alert_event = Table(
     "alert_event",
     metadata,
     _serial(),
     Column("alert_id", String, nullable=False),
+    Column("subject", String, nullable=False),
     Column("threshold", String, nullable=False),
     Column("period", String, nullable=False),
     Column("event", String, nullable=False),
@@ -279,7 +280,9 @@ alert_event = Table(
     Index(None, "alert_id", "threshold"),
 )
 
-# Messages to the outside, each written with its cause, and every attempt to deliver one to an address.
+# Messages to the outside, each written with its cause, and every attempt to deliver one to an address. `given_up` is
+# the last attempt that failed, or says without a status that the time for attempts had passed. `catalog_change` is the
+# last change of the catalog that the attempt knew: one after it may bring back a webhook that was gone.
 outbox = Table(
     "outbox",
     metadata,
@@ -298,11 +301,12 @@ delivery = Table(
     _serial(),
     Column("outbox_id", ForeignKey("outbox.id"), nullable=False, index=True),
     Column("webhook_id", String, nullable=False),
+    Column("catalog_change", BigInteger, nullable=False),
     Column("result", String, nullable=False),
     Column("status", BigInteger),
     Column("detail", String, nullable=False),
     Column("attempted_at_ms", BigInteger, nullable=False),
-    CheckConstraint("result IN ('delivered', 'failed', 'gone', 'replayed')", name="result"),
+    CheckConstraint("result IN ('delivered', 'failed', 'gone', 'given_up', 'replayed')", name="result"),
 )
 
 # The tables whose rows are written once.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from billing.ledger.document_tables import outbox
 
@@ -22,10 +22,20 @@ def put(
     payload = {"type": event, "timestamp": at, "data": {"account": account_id, **facts}}
     conn.execute(
         insert(outbox).values(
-            message_id=f"msg_{hashlib.sha256(f'{event} {about}'.encode()).hexdigest()[:32]}",
+            message_id=_message_id(event, about),
             event=event,
             account_id=account_id,
             payload=json.dumps(payload, sort_keys=True, ensure_ascii=True),
             created_at_ms=at_ms,
         )
     )
+
+
+def is_put(conn: Connection, event: str, about: str) -> bool:
+    """Whether the message about a cause was written before."""
+    query = select(outbox.c.id).where(outbox.c.message_id == _message_id(event, about))
+    return conn.execute(query).first() is not None
+
+
+def _message_id(event: str, about: str) -> str:
+    return f"msg_{hashlib.sha256(f'{event} {about}'.encode()).hexdigest()[:32]}"

@@ -4,30 +4,37 @@
 - *chain*: the snapshot of each document and the hash of the one before give its hash;
 - *row*: the row of a document says what its snapshot says; *tax*: its lines give its tax;
 - *line*, *charge*: a line is the sum of its charges, and every charge of a closed month stands on a document;
+- *annex*: every column of the annex is what it was when the document was issued;
 - *month*: the months of an account are closed one after the other;
 - *credit*: no more is credited than was billed;
 - *ledger*: the transfers of documents and payments come to their amounts, and nothing open is below zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal, localcontext
 from typing import Any
 
+from billing.catalog.catalog import Catalog
 from billing.catalog.taxes import TaxVersion
+from billing.errors import BillingError
 from billing.invoicing.documents import Document, group_amounts
 from billing.invoicing.snapshot import NO_HASH, chained_hash, parse_snapshot
 from billing.ledger import audit_rows as rows
+from billing.ledger.annexes import has_annex, issued_annex
 from billing.ledger.audit_rows import Sealed
+from billing.ledger.catalog_store import catalog_of_change
 from billing.ledger.closed_months import closings
 from billing.ledger.database import Connection, Engine, reading
-from billing.ledger.documents import StoredDocument, documents
+from billing.ledger.documents import StoredDocument, contents, documents
+from billing.ledger.seals import column_hashes, seal_of
 from billing.ledger.transfers import of_anybody, open_amounts
 from billing.money import EXACT, plain
 from billing.periods import next_month
 
 ROUNDING = "rounding"
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +49,15 @@ class Disagreement:
     detail: str
 
 
-def audit(engine: Engine) -> list[dict[str, Any]]:
-    """Everything that does not agree; nothing if all is well."""
+def audit(engine: Engine, *, with_annexes: bool = True, progress: Progress = lambda _: None) -> list[dict[str, Any]]:
+    """Everything that does not agree; nothing if all is well.
+
+    Annexes are made again for that, which takes as long as their export; `progress` is called with 1 for each.
+    """
     with reading(engine) as conn:
         found = [*_series(conn), *_contents(conn), *_charges(conn), *_months(conn), *_ledger(conn)]
+        if with_annexes:
+            found += _annexes(conn, progress)
     return [asdict(each) for each in found]
 
 
@@ -141,6 +153,32 @@ def _lines(
             found = sign * charged.get((stored.id, line.line), Decimal(0))
             if found != line.amount:
                 yield _about(stored, "line", line.amount, found, f"the charges of line {line.line}")
+
+
+def _annexes(conn: Connection, progress: Progress) -> Iterator[Disagreement]:
+    """What the columns of each annex are now, against what they were when it was issued."""
+    catalogs: dict[int, Catalog] = {}
+    for stored in documents(conn):
+        if not has_annex(stored):
+            continue
+        progress(1)
+        if stored.catalog_change not in catalogs:
+            catalogs = {stored.catalog_change: catalog_of_change(conn, stored.catalog_change)}
+        sealed = seal_of(conn, stored.id)
+        if not sealed:
+            yield _about(stored, "annex", "a seal", "none", "finalize its month again: that makes the seal")
+            continue
+        try:
+            document, _ = contents(conn, stored.number)
+            annex = issued_annex(conn, stored, catalogs[stored.catalog_change])
+            hashes = column_hashes(annex, document) if annex else {}
+        except (BillingError, ValueError, ArithmeticError, LookupError) as error:
+            yield _about(stored, "annex", "an annex", "none that can be made", str(error).splitlines()[0][:80])
+            continue
+        for key, expected in sealed.items():
+            if hashes.get(key) != expected:
+                where = f"sheet {key[0]}, column {key[1]}"
+                yield _about(stored, "annex", expected[:16], hashes.get(key, "none")[:16], where)
 
 
 def _charges(conn: Connection) -> Iterator[Disagreement]:

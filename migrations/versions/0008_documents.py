@@ -279,6 +279,7 @@ def upgrade() -> None:
         "alert_event",
         sa.Column("id", _SERIAL, nullable=False),
         sa.Column("alert_id", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
         sa.Column("threshold", sa.String(), nullable=False),
         sa.Column("period", sa.String(), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
@@ -305,12 +306,15 @@ def upgrade() -> None:
         sa.Column("id", _SERIAL, nullable=False),
         sa.Column("outbox_id", _SERIAL, nullable=False),
         sa.Column("webhook_id", sa.String(), nullable=False),
+        sa.Column("catalog_change", sa.BigInteger(), nullable=False),
         sa.Column("result", sa.String(), nullable=False),
         sa.Column("status", sa.BigInteger(), nullable=True),
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("attempted_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
-        sa.CheckConstraint("result IN ('delivered', 'failed', 'gone', 'replayed')", name=op.f("ck_delivery_result")),
+        sa.CheckConstraint(
+            "result IN ('delivered', 'failed', 'gone', 'given_up', 'replayed')", name=op.f("ck_delivery_result")
+        ),
         sa.ForeignKeyConstraint(["outbox_id"], ["outbox.id"], name=op.f("fk_delivery_outbox_id")),
     )
     op.create_index(op.f("ix_delivery_outbox_id"), "delivery", ["outbox_id"])

@@ -25,9 +25,9 @@ import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 import billing.jobs.ingest
 import billing.jobs.nightly
 import billing.jobs.watch
+import billing.ledger.annexes
 import billing.ledger.catalog_store
 import billing.reports.account
-import billing.reports.invoice_facts
 import billing.reports.usage  # noqa: F401
 from billing.cli.main import main
 from tests.crash.steps import Course, Fate, run, run_together, unavailable

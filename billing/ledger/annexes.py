@@ -1,42 +1,29 @@
-"""An account's month as the ledger holds it: the invoice and its annex.
+"""Annexes: an account's month as the ledger holds it, down to every window, as it is now or as a document has it.
 
 A draft of an unfinished month covers the days that are settled so far; balances of packages are those at the end of the
 last of them.
 """
 
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from billing.catalog.catalog import Account
+from billing.catalog.catalog import Catalog
 from billing.catalog.feeds import assumptions_in_words
 from billing.catalog.items import WindowUsage
 from billing.errors import BillingError
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import make_invoice
-from billing.invoicing.page import make_page
-from billing.invoicing.workbook.excel_file import Front, write_document, write_workbook
-from billing.invoicing.workbook.xml_rows import Progress
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.billed_months import billed_days, billed_month
-from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Engine, reading
-from billing.ledger.drafts import month_draft
+from billing.ledger.catalog_store import catalog_of_change
+from billing.ledger.database import Connection
+from billing.ledger.documents import StoredDocument
 from billing.ledger.runs import Run
-from billing.output_files import Output
 from billing.periods import month_days
 from billing.rating.deductions import Deduction
-
-# What is replaced in the name of a file: a first dot or minus, and all but letters, digits and `_ . -`.
-_UNSAFE = re.compile(r"^[.-]|[^\w.-]")
-_LONGEST_NAME = 60  # characters, of up to 4 bytes each: a file name has 255 bytes at most
 
 _BY_WINDOW = ["window_start", "app_id", "item"]
 _BY_REASON = ["app_id", "item", "reason"]
@@ -46,76 +33,26 @@ class NothingBilled(BillingError):  # noqa: N818 - a state, not a fault
     """No day of the month is billed."""
 
 
-def export_invoice(
-    engine: Engine,
-    account_id: str,
-    month: date,
-    output: Output,
-    *,
-    as_of: datetime | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Writes the workbook of the month's draft invoice, as it is now or was known at an instant.
+def issued_annex(conn: Connection, stored: StoredDocument, catalog: Catalog | None = None) -> Annex | None:
+    """The annex of a month's document as it was when that was issued; None: it has none.
 
-    A `BillingError` when no day of the month is, or was then, billed.
+    `catalog` is that of the document's last change, if it is known.
     """
-    with reading(engine) as conn:
-        ledger = AccountLedger.at(conn, account_id, as_of)
-        annex = read_annex(ledger, month, as_of=as_of)
-        draft = month_draft(ledger, month).document if ledger.account.tax and as_of is None else None
-    if draft:
-        write_document(Front(page=make_page(draft), document=draft), annex, output, progress=progress)
-    else:
-        write_workbook(annex, output, progress=progress)
+    if stored.month is None or not has_annex(stored):
+        return None
+    ledger = AccountLedger(
+        conn=conn,
+        account_id=stored.account_id,
+        catalog=catalog or catalog_of_change(conn, stored.catalog_change),
+        as_of=stored.run_id,
+        as_of_ms=stored.issued_at_ms,
+    )
+    return read_annex(ledger, stored.month, number=stored.number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What became of an account's month: its workbook; or why it failed; or neither, because no day of it is billed."""
-
-    account: str
-    month: date
-    workbook: Path | None = None
-    error: str | None = None
-
-
-def export_invoices(
-    engine: Engine, month_of: Callable[[Account], date], output: Output, *, as_of: datetime | None = None
-) -> Iterator[Exported]:
-    """Writes a workbook of the month of every account into the directory `output`, `ACCOUNT-YYYY-MM.xlsx`.
-
-    `month_of` gives the first day of the month of an account. An account that fails does not stop the others.
-    """
-    with reading(engine) as conn:
-        catalog = load_catalog(conn, as_of_ms=None if as_of is None else int(as_of.timestamp() * 1000))
-    names = file_names(catalog.accounts)
-    for account_id, name in names.items():
-        month = month_of(catalog.accounts[account_id])
-        workbook = Path(output.path) / f"{name}-{month:%Y-%m}.xlsx"
-        try:
-            export_invoice(engine, account_id, month, replace(output, path=workbook), as_of=as_of)
-        except NothingBilled:
-            yield Exported(account=account_id, month=month)
-        except BillingError as error:
-            yield Exported(account=account_id, month=month, error=str(error))
-        else:
-            yield Exported(account=account_id, month=month, workbook=workbook)
-
-
-def file_names(ids: Iterable[str]) -> dict[str, str]:
-    """A name for a file of each id, different also where capitals do not count: `a/b` is `a_b`.
-
-    Of ids that would have the same name, all but one that needs no change get a part of their hash too.
-    """
-    plain = {each: _UNSAFE.sub("_", each)[:_LONGEST_NAME] for each in sorted(ids)}
-    taken = Counter(name.casefold() for name in plain.values())
-    unchanged = {name.casefold(): name for each, name in plain.items() if each == name}
-    return {
-        each: name
-        if taken[name.casefold()] == 1 or unchanged.get(name.casefold()) == each
-        else f"{name}-{hashlib.sha256(each.encode()).hexdigest()[:8]}"
-        for each, name in plain.items()
-    }
+def has_annex(stored: StoredDocument) -> bool:
+    """Whether a document is that of a month, and so has an annex."""
+    return stored.month is not None and stored.credits is None
 
 
 def read_annex(
