@@ -52,6 +52,7 @@ billing nightly
 billing invoice finalize academy --month 2026-03
 billing invoice show INV-2026-000001
 billing invoice export INV-2026-000001 -o {output}/academy-issued.xlsx
+billing invoice export INV-2026-000001 -o {output}/academy-issued.pdf
 billing payment add academy 0.35 --id BANK-1 --reference INV-2026-000001
 billing invoice list
 billing status 1400000001
@@ -115,10 +116,10 @@ def read_sheet(book: Workbook, name: str, *, columns: Sequence[str]) -> Table:
 
 
 def total(book: Workbook) -> object:
-    """The amount to pay: the last cell of the row that begins with `Total`, which is rounded once."""
+    """The amount to pay: the last value of the row that begins with `Total`."""
     lines = book["Lines"] if "Lines" in book.sheetnames else book["Invoice"]
     (row,) = (row for row in lines.iter_rows(values_only=True) if str(row[0]).startswith("Total "))
-    return row[-1]
+    return next(cell for cell in reversed(row) if cell is not None)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,22 @@ def test_a_correction_counts_on_the_day_on_which_it_is_posted(run: Commands) -> 
     assert fired(run) == [("2026-03-10", "25", "30"), ("2026-03-11", "25", "25")]
 
 
+def test_an_alert_of_an_app_looks_at_that_app_alone_billed_and_provisional(run: Commands) -> None:
+    """The other app has 7 billed minutes and 5 provisional ones."""
+    other = '[[app]]\nid = 2\naccount = "acme"\nname = "Other"\n'
+    package = PACKAGE.format(id="p", minutes=100, bought="2026-04-01").replace('"acme"\n', '"acme"\napp = 2\n')
+    alerts = [alert("minutes", "1000", app=app, id=f"app-{app}") for app in (APP, 2)]
+    left = alert("package_remaining", "1", app=2, id="left")
+    watch(run, other, package, *alerts, left, alert("minutes", "1000"))
+    ingest(run, run.home.parent, audio("2026-03-11", 7).replace(str(APP), "2"))
+    tomorrow = at(run, "2026-03-12T15:00:00+09:00")
+    ok(tomorrow, "nightly")
+    ingest(tomorrow, run.home.parent, audio("2026-03-12", 5).replace(str(APP), "2"), audio("2026-03-12", 2))
+    ok(tomorrow, "refresh")
+    values = {row["id"]: row["value"] for row in rows(tomorrow, "alerts")}
+    assert values == {f"app-{APP}": "32", "app-2": "12", "watch": "44", "left": None}
+
+
 def test_another_limit_and_another_subject_fire_anew(run: Commands) -> None:
     watch(run, alert("spend", "80%", limit="20"))
     ok(run, "refresh")

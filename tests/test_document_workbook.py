@@ -117,7 +117,7 @@ def test_the_first_page_is_upright_and_the_annex_across_each_with_its_own_page_n
     book = load_workbook(written(japanese(), month_of_three_apps(), tmp_path))
     page, annex, *rest = book.worksheets
     assert (page.page_setup.orientation, page.page_setup.paperSize) == ("portrait", 9)
-    assert (page.page_setup.fitToWidth, page.page_setup.fitToHeight) == (1, 0)
+    assert (page.page_setup.fitToWidth, page.page_setup.fitToHeight) == (1, 1)
     assert page.oddFooter.right.text == "&P 頁"
     assert (annex.page_setup.orientation, annex.oddFooter.right.text) == ("landscape", "Page &P")
     assert [frame.page_setup.firstPageNumber for frame in (page, annex)] == [1, 1]
@@ -330,9 +330,9 @@ def test_text_that_is_too_long_for_its_place_goes_on_in_the_next_row() -> None:
     name = "A room whose name is so long that no column of the page would ever hold all of it"
     page = make_page(document_of(month_of_three_apps(apps={1400000001: name, 1400000002: "L", 1400000003: "S"}), DE_19))
     rows = plain_rows(list(customer_sheet(page).rows()))
-    assert (rows[0][0], len(rows[0])) == ("HD video, A room whose name is so long that no", 1)
-    assert rows[1][0] == "column of the page would ever hold all of it"
-    assert rows[1][-1] == 1051 - 1
+    assert (rows[0][0], len(rows[0])) == ("HD video, A room whose name is so long that", 1)
+    assert rows[1][0] == "no column of the page would ever hold all of"
+    assert (rows[2][0], rows[2][-1]) == ("it", 1050)
 
 
 @given(text=st.text(st.sampled_from("ab 、。分数"), max_size=60), width=st.integers(2, 20))
@@ -444,6 +444,14 @@ def test_subtotal_and_total_of_the_page_are_formulas_over_what_is_printed() -> N
         Formula(f"SUM(F{first}:F{first + 2})", Decimal(2157)),
         Formula(f"F{first + 3}+F{first + 4}", Decimal(2372)),
     ]
+
+
+def test_prices_are_printed_with_all_their_digits_and_align() -> None:
+    """0.0034063 and 0.6 a minute are 3.4063 and 600.0000 per 1,000."""
+    page = make_page(japanese())
+    lines = (replace(page.lines[0], price=Decimal("3.4063")), *page.lines[1:])
+    looks = [customer_sheet(each).look for each in (page, replace(page, lines=lines))]
+    assert [look and look.price_digits for look in looks] == [0, 4]
 
 
 def test_a_page_without_lines_is_still_a_page() -> None:

@@ -26,7 +26,7 @@ def test_the_demo_writes_its_workbooks_in_the_place_of_earlier_ones(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert "academy-2026-03.xlsx: total 0.22, and every line as worked out" in done.stdout
     assert "school-2026-10.xlsx: total 0.04, and every line as worked out" in done.stdout
-    names = {"academy-2026-03.xlsx", "school-2026-10.xlsx", "academy-issued.xlsx"}
+    names = {"academy-2026-03.xlsx", "school-2026-10.xlsx", "academy-issued.xlsx", "academy-issued.pdf"}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 

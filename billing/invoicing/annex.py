@@ -69,6 +69,8 @@ class Annex:
     deducted: Mapping[str, int]
     assumptions: Sequence[str] = ()
     number: str | None = None
+    # The packages that are billed elsewhere.
+    elsewhere: Sequence[str] = ()
     # The items of the policies and any other that was used or corrected, in their order.
     items: tuple[str, ...] = field(init=False)
 

@@ -70,13 +70,14 @@ def run_notify(home: Home, engine: Engine, replay: str | None = None) -> Notific
     with home.lock("notify"):
         found, trusted = Notification(notified=[], gone=[], errors=[]), trusted_authorities()
         with reading(engine) as conn:
-            catalog, dates, gone = load_catalog(conn), entry_dates(conn, "webhook"), gone_since(conn)
-            known_change = last_change(conn)
+            catalog, dates = load_catalog(conn), entry_dates(conn, "webhook")
+            gone, change = gone_since(conn), last_change(conn)
             message = None if replay is None else _message(conn, replay, catalog)
         for webhook in sorted(catalog.webhooks.values(), key=lambda webhook: webhook.id):
+            known = dates[webhook.id]
             if message and not is_told(webhook, message):
                 continue
-            if gone.get(webhook.id, 0) >= dates[webhook.id].changed_by:
+            if gone.get(webhook.id, 0) >= known.changed_by:
                 found.gone.append(webhook.id)
                 continue
             try:
@@ -84,8 +85,7 @@ def run_notify(home: Home, engine: Engine, replay: str | None = None) -> Notific
             except BillingError as error:
                 found.errors.append(str(error))
                 continue
-            added_ms = dates[webhook.id].added_ms
-            route = _Route(engine=engine, sender=sender, since_ms=added_ms, catalog_change=known_change)
+            route = _Route(engine=engine, sender=sender, since_ms=known.added_ms, catalog_change=change)
             found.notified.extend(route.replay(message) if message else route.deliver())
         return found
 

@@ -17,13 +17,16 @@ from typing import Any
 from billing.catalog.catalog import Catalog
 from billing.events.durable_files import replace_file
 from billing.home import Home
-from billing.jobs.issuing import now_ms
+from billing.jobs.issuing import now_ms, today_of
 from billing.jobs.metered_days import Failure, guarded
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.admissions import Admission, admission_row, admissions, switch_app, unknown_app
 from billing.ledger.arrears import hold_account, record_arrears
 from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Connection, Engine, reading, writing
+from billing.ledger.documents import documents, standings
+from billing.ledger.outbox import is_put, put
+from billing.money import plain
 
 STATUS_FILE = "status.json"
 
@@ -34,6 +37,7 @@ def record_standing(home: Home, engine: Engine) -> None:
     """Records the arrears of every account as of now, and publishes all admissions."""
     with writing(engine) as conn:
         balances = record_all_arrears(conn)
+        _announce_overdue(conn)
     publish(home, engine, balances=balances)
 
 
@@ -49,6 +53,23 @@ def record_all_arrears(conn: Connection) -> dict[str, Decimal]:
             elif recorded is not None:
                 balances[account.id] = recorded
     return balances
+
+
+def _announce_overdue(conn: Connection) -> None:
+    """A message for each invoice of which something is open after its due date, once."""
+    catalog = load_catalog(conn)
+    today = {each.id: today_of(each) for each in catalog.sellers.values()}
+    past = [each for each in documents(conn) if each.due_on and today.get(each.seller_id, each.due_on) > each.due_on]
+    for standing in standings(conn, past, today):
+        document = standing.document
+        if standing.state == "overdue" and not is_put(conn, "invoice.overdue", document.number):
+            facts = {
+                "number": document.number,
+                "due_on": document.due_on.isoformat() if document.due_on else None,
+                "open": plain(standing.open),
+                "currency": document.currency,
+            }
+            put(conn, "invoice.overdue", document.account_id, document.number, facts, at_ms=now_ms())
 
 
 def publish(

@@ -69,6 +69,7 @@ def read_annex(
     settled, corrected = list(_settled_days(ledger, runs)), list(_corrected_days(ledger, month))
     paid = {row.payer_id for detail in (*settled, *corrected) for row in detail.deductions}
     balances = ledger.package_balances(on=max(runs, default=month_days(month)[-1]))
+    packages = ledger.catalog.packages
     return Annex(
         invoice=make_invoice(billed),
         month=billed,
@@ -77,6 +78,9 @@ def read_annex(
         packages=[each for each in balances if each.valid_to >= month or each.id in paid],
         deducted=_deducted(ledger, month),
         number=number,
+        elsewhere=sorted(
+            each.id for each in balances if each.id in packages and packages[each.id].charge in (None, "external")
+        ),
         assumptions=list(_assumptions(ledger, {posted.charge.app_id for posted in billed.charges})),
     )
 

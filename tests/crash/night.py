@@ -117,6 +117,17 @@ charge = "prepaid"
 """
 
 
+# Nobody listens at its address.
+WEBHOOK = """
+[[webhook]]
+id = "nobody"
+url = "http://127.0.0.1:9/"
+secret_env = "BILLING_CRASH_SECRET"
+allow_private = true
+"""
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the test
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One command, at one moment."""
@@ -169,6 +180,9 @@ STAGES = [
     Stage(name="package refund", line="package refund prepaid", now=_MONTH),
     Stage(name="reissue", line="invoice reissue INV-2026-000002", now=_MONTH),
     Stage(name="audit", line="audit", now=_MONTH),
+    Stage(name="catalog with a webhook", line="catalog apply FILES/webhook.toml", now=_MONTH),
+    Stage(name="payment with a message", line="payment add tokyo 2.00 --id B3", now=_MONTH),
+    Stage(name="notify", line="notify", now=_MONTH),
 ]
 NAMES = [stage.name for stage in STAGES]
 SPOOL = "spool"
@@ -183,6 +197,7 @@ def write_files(directory: Path, spool: Path) -> None:
     (directory / "catalog.toml").write_text(CATALOG, encoding="utf-8")
     (directory / "grown.toml").write_text(GROWN, encoding="utf-8")
     (directory / "prepaid.toml").write_text(PREPAID, encoding="utf-8")
+    (directory / "webhook.toml").write_text(WEBHOOK, encoding="utf-8")
     _write_trace(directory)
     tokyo, berlin, newyork, added = (list(_days(APP[name])) for name in ("tokyo", "berlin", "newyork", "added"))
     _write(directory / "first.ndjson", [*tokyo, *_wrong(tokyo), *newyork[:40], *added[:20]])

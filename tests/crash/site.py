@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.commands import ROOT
-from tests.crash.night import SPOOL, STAGES, Stage, write_files
+from tests.crash.night import SECRET, SPOOL, STAGES, Stage, write_files
 from tests.crash.steps import Course, Fate
 from tests.ledger import cells, differences, ledger
 
@@ -142,7 +142,7 @@ class Site:
 
     def _environment(self, stage: Stage) -> dict[str, str]:
         database = {"BILLING_DATABASE_URL": self.database.url} if self.database else {}
-        return {"BILLING_NOW": stage.now, **database, **self.environment}
+        return {"BILLING_NOW": stage.now, "BILLING_CRASH_SECRET": SECRET, **database, **self.environment}
 
     def save(self, name: str) -> None:
         """Keeps a copy of what is there now."""

@@ -26,7 +26,7 @@ def annex_hashes(sheets: Iterable[Sheet]) -> dict[tuple[str, str], str]:
     hashers: dict[tuple[str, str], hashlib._Hash] = {}
     for sheet in sheets:
         name = _PART.sub("", sheet.name)
-        if name != _DERIVED and not sheet.page_language:
+        if name != _DERIVED and not sheet.look:
             _add(hashers, name, sheet)
     return {key: hasher.hexdigest() for key, hasher in hashers.items()}
 

@@ -10,7 +10,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 from openpyxl.worksheet.worksheet import Worksheet
 
-from billing.invoicing.workbook.table import PAGE_ROLES, Kind, Role
+from billing.invoicing.workbook.table import PAGE_ROLES, Kind, PageLook, Role
 from billing.money import minor_digits
 
 INK, GREY = "1F2933", "5F6B7A"
@@ -20,19 +20,21 @@ _RULE, _BAND, _HAIR, _ACCENT = "9AA5B1", "E8EDF3", "D5DBE2", "1F5F9E"
 Styles = Mapping[tuple[Kind, Role], int]
 
 
-def make_styles(frame: Worksheet, currency: str, page_language: str | None = None) -> Styles:
+def make_styles(frame: Worksheet, currency: str, look: PageLook | None = None) -> Styles:
     """Every style, added to the workbook of a sheet; those of the customer's page where there is one."""
-    roles = [role for role in Role if page_language or role not in PAGE_ROLES]
-    fonts = _FONTS | _page_fonts(_FONT_NAMES.get(page_language or "", "Calibri"))
-    return {(kind, role): _style(frame, kind, role, currency, fonts[role]) for kind in Kind for role in roles}
+    roles = [role for role in Role if look or role not in PAGE_ROLES]
+    kinds = [kind for kind in Kind if look or kind is not Kind.RATE]
+    fonts = _FONTS | _page_fonts(_FONT_NAMES.get(look.language if look else "", "Calibri"))
+    formats = _number_formats(currency, look.price_digits if look else 0)
+    return {(kind, role): _style(frame, kind, role, formats[kind], fonts[role]) for kind in kinds for role in roles}
 
 
-def _style(frame: Worksheet, kind: Kind, role: Role, currency: str, font: Font) -> int:
+def _style(frame: Worksheet, kind: Kind, role: Role, number_format: str, font: Font) -> int:
     """The workbook's number for the style of a kind of value in a role."""
     cell = WriteOnlyCell(frame)
     heading = role in (Role.HEADER, Role.PAGE_HEADER)
     if not heading:
-        cell.number_format = _number_format(kind, currency)
+        cell.number_format = number_format
     if kind is Kind.TEXT:
         # Excel treats the cell as text even when somebody edits it.
         cell.quotePrefix = True
@@ -51,8 +53,8 @@ def _style(frame: Worksheet, kind: Kind, role: Role, currency: str, font: Font) 
     return int(cell.style_id)
 
 
-def _number_format(kind: Kind, currency: str) -> str:
-    money = f"#,##0.{'0' * minor_digits(currency)}".rstrip(".")
+def _number_formats(currency: str, price_digits: int) -> dict[Kind, str]:
+    money, rate = (f"#,##0.{'0' * digits}".rstrip(".") for digits in (minor_digits(currency), price_digits))
     return {
         Kind.TEXT: "@",
         Kind.CODE: "0",
@@ -64,7 +66,8 @@ def _number_format(kind: Kind, currency: str) -> str:
         Kind.SHARE: "0.0%",
         Kind.RESULT: "@",
         Kind.RUN: "0",
-    }[kind]
+        Kind.RATE: rate,
+    }
 
 
 _FONTS = {

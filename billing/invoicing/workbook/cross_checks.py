@@ -242,6 +242,8 @@ def _sum_where(table: Table, header: str, cells: Mapping[str, str], _: str) -> s
 def _package_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
     """What the windows took is what the packages gave, package by package and in all."""
     packages, deducted = tables.packages, annex.deducted
+    shown = [column.header for column in packages.columns]
+    gone = [each for each in ("Deducted", "Lapsed", "Refunded", "Remaining") if each in shown]
     given, and_corrections = [tables.deductions], ""
     if tables.corrections:
         given, and_corrections = [tables.deductions, tables.corrections.by_package], " and corrections"
@@ -260,12 +262,12 @@ def _package_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
         )
     for package in annex.packages:
         yield Check(
-            what="deducted + lapsed + remaining = granted package minutes",
+            what=f"{' + '.join(gone).lower()} = granted package minutes",
             app_id=package.app_id,
             subject=package.id,
             left=Formula(
-                "+".join(_of_package(packages, header) for header in ("Deducted", "Lapsed", "Remaining")),
-                package.deducted + package.lapsed + package.remaining,
+                "+".join(_of_package(packages, header) for header in gone),
+                package.deducted + package.lapsed + package.refunded + package.remaining,
             ),
             right=Formula(_of_package(packages, "Granted"), package.granted),
         )

@@ -11,12 +11,14 @@ from decimal import Decimal
 from itertools import zip_longest
 
 from billing.invoicing.page import Page, PageLine
-from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, Role, Row, Sheet, Value
+from billing.invoicing.workbook.table import Cell, Column, Formula, Kind, PageLook, Role, Row, Sheet, Value
+from billing.money import plain
 
 # The widths of the columns, of which the text of a line takes two.
-_WIDTHS = (17, 26, 11, 15, 13, 17)
-# Characters that fit where text stands: a line's text, a party, a fact, the label of a sum, the notes.
-_LINE, _LEFT, _RIGHT, _FACT, _SUM, _FULL = 50, 50, 56, 42, 40, 115
+_WIDTHS = (17, 24, 11, 15, 15, 17)
+_KINDS = (Kind.TEXT, Kind.TEXT, Kind.COUNT, Kind.COUNT, Kind.RATE, Kind.MONEY)
+# Characters that fit where text stands: a line's text, a party, a fact, the label of a sum, the bank, a note.
+_LINE, _LEFT, _RIGHT, _FACT, _SUM, _BANK, _NOTE = 44, 44, 60, 38, 44, 106, 118
 # What does not begin a row.
 _CLOSING = frozenset("。、）」』】：；？！〉》，")  # noqa: RUF001 - the marks of East Asia
 _FIRST_SUM_COLUMN = 2
@@ -27,12 +29,11 @@ def customer_sheet(page: Page) -> Sheet:
     head, lines = tuple(_head(page)), tuple(_lines(page))
     due = next(number for number, row in enumerate(head, 1) for cell in row if _is_due(cell))
     text, *headers = page.headers
-    kinds = (Kind.TEXT, Kind.TEXT, Kind.COUNT, Kind.COUNT, _price_kind(page), Kind.MONEY)
     return Sheet(
         name=page.title,
         columns=tuple(
             Column(header=header, width=width, kind=kind)
-            for header, width, kind in zip((text, "", *headers), _WIDTHS, kinds, strict=True)
+            for header, width, kind in zip((text, "", *headers), _WIDTHS, _KINDS, strict=True)
         ),
         head=head,
         rows=lambda: iter(lines),
@@ -40,8 +41,7 @@ def customer_sheet(page: Page) -> Sheet:
         foot=tuple(_foot(page, first=len(head) + 2, count=len(lines))),
         detail=False,
         chart=None,
-        page_language=page.language,
-        merged=(f"D{due}:F{due + 1}",),
+        look=PageLook(language=page.language, price_digits=_price_digits(page), merged=(f"D{due}:F{due + 1}",)),
     )
 
 
@@ -87,24 +87,23 @@ def _lines(page: Page) -> Iterator[Row]:
         *before, last = wrapped(line.text, _LINE)
         for part in before:
             yield (Cell(part, role=Role.PAGE_TEXT),)
-        yield _cells(Role.PAGE_LINE, (last, None, *_numbers(line)), page)
+        yield _cells((last, None, *_numbers(line)))
     if not page.lines:
-        yield _cells(Role.PAGE_LINE, (None,) * len(_WIDTHS), page)
+        yield _cells((None,) * len(_WIDTHS))
 
 
 def _numbers(line: PageLine) -> tuple[Value, ...]:
     return line.minutes, line.deducted_minutes, line.price, line.amount
 
 
-def _cells(role: Role, values: Sequence[Value], page: Page) -> Row:
-    kinds = (Kind.TEXT, Kind.TEXT, Kind.COUNT, Kind.COUNT, _price_kind(page), Kind.MONEY)
-    return tuple(Cell(value, kind, role) for value, kind in zip(values, kinds, strict=True))
+def _cells(values: Sequence[Value]) -> Row:
+    return tuple(Cell(value, kind, Role.PAGE_LINE) for value, kind in zip(values, _KINDS, strict=True))
 
 
-def _price_kind(page: Page) -> Kind:
-    """Prices are shown in the currency's digits where these are enough for all of them, so that they align."""
-    prices = [line.price for line in page.lines if line.price is not None]
-    return Kind.MONEY if all(price == round(price, page.digits) for price in prices) else Kind.PRICE
+def _price_digits(page: Page) -> int:
+    """The decimals of the price that has most, at least the currency's, so that prices align."""
+    prices = (plain(line.price) for line in page.lines if line.price is not None)
+    return max((page.digits, *(len(price.partition(".")[2]) for price in prices)))
 
 
 def _foot(page: Page, *, first: int, count: int) -> Iterator[Row]:
@@ -129,10 +128,10 @@ def _foot(page: Page, *, first: int, count: int) -> Iterator[Row]:
     yield ()
     if page.bank:
         yield (Cell(page.bank_label, role=Role.PAGE_LABEL),)
-        yield from ((Cell(part, role=Role.PAGE_TEXT),) for line in page.bank for part in wrapped(line, _FULL))
+        yield from ((Cell(part, role=Role.PAGE_TEXT),) for line in page.bank for part in wrapped(line, _BANK))
         yield ()
     for note in page.notes:
-        yield from ((Cell(part, role=Role.PAGE_LABEL),) for part in wrapped(note, _FULL))
+        yield from ((Cell(part, role=Role.PAGE_LABEL),) for part in wrapped(note, _NOTE))
 
 
 def _sum_row(role: Role, label: str, value: Formula | Decimal | None) -> Row:

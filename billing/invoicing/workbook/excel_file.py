@@ -96,7 +96,7 @@ def write_sheets(
     """Write sheets as one workbook; the logo stands on the first."""
     book = _book(about)
     frames: list[Worksheet] = [book.create_sheet(page.name) for page in pages]
-    styles = make_styles(frames[0], about.currency, pages[0].page_language)
+    styles = make_styles(frames[0], about.currency, pages[0].look)
     for place, (page, frame) in enumerate(zip(pages, frames, strict=True)):
         set_up(frame, page, f"{about.footer} · {page.name}", **_paging(pages, place))
     picture = picture_of(logo) if logo else None
@@ -108,9 +108,10 @@ def write_sheets(
 
 def _paging(pages: Sequence[Sheet], place: int) -> dict[str, Any]:
     """The customer's page and the sheets behind it each have page numbers of their own."""
-    if not pages[0].page_language:
+    if not pages[0].look:
         return {}
-    paging = word("page", pages[place].page_language or "en", page="&P")
+    look = pages[place].look
+    paging = word("page", look.language if look else "en", page="&P")
     return {"paging": paging, "first_page": 1 if place <= 1 else None}
 
 

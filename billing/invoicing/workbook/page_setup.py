@@ -18,6 +18,8 @@ from billing.invoicing.workbook.checks import FAIL, PASS
 from billing.invoicing.workbook.table import Cell, Chart, Kind, Sheet, column_letter
 
 _A4 = 9
+# So many rows of the customer's page stay legible on one sheet of paper, shrunk to two thirds.
+_ROWS_ON_ONE_PAGE = 62
 # From pale to dark with the price of the item; audio is grey.
 _SERIES_COLOURS = {
     "audio": "B8C0CA",
@@ -46,7 +48,7 @@ def set_up(
     _set_up_footer(frame, footer, paging)
     if first_page is not None:
         frame.page_setup.useFirstPageNumber, frame.page_setup.firstPageNumber = True, first_page
-    for cells in page.merged:
+    for cells in page.look.merged if page.look else ():
         frame.merged_cells.add(cells)  # `merge_cells` would add rows
     for cells in _result_cells(page):
         _colour_result(frame, cells)
@@ -56,11 +58,13 @@ def set_up(
 
 def _set_up_print(frame: Worksheet, page: Sheet) -> None:
     frame.page_setup.paperSize = _A4
-    frame.page_setup.orientation = "portrait" if page.page_language else "landscape"
-    frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, 0
+    frame.page_setup.orientation = "portrait" if page.look else "landscape"
+    fits_on_one = page.look is not None and page.last_row + len(page.foot) <= _ROWS_ON_ONE_PAGE
+    frame.page_setup.fitToWidth, frame.page_setup.fitToHeight = 1, int(fits_on_one)
+    frame.print_options.horizontalCentered = page.look is not None
     frame.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
     frame.print_title_rows = f"{page.header_row}:{page.header_row}"
-    side = 0.7 if page.page_language else 0.4
+    side = 0.7 if page.look else 0.4
     frame.page_margins = PageMargins(left=side, right=side, top=side + 0.1, bottom=side + 0.3, header=0.3, footer=0.3)
 
 

@@ -38,6 +38,7 @@ from billing.invoicing.workbook.table import EXCEL_ROWS, Column, Formula, Kind, 
 from billing.invoicing.workbook.usage_sheets import daily_table, minutes_table, window_table
 from billing.money import round_half_up
 from billing.periods import day_start, local_iso
+from billing.rating.balances import PackageBalance
 
 REASONS = {
     "disconnect_grace": "Connection lost: the server keeps the place for 90 seconds, and that wait is billed as audio.",
@@ -47,7 +48,8 @@ REASONS = {
     "screen_share": "Video was received, and a screen share was part of it.",
 }
 
-_BALANCES = ("Granted", "Deducted", "Lapsed", "Remaining", "Deducted this month")
+_REFUNDED = "Refunded"
+_BALANCES = ("Granted", "Deducted", "Lapsed", _REFUNDED, "Remaining", "Deducted this month")
 
 
 def sheets(
@@ -158,9 +160,15 @@ def _deductions(annex: Annex, make: MakeTable, corrections: CorrectionTables | N
 
 
 def _packages(annex: Annex, make: MakeTable) -> Table:
-    """Each package's balance."""
+    """Each package's balance; what was refunded has a column where anything was."""
     packages = sorted(annex.packages, key=lambda package: (package.valid_from, package.valid_to, package.id))
     header, zone = annex.invoice.header, zone_of(annex.invoice.header)
+    headers = [each for each in _BALANCES if each != _REFUNDED or any(package.refunded for package in packages)]
+
+    def balances(package: PackageBalance) -> list[int]:
+        values = (package.granted, package.deducted, package.lapsed, package.refunded, package.remaining)
+        named = dict(zip(_BALANCES, (*values, annex.deducted.get(package.id, 0)), strict=True))
+        return [named[each] for each in headers]
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for package in packages[start:stop]:
@@ -169,13 +177,10 @@ def _packages(annex: Annex, make: MakeTable) -> Table:
                 package.id,
                 local_iso(day_start(package.valid_from, zone), zone),
                 local_iso(day_start(package.valid_to + timedelta(days=1), zone), zone),
-                package.granted,
-                package.deducted,
-                package.lapsed,
-                package.remaining,
-                annex.deducted.get(package.id, 0),
+                *balances(package),
             )
 
+    elsewhere = f"Billed elsewhere: {', '.join(annex.elsewhere)}." if annex.number and annex.elsewhere else None
     return make(
         name="Packages",
         columns=(
@@ -183,28 +188,17 @@ def _packages(annex: Annex, make: MakeTable) -> Table:
             Column(header="Package", width=24),
             Column(header="Valid from", width=27),
             Column(header="Expires at", width=27),
-            *(Column(header=header, width=13, kind=Kind.COUNT) for header in _BALANCES),
+            *(Column(header=header, width=13, kind=Kind.COUNT) for header in headers),
         ),
         count=len(packages),
         rows=rows,
-        totals=dict(
-            zip(
-                _BALANCES,
-                (
-                    sum(package.granted for package in packages),
-                    sum(package.deducted for package in packages),
-                    sum(package.lapsed for package in packages),
-                    sum(package.remaining for package in packages),
-                    sum(annex.deducted.get(package.id, 0) for package in packages),
-                ),
-                strict=True,
-            )
-        ),
+        totals={each: sum(balances(package)[place] for package in packages) for place, each in enumerate(headers)},
         notes=(
             "Package minutes are an item's minutes times its ratio (sheet Prices).",
             f"Deducted, lapsed and remaining are as of the end of {header.billed_through}."
             if header.billed_through
             else "Nothing is billed yet.",
+            *([elsewhere] if elsewhere else []),
         ),
     )
 

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     SHARE = "share"
     RESULT = "result"
     RUN = "run"
+    # A price on the customer's page, all of them with the same number of digits.
+    RATE = "rate"
 
 
 class Role(StrEnum):
@@ -108,11 +110,19 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageLook:
+    """How the customer's page looks: its language, the decimals of its prices, and cells that are one."""
+
+    language: str
+    price_digits: int
+    merged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """One sheet: `head`, the header row, `row_count` rows, `foot`.
 
-    `detail`: with a frozen header and a filter. `page_language`: it is the customer's page, printed upright, with the
-    header as it looks there. `merged` are cells that are one.
+    `detail`: with a frozen header and a filter. `look`: it is the customer's page.
     """
 
     name: str
@@ -123,8 +133,7 @@ class Sheet:
     foot: tuple[Row, ...]
     detail: bool
     chart: Chart | None
-    page_language: str | None = None
-    merged: tuple[str, ...] = ()
+    look: PageLook | None = None
 
     @property
     def header_row(self) -> int:

@@ -96,7 +96,7 @@ def rows_xml(page: Sheet, styles: Styles, progress: Progress) -> Iterator[str]:
     columns = [(column_letter(place), styles[column.kind, Role.BODY]) for place, column in enumerate(page.columns)]
     for number, row in enumerate(page.head, 1):
         yield _row(number, row, columns, styles)
-    role = Role.PAGE_HEADER if page.page_language else Role.HEADER
+    role = Role.PAGE_HEADER if page.look else Role.HEADER
     header = tuple(Cell(column.header, column.kind, role) for column in page.columns)
     yield _row(page.header_row, header, columns, styles)
     unreported = 0
