@@ -150,6 +150,11 @@ class Story:
         self.written.append(f"{self.run.now} billing {line}")
         return rows(self.run, line)
 
+    def tick(self) -> None:
+        """A minute passes: what is written later has a later instant."""
+        later = datetime.fromisoformat(self.run.now) + timedelta(minutes=1)
+        self.run = at(self.run, later.isoformat())
+
     def refuse(self, line: str, code: int = 1) -> str:
         """A command that must fail, and change nothing."""
         self.written.append(f"{self.run.now} billing {line} (to be refused)")

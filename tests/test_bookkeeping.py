@@ -332,7 +332,34 @@ def test_never_more_is_credited_than_an_invoice_has(tmp_path: Path) -> None:
     run = on(run, "2026-05-01")
     (april,) = rows(run, "invoice finalize acme --month 2026-04")
     assert april["total"] == "70"
-    run(f"invoice credit {april['number']} --lines 1 --reason agreed")
-    for row in rows(run, "invoice list"):
-        assert float(row["credited"]) <= float(row["total"]), row
+    refused = run(f"invoice credit {april['number']} --lines 1 --reason agreed")
+    assert refused.exit_code == 1, refused.output
+    (note,) = rows(run, f"invoice credit {april['number']} --amount 70 --reason agreed")
+    assert note["total"] == "70"
+    assert [row["state"] for row in rows(run, "invoice list")] == ["issued", "credited", "issued"]
+    assert rows(run, "audit") == []
+
+
+def test_a_package_that_stands_on_a_credit_note_is_refunded_all_the_same(tmp_path: Path) -> None:
+    """March was billed with 100.00 by mistake. A package of 24.00 is bought in April, on the invoice of the month.
+
+    ```
+    document of April: package 24.00, correction -100.00: a credit note of 76.00
+    refund of the package, of which nothing is used: 24.00
+    ```
+    """
+    package = PACKAGE.format(id="acme", minutes=1000, price="24").replace("prepaid", "invoice")
+    catalog = seller() + account(prices={"audio": "1000"}) + package.replace("2026-03-02", "2026-04-02")
+    run = on(home(tmp_path, catalog, [stay("2026-03-10", 100)]), "2026-04-01")
+    ok(run, "invoice finalize acme --month 2026-03")
+    ok(run, "retract --app 1 --ingest 1 --reason 'a test call'")
+    run = on(run, "2026-05-01")
+    (april,) = rows(run, "invoice finalize acme --month 2026-04")
+    assert (april["kind"], april["total"]) == ("credit_note", "76")
+    before = rows(run, "account balance")[0]["balance"]
+    assert before == "-24"
+    run = at(run, "2026-05-01T10:00:00+09:00")
+    (refund,) = rows(run, "package refund acme")
+    assert refund["amount"] == "24"
+    assert rows(run, "account balance")[0]["balance"] == "0"
     assert rows(run, "audit") == []

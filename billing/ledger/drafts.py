@@ -224,7 +224,8 @@ def _purchase_day(ledger: AccountLedger, package: Package) -> date:
 
 
 def _last_month(ledger: AccountLedger, first: date) -> date:
-    """The last month with a settled day, a posted correction, or a package to be billed."""
+    """The last month with a settled day, a posted correction, or a package to be billed; at least the first open one,
+    on which stands what is late for its own month, and what is refunded."""
     days: Iterable[date | None] = (
         ledger.last_settled_day(),
         ledger.last_posting_day(),
@@ -234,4 +235,4 @@ def _last_month(ledger: AccountLedger, first: date) -> date:
             if package.account == ledger.account_id and package.charge == "invoice"
         ),
     )
-    return max((day.replace(day=1) for day in days if day), default=first)
+    return max([first, *(day.replace(day=1) for day in days if day)])

@@ -61,6 +61,7 @@ def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: li
             story.finalize(account)
         story.check()
         for act, *arguments in steps:
+            story.tick()
             act(story, *arguments)  # type: ignore[operator]
             story.check()
             story.again()
@@ -84,6 +85,12 @@ TAKEN_BACK_LATER = [
     *3 * [(Story.advance,)],
     (Story.finalize, "dollar"),
 ]
+REFUNDED_AFTER_CLOSING = [
+    (Story.buy, "dollar", "external", 500),
+    *2 * [(Story.advance,)],
+    (Story.finalize, "dollar"),
+    (Story.refund, 0),
+]
 
 
 # A story takes seconds, and its shrinking minutes: the commands of the story are printed instead.
@@ -91,6 +98,7 @@ TAKEN_BACK_LATER = [
 @given(taxes=st.tuples(TAX, TAX, TAX), steps=st.lists(STEPS, min_size=4, max_size=14))
 @example(taxes=("ch", "jp", None), steps=[*TAKEN_BACK_LATER, (Story.credit, 3, None, 15), (Story.credit, 3, 100, 0)])
 @example(taxes=(None, "jp", None), steps=[(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.credit, 0, 50, 0)])
+@example(taxes=("jp", "jp", None), steps=REFUNDED_AFTER_CLOSING)
 @example(taxes=("gross", "jp", None), steps=[(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.reissue, 0)])
 def test_the_program_and_a_second_ledger_agree_after_every_step(
     start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: list[tuple[object, ...]]
