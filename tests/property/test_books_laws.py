@@ -77,7 +77,7 @@ def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: li
 
 
 # A story takes seconds, and its shrinking minutes: the commands of the story are printed instead.
-@settings(max_examples=max(1, SLOW_EXAMPLES // 2), phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=max(1, SLOW_EXAMPLES // 4), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(taxes=st.tuples(TAX, TAX, TAX), steps=st.lists(STEPS, min_size=4, max_size=14))
 def test_the_program_and_a_second_ledger_agree_after_every_step(
     start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: list[tuple[object, ...]]
