@@ -160,3 +160,34 @@ charge = "{charge}"
     dearer = catalog(TAXED, packages.replace('price = "24.00"', 'price = "25.00"'))
     (tmp_path / "dearer.toml").write_text(dearer, encoding="utf-8")
     assert "it is billed on R-2026-000001" in refused(run, f"catalog apply {tmp_path / 'dearer.toml'}")
+
+
+def test_what_money_refers_to_stays_in_the_catalog(acme: Commands, tmp_path: Path) -> None:
+    package = """
+[[package]]
+id = "old"
+account = "acme"
+minutes = 25000
+purchased_at = "2026-04-01T08:00:00+09:00"
+price = "24.00"
+[[account]]
+id = "zeta"
+name = "Zeta"
+currency = "USD"
+timezone = "UTC"
+policy = "trtc-intl"
+[[app]]
+id = 77
+account = "zeta"
+name = "Lobby"
+"""
+    apply(acme, tmp_path, catalog(TAXED, package))
+    for line in ("package refund old", "app disable 77", "payment add zeta 5 --id Z1"):
+        ok(acme, line)
+    assert "it was refunded" in refused(acme, "catalog remove package old")
+    assert "disabled or enabled by hand" in refused(acme, "catalog remove app 77")
+    assert "payments, documents or messages" in refused(acme, "catalog remove account zeta")
+    (tmp_path / "other.toml").write_text(catalog(TAXED, package.replace('"24.00"', '"30"')), encoding="utf-8")
+    assert "it was refunded" in refused(acme, f"catalog apply {tmp_path / 'other.toml'}")
+    ok(acme, "payment add acme 92233720368 --id K1")
+    assert "more than can be stored" in refused(acme, "payment add acme 92233720368 --id K2")

@@ -31,6 +31,9 @@ class Billed:
     policies: Mapping[tuple[str, str], date] = field(default_factory=dict)  # the last settled day, by id and hash
     tried: frozenset[str] = frozenset()  # accounts that have runs of any result
     invoiced: Mapping[str, str] = field(default_factory=dict)  # the number of a document, by package
+    refunded: frozenset[str] = frozenset()  # packages
+    switched: frozenset[int] = frozenset()  # apps that were disabled or enabled by hand
+    with_money: frozenset[str] = frozenset()  # accounts with payments, documents, arrears or messages
     closed: Mapping[str, date] = field(default_factory=dict)  # the last closed month, by account
     numbered: frozenset[tuple[str, str]] = frozenset()  # sellers, and the kinds of documents that they have issued
 
@@ -221,6 +224,8 @@ def _document_refusals(billed: Billed, stored: Catalog, new: Catalog) -> Iterato
                 f'package "{package.id}": it is billed on {number}, so neither its price nor its charge can change; '
                 f"take it back with `billing invoice credit {number}`"
             )
+        elif bought and package.id in billed.refunded and bought != package:
+            yield f'package "{package.id}": it was refunded, so it cannot change; add a new package'
     for seller_id, kind in sorted(billed.numbered):
         before, after = (getattr(catalog.sellers.get(seller_id), kind, None) for catalog in (stored, new))
         if before and after and before.reset != after.reset:
@@ -233,6 +238,8 @@ def _account_uses(billed: Billed, stored: Catalog, account: Account) -> Iterator
         yield f"{where}: it is billed up to {billed.accounts[account.id]}"
     elif account.id in billed.tried:
         yield f"{where}: runs of it are on record, see `billing runs`"
+    elif account.id in billed.with_money:
+        yield f"{where}: payments, documents or messages of it are on record"
     for app in stored.apps.values():
         if app.account == account.id:
             yield f"{where}: app {app.id} belongs to it; remove the app first, or move it to another account"
@@ -249,6 +256,8 @@ def _app_uses(billed: Billed, stored: Catalog, app: App) -> Iterator[str]:
     days = [day for (_, app_id), day in billed.apps.items() if app_id == app.id]
     if days:
         yield f"app {app.id}: it is billed up to {max(days)}"
+    if app.id in billed.switched:
+        yield f"app {app.id}: it was disabled or enabled by hand, which is on record"
     for package in stored.packages.values():
         if package.app == app.id:
             yield f'app {app.id}: package "{package.id}" is for it; remove the package first'
@@ -261,6 +270,8 @@ def _package_uses(billed: Billed, stored: Catalog, package: Package) -> Iterator
     first, last = _first_day(package, stored.accounts), billed.accounts.get(package.account)
     if number := billed.invoiced.get(package.id):
         yield f'package "{package.id}": it is billed on {number}'
+    if package.id in billed.refunded:
+        yield f'package "{package.id}": it was refunded'
     if last and first <= last:
         yield f'package "{package.id}": it pays from {first} on, and that is billed up to {last}'
     for alert in stored.alerts.values():

@@ -21,6 +21,7 @@ from billing.invoicing.documents import (
     GroupKey,
     Purpose,
     group_amounts,
+    group_place,
     make_document,
     make_group,
 )
@@ -128,7 +129,7 @@ def credit_note(
     made = make_document(
         purpose,
         lines,
-        [credited.group(key, exact) for key, exact in sums.items()],
+        [credited.group(key, sums[key]) for key in sorted(sums, key=group_place)],
         month=document.month,
         seller=document.seller,
         customer=document.customer,

@@ -202,7 +202,7 @@ def groups(lines: Iterable[DocumentLine], taxes: Sequence[Tax], currency: str) -
     with localcontext(EXACT):
         for line in lines:
             sums[line.group] = sums.get(line.group, Decimal(0)) + line.amount
-    return [make_group(key, versions.get(key), sums[key], currency) for key in sorted(sums, key=_place)]
+    return [make_group(key, versions.get(key), sums[key], currency) for key in sorted(sums, key=group_place)]
 
 
 def make_group(key: GroupKey, version: TaxVersion | None, exact: Decimal, currency: str) -> Group:
@@ -211,7 +211,8 @@ def make_group(key: GroupKey, version: TaxVersion | None, exact: Decimal, curren
     return Group(key=key, version=version, exact=exact, net=net, tax=tax)
 
 
-def _place(key: GroupKey) -> tuple[bool, str, date]:
+def group_place(key: GroupKey) -> tuple[bool, str, date]:
+    """The order of groups on a document."""
     tax, valid_from = key
     return tax is None, tax or "", valid_from or date.min
 

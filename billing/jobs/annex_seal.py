@@ -15,8 +15,10 @@ def seal_annex(engine: Engine, stored: StoredDocument) -> None:
     if not has_annex(stored):
         return
     with reading(engine) as conn:
+        if seal_of(conn, stored.id):
+            return
         document, _ = contents(conn, stored.number)
-        annex = None if seal_of(conn, stored.id) else issued_annex(conn, stored)
+        annex = issued_annex(conn, stored)
     if annex is None:
         return
     hashes = column_hashes(annex, document)

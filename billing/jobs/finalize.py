@@ -6,10 +6,12 @@ It needs every day of the month settled and the seller's days of grace over. Mon
 before is said again, and nothing is written.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 from billing import periods
 from billing.catalog.catalog import Account
@@ -26,6 +28,8 @@ from billing.ledger.database import Engine, reading, writing
 from billing.ledger.documents import StoredDocument, documents, find
 from billing.ledger.drafts import Draft, month_draft, seller_of
 from billing.periods import month_days
+
+_log = logging.getLogger(__name__)
 
 ISSUED, NOTHING_DUE, ALREADY_ISSUED, WOULD_ISSUE = "issued", "nothing_due", "already_issued", "would_issue"
 NOT_SETTLED, FAILED = "not_settled", "failed"
@@ -64,7 +68,7 @@ def finalize(
     for account, month in zip(accounts, months, strict=True):
         closed = guarded(
             f"account {account.id}, {month:%Y-%m}",
-            lambda: _finalize(home, engine, known, account, month, dry_run=dry_run),  # noqa: B023 - called here
+            partial(_finalize, home, engine, known, account, month, dry_run=dry_run),
         )
         if isinstance(closed, Failure):
             closed = Finalized(
@@ -73,7 +77,9 @@ def finalize(
         if closed.result == ISSUED:
             issued.append(account.id)
         if closed.number is not None:
-            _seal(engine, closed.number)
+            sealed = guarded(f"the seal of {closed.number}", partial(_seal, engine, closed.number))
+            if isinstance(sealed, Failure):
+                _log.warning("the annex of %s is not sealed: %s", closed.number, sealed.reason)
         yield closed
     if issued:
         publish(home, engine, issued)

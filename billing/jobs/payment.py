@@ -21,7 +21,7 @@ from billing.ledger.database import Connection, Engine, writing
 from billing.ledger.outbox import put
 from billing.ledger.payments import Payment, find_payment, record_payment
 from billing.ledger.postings import Moment, apply_credit, open_invoices
-from billing.money import plain, round_to_minor_unit
+from billing.money import plain, round_to_minor_unit, to_scaled
 from billing.periods import local_day, time_zone
 from billing.receivables.allocation import Allocation, named_in
 
@@ -60,6 +60,7 @@ def record(conn: Connection, catalog: Catalog, received: Payment) -> Received:
     day = received.received_on or _today(catalog, account)
     received = replace(received, received_on=day)
     _check_amount(received, account.currency)
+    to_scaled(books.credit_of(conn, account.id) + received.amount)  # refuses what cannot be stored
     moment = Moment(day=day, at_ms=now_ms())
     named = named_in(received.reference, open_invoices(conn, account.id))
     record_payment(conn, received, moment)

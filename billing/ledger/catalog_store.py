@@ -34,6 +34,12 @@ _ALWAYS = date.min
 _TABLES = {"account": tables.account, "app": tables.app, "package": tables.package}
 # (An account's policy and free minutes are in `account_terms`.)
 _ACCOUNT_COLUMNS = tuple(tables.account.columns.keys())
+# What refers to an account, so that it stays.
+_WITH_MONEY = (
+    *(document_tables.document, document_tables.closed_month, document_tables.payment, document_tables.transfer),
+    *(document_tables.package_refund, document_tables.arrears_event, document_tables.account_hold),
+    document_tables.outbox,
+)
 _OF_AN_ACCOUNT = (tables.contract_price, tables.contract, tables.account_terms, tables.provisional_day)
 
 
@@ -144,6 +150,14 @@ def billed(conn: Connection) -> Billed:
         apps={(account_id, app_id): day for account_id, app_id, day in conn.execute(charged)},
         policies={(policy_id, policy_hash): day for policy_id, policy_hash, day in conn.execute(used)},
         invoiced=dict(conn.execute(_invoiced_packages()).all()),
+        refunded=frozenset(conn.execute(select(document_tables.package_refund.c.package_id)).scalars()),
+        switched=frozenset(conn.execute(select(document_tables.app_switch.c.app_id).distinct()).scalars()),
+        with_money=frozenset(
+            account_id
+            for table in _WITH_MONEY
+            for account_id in conn.execute(select(table.c.account_id).distinct()).scalars()
+            if account_id is not None
+        ),
         closed=dict(conn.execute(_closed_months()).all()),
         numbered=frozenset((seller, kind) for seller, kind in conn.execute(_number_series())),
         tried=frozenset(conn.execute(select(run.account_id).distinct().where(run.account_id.is_not(None))).scalars()),

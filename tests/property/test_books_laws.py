@@ -94,7 +94,7 @@ REFUNDED_AFTER_CLOSING = [
 
 
 # A story takes seconds, and its shrinking minutes: the commands of the story are printed instead.
-@settings(max_examples=max(1, SLOW_EXAMPLES // 2), phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=max(1, SLOW_EXAMPLES // 4), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(taxes=st.tuples(TAX, TAX, TAX), steps=st.lists(STEPS, min_size=4, max_size=14))
 @example(taxes=("ch", "jp", None), steps=[*TAKEN_BACK_LATER, (Story.credit, 3, None, 15), (Story.credit, 3, 100, 0)])
 @example(taxes=(None, "jp", None), steps=[(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.credit, 0, 50, 0)])
