@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.books_oracle import Account, Books, Charge, Document, Line, Package, Version, by_version, net_and_tax
+from tests.books_facts import Account, Charge, Document, Line, Package, Version, by_version, net_and_tax
+from tests.books_oracle import Books
 from tests.commands import Commands
 from tests.documents_home import at, ingest, ok, rows
 from tests.sample_home import database
