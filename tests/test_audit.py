@@ -57,3 +57,19 @@ def test_every_change_is_named(acme: Commands, change: str, checks: set[str]) ->
     done = acme("audit --format json")
     assert done.exit_code == 1
     assert checks <= {row["check"] for row in json.loads(done.stdout)}, done.stdout
+
+
+def test_a_refund_at_the_instant_of_an_invoice_does_not_reach_its_annex(tmp_path: Path) -> None:
+    """The clock stands still for both."""
+    package = """
+[[package]]
+id = "old"
+account = "acme"
+minutes = 25000
+purchased_at = "2026-03-01T08:00:00+09:00"
+price = "24.00"
+"""
+    run = home(tmp_path, catalog(more=package), [audio("2026-03-10", 10)], now="2026-04-01T09:00:00+09:00")
+    ok(run, "invoice finalize acme --month 2026-03")
+    ok(run, "package refund old")
+    assert rows(run, "audit") == []

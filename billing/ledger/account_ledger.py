@@ -58,7 +58,7 @@ DeductedMinutes = dict[tuple[date, int, str, int | None], dict[str, int]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLedger:
     """The ledger of one account. `as_of`: a run, of which and of whose predecessors the rows are known; None: all.
-    `as_of_ms` is the instant of that, for what no run has written.
+    `as_of_ms` is the instant of that, for refunds, which no run has written; or `as_of_refund` is the last one known.
 
     `catalog` is the catalog of that moment: what asks for the account, its packages or its terms needs it.
     """
@@ -68,6 +68,7 @@ class AccountLedger:
     catalog: Catalog = field(default_factory=Catalog)
     as_of: int | None = None
     as_of_ms: int | None = None
+    as_of_refund: int | None = None
 
     @classmethod
     def at(cls, conn: Connection, account_id: str, moment: datetime | None = None) -> "AccountLedger":
@@ -296,7 +297,9 @@ class AccountLedger:
         """The package minutes that were refunded, by package."""
         refund = document_tables.package_refund.c
         query = select(refund.package_id, refund.refunded).where(refund.account_id == self.account_id)
-        if self.as_of_ms is not None:
+        if self.as_of_refund is not None:
+            query = query.where(refund.id <= self.as_of_refund)
+        elif self.as_of_ms is not None:
             query = query.where(refund.recorded_at_ms <= self.as_of_ms)
         return dict(self.conn.execute(query).all())
 

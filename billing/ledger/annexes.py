@@ -45,7 +45,7 @@ def issued_annex(conn: Connection, stored: StoredDocument, catalog: Catalog | No
         account_id=stored.account_id,
         catalog=catalog or catalog_of_change(conn, stored.catalog_change),
         as_of=stored.run_id,
-        as_of_ms=stored.issued_at_ms,
+        as_of_refund=stored.refund_id,
     )
     return read_annex(ledger, stored.month, number=stored.number)
 

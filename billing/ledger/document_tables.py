@@ -41,7 +41,7 @@ number_series = Table(
 )
 
 # An invoice or credit note. `snapshot` is its canonical JSON, `hash` covers it and the hash of the series' document
-# before. `run_id` is the last run, and `catalog_change` the last change of the catalog, that it knows of.
+# before. `run_id`, `catalog_change` and `refund_id` are the last run, catalog change and refund that it knows of.
 document = Table(
     "document",
     metadata,
@@ -65,6 +65,7 @@ document = Table(
     Column("replaces", String),
     Column("run_id", BigInteger, nullable=False),
     Column("catalog_change", BigInteger, nullable=False),
+    Column("refund_id", BigInteger, nullable=False),
     Column("snapshot", String, nullable=False),
     Column("hash", String, nullable=False),
     UniqueConstraint("number"),

@@ -25,7 +25,17 @@ from billing.rating.charges import PostedCharge
 
 _COLUMNS = (
     *("id", "number", "seller_id", "kind", "purpose", "account_id", "month", "issued_on", "due_on", "currency"),
-    *("net_scaled", "tax_scaled", "total_scaled", "credits", "replaces", "run_id", "catalog_change", "issued_at_ms"),
+    *(
+        "net_scaled",
+        "tax_scaled",
+        "total_scaled",
+        "credits",
+        "replaces",
+        "run_id",
+        "catalog_change",
+        "refund_id",
+        "issued_at_ms",
+    ),
 )
 
 
@@ -50,6 +60,7 @@ class StoredDocument:
     replaces: str | None
     run_id: int
     catalog_change: int
+    refund_id: int
     issued_at_ms: int
 
     @property
@@ -134,6 +145,7 @@ def issue(conn: Connection, issued: Issue) -> StoredDocument:
         "replaces": document.replaces,
         "run_id": issued.run_id,
         "catalog_change": issued.catalog_change,
+        "refund_id": conn.execute(select(func.coalesce(func.max(tables.package_refund.c.id), 0))).scalar_one(),
         "snapshot": text,
         "hash": chained_hash(text, before["hash"] if before else NO_HASH),
     }

@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("replaces", sa.String(), nullable=True),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("catalog_change", sa.BigInteger(), nullable=False),
+        sa.Column("refund_id", sa.BigInteger(), nullable=False),
         sa.Column("snapshot", sa.String(), nullable=False),
         sa.Column("hash", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document")),
