@@ -1,6 +1,6 @@
 """What the annex of a document has beside that of a draft without tax: money down to the window.
 
-- 5-minute: the minutes that a window adds to its day (`RULES.md` 4.2), those that packages paid, those payable, and
+- 5-minute: the minutes that a window adds to its day (TRTC billing), those that packages paid, those payable, and
   the amount. 30 s, 20 s and 40 s of audio in three windows add 1, 0 and 1 minutes.
 - Packages: what each saved, its minutes at the unit price of their day.
 - Amounts on lines are live formulas, payable x unit price.
