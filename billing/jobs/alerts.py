@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from billing.catalog.alerts import Alert
 from billing.catalog.catalog import Account, Catalog
 from billing.catalog.packages import Package, valid_days
+from billing.errors import BillingError
 from billing.jobs.issuing import now_ms
-from billing.jobs.metered_days import Failure, guarded
 from billing.jobs.silent_feeds import Silence
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.alert_events import AlertEvent, alert_history, record_event
@@ -127,14 +127,10 @@ def _notices(conn: Connection, catalog: Catalog, at_ms: int) -> Iterator[_Crosse
         expiring = _expiring_packages(catalog, account, today)
         if alerts or expiring:
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
-            found = guarded(
-                f"alerts of account {account.id}",
-                lambda: list(_of_account(AccountValues.of(ledger, today), alerts, expiring)),  # noqa: B023 - called here
-            )
-            if isinstance(found, Failure):
-                _log.warning("the alerts of account %s are not checked: %s", account.id, found.reason)
-            else:
-                yield from found
+            try:
+                yield from list(_of_account(AccountValues.of(ledger, today), alerts, expiring))
+            except BillingError as error:
+                _log.warning("the alerts of account %s are not checked: %s", account.id, error)
 
 
 def _expiring_packages(catalog: Catalog, account: Account, today: date) -> dict[str, date]:

@@ -10,15 +10,14 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from billing.catalog.catalog import Catalog
+from billing.errors import BillingError
 from billing.events.durable_files import replace_file
 from billing.home import Home
 from billing.jobs.issuing import now_ms, today_of
-from billing.jobs.metered_days import Failure, guarded
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.admissions import Admission, admission_row, admissions, switch_app, unknown_app
 from billing.ledger.arrears import hold_account, record_arrears
@@ -47,10 +46,12 @@ def record_all_arrears(conn: Connection) -> dict[str, Decimal]:
     for account in catalog.accounts.values():
         if account.overdue_policy is not None:
             ledger = AccountLedger(conn=conn, account_id=account.id, catalog=catalog)
-            recorded = guarded(f"arrears of account {account.id}", partial(record_arrears, ledger, at_ms=now_ms()))
-            if isinstance(recorded, Failure):
-                _log.warning("the arrears of account %s are not recorded: %s", account.id, recorded.reason)
-            elif recorded is not None:
+            try:
+                recorded = record_arrears(ledger, at_ms=now_ms())
+            except BillingError as error:
+                _log.warning("the arrears of account %s are not recorded: %s", account.id, error)
+                continue
+            if recorded is not None:
                 balances[account.id] = recorded
     return balances
 
@@ -126,12 +127,10 @@ def _admissions(
 ) -> Iterator[Admission]:
     for account_id in sorted(accounts):
         apps, ledger = _apps(catalog, account_id), AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
-        work = partial(_of_account, ledger, apps, balances.get(account_id))
-        found = guarded(f"admissions of account {account_id}", work)
-        if isinstance(found, Failure):
-            _log.warning("the apps of account %s are not in %s: %s", account_id, STATUS_FILE, found.reason)
-        else:
-            yield from found
+        try:
+            yield from _of_account(ledger, apps, balances.get(account_id))
+        except BillingError as error:
+            _log.warning("the apps of account %s are not in %s: %s", account_id, STATUS_FILE, error)
 
 
 def _of_account(ledger: AccountLedger, apps: list[int], balance: Decimal | None) -> list[Admission]:

@@ -123,6 +123,7 @@ WEBHOOK = """
 id = "nobody"
 url = "http://127.0.0.1:9/"
 secret_env = "BILLING_CRASH_SECRET"
+events = ["payment.received"]
 allow_private = true
 """
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the test
@@ -130,11 +131,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of the test
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One command, at one moment."""
+    """One command, at one moment; `is_once`: it is refused when it is run again after it was done."""
 
     name: str
     line: str
     now: str
+    is_once: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -177,8 +179,8 @@ STAGES = [
     Stage(name="finalize", line="invoice finalize --all --month 2026-10", now=_MONTH),
     Stage(name="catalog with a prepaid package", line="catalog apply FILES/prepaid.toml", now=_MONTH),
     Stage(name="payment of invoices", line="payment add tokyo 5.00 --id B2", now=_MONTH),
-    Stage(name="package refund", line="package refund prepaid", now=_MONTH),
-    Stage(name="reissue", line="invoice reissue INV-2026-000002", now=_MONTH),
+    Stage(name="package refund", line="package refund prepaid", now=_MONTH, is_once=True),
+    Stage(name="reissue", line="invoice reissue INV-2026-000002", now=_MONTH, is_once=True),
     Stage(name="audit", line="audit", now=_MONTH),
     Stage(name="catalog with a webhook", line="catalog apply FILES/webhook.toml", now=_MONTH),
     Stage(name="payment with a message", line="payment add tokyo 2.00 --id B3", now=_MONTH),

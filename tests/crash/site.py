@@ -23,6 +23,10 @@ from tests.ledger import cells, differences, ledger
 
 # How much is tried: a step of each command, and one more that is `thorough`; with BILLING_KILLS=all every step that
 # there is, in parts that can run side by side.
+# What a command that is refused the second time leaves to the next one.
+_NEXT_TIME = {"home/status.json.new"}
+# Tables of rows that are changed: the last number given so far.
+_COUNTING = ("number_series",)
 EVERYWHERE = os.environ.get("BILLING_KILLS") == "all"
 PARTS = range(8 if EVERYWHERE else 2)
 EACH_PART = pytest.mark.parametrize(
@@ -241,12 +245,13 @@ class Story:
             made_up = _made_up(records, chapter)
         again = self.site.run(chapter.stage)
         what = f"{chapter.stage.name}: {fates}, last steps {[course.steps[-1:] for course in courses]}"
-        assert again.exit_code == 0, f"{what}: {again.said}"
+        assert again.exit_code == 0 or (chapter.stage.is_once and again.failed_clearly), f"{what}: {again.said}"
         assert made_up == {}, f"{what}: made up {made_up}"
         state = self.site.state()
         apart = differences(state.records, chapter.after.records)
         assert apart == {}, f"{what}: here and there are only {apart}"
-        assert state.files <= chapter.after.files, f"{what}: left behind {state.files - chapter.after.files}"
+        left = state.files - chapter.after.files - (_NEXT_TIME if chapter.stage.is_once else set())
+        assert not left, f"{what}: left behind {left}"
         assert _spooled(state) == _spooled(chapter.after), f"{what}: files of the spool are lost"
         return courses
 
@@ -279,4 +284,4 @@ def _made_up(records: dict[str, Any], chapter: Chapter) -> dict[str, Any]:
     before, after = chapter.before.records, chapter.after.records
     found = {name: [row for row in rows if row not in before.get(name, [])] for name, rows in records.items()}
     found = {name: [row for row in rows if row not in after.get(name, [])] for name, rows in found.items()}
-    return {name: rows for name, rows in found.items() if rows}
+    return {name: rows for name, rows in found.items() if rows and name not in _COUNTING}

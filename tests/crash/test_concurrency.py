@@ -157,7 +157,9 @@ def _staging(story: Story) -> list[Path]:
     return [path for path in story.site.home.iterdir() if path.name not in _LASTING]
 
 
-_LASTING = ("billing.db", "events", "folds", "quarantine", "records", "ingest.lock", "nightly.lock")
+_LASTING = {"billing.db", "events", "folds", "quarantine", "records", "status.json"} | {
+    f"{name}.lock" for name in ("ingest", "nightly", "status")
+}
 
 
 def _by_day(workbook: Path) -> dict[object, Rows]:
