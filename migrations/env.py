@@ -11,8 +11,11 @@ from alembic import context
 from sqlalchemy import Connection
 
 from billing.home import Home
+from billing.ledger import access_tables, document_tables
 from billing.ledger.database import migrating
-from billing.ledger.document_tables import metadata
+
+metadata = access_tables.metadata
+assert document_tables.metadata is metadata  # each module adds its tables to the same ones
 
 
 def _run(conn: Connection) -> None:
