@@ -14,8 +14,8 @@ from billing.home import Home
 from billing.ledger import access_tables, document_tables
 from billing.ledger.database import migrating
 
-metadata = access_tables.metadata
-assert document_tables.metadata is metadata  # each module adds its tables to the same ones
+# Each module adds its tables to the same metadata.
+(metadata,) = {access_tables.metadata, document_tables.metadata}
 
 
 def _run(conn: Connection) -> None:

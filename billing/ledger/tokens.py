@@ -23,7 +23,7 @@ from billing.ledger.access_tables import access_record, access_token, console_se
 SCOPES = ("ingest", "read", "admin")
 SESSION_SECONDS = 12 * 3600
 
-_TOKEN = re.compile(r"bk_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
+_TOKEN = re.compile(r"bk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Session:
 
 def create_token(conn: Connection, *, scope: str, account_id: str | None, name: str) -> tuple[str, str]:
     """The id of a new token, and the token itself."""
-    token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     conn.execute(
         insert(access_token).values(
             id=token_id,
