@@ -8,7 +8,7 @@ both together are what is right. All periods are local days, both ends included.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -25,10 +25,11 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    union_all,
 )
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.items import ITEM_RANK
+from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.policies import Policy, policy_from_source
 from billing.catalog.terms import DayTerms, day_terms
@@ -53,6 +54,22 @@ _METERED = (
 )
 # Minutes by payer, by day, app, item and correcting run (None: as the day was settled).
 DeductedMinutes = dict[tuple[date, int, str, int | None], dict[str, int]]
+
+
+class ChargeRow(NamedTuple):
+    """A charge or a correction; money is in 10^-8."""
+
+    day: date
+    app_id: int
+    item: str
+    kind: str
+    run_id: int
+    seconds: int
+    minutes: int
+    deducted_minutes: int
+    payable_minutes: int
+    unit_price_scaled: int
+    amount_scaled: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,9 +208,31 @@ class AccountLedger:
         """Findings that came (`count` above 0) or went: the columns of `findings`, `run_id` and `count`."""
         return self._frame(tables.finding_correction, first, last, apps)
 
+    def window_usage(self, day: date) -> list[WindowUsage]:
+        """The seconds of a day by window, app and item, with what corrections added to them."""
+        parts = [
+            select(table.c.window_start, table.c.app_id, table.c.item, table.c.seconds).where(
+                self._of_days(table, day, day)
+            )
+            for table in (tables.usage, tables.usage_correction)
+        ]
+        rows = union_all(*parts).subquery().c
+        keys = (rows.window_start, rows.app_id, rows.item)
+        sums = select(*keys, *_sum_of(rows.seconds)).group_by(*keys).having(func.sum(rows.seconds) != 0)
+        return [WindowUsage(*row) for row in self.conn.execute(sums)]
+
     def charges(self, first: date, last: date) -> list[PostedCharge]:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
         return self._charges(self._posted(tables.charge, first, last))
+
+    def charge_rows(self, first: date, last: date, *, by: Literal["day", "posted_on"]) -> list[ChargeRow]:
+        """Charges and corrections of a period as plain rows, in no order: those of its days, or those posted in it.
+
+        A month of 1,000 apps has more than 100,000.
+        """
+        where = self._of_days if by == "day" else self._posted
+        columns = [tables.charge.c[name] for name in ChargeRow._fields]
+        return [ChargeRow(*row) for row in self.conn.execute(select(*columns).where(where(tables.charge, first, last)))]
 
     def last_posting_day(self) -> date | None:
         """The last day on which anything is posted."""
@@ -382,7 +421,7 @@ class AccountLedger:
         )
 
 
-def _sum_of(column: Column[Any]) -> tuple[Any]:
+def _sum_of(column: ColumnElement[Any]) -> tuple[Any]:
     """The sum of an integer column, as an integer on every database."""
     return (cast(func.sum(column), BigInteger).label("total"),)
 
