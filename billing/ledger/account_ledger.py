@@ -5,6 +5,7 @@ what was interpreted (findings) and the stays that go on the next day (state). C
 both together are what is right. All periods are local days, both ends included.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -25,7 +26,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    union_all,
 )
 
 from billing.catalog.catalog import Account, Catalog, known_policies
@@ -208,18 +208,21 @@ class AccountLedger:
         """Findings that came (`count` above 0) or went: the columns of `findings`, `run_id` and `count`."""
         return self._frame(tables.finding_correction, first, last, apps)
 
-    def window_usage(self, day: date) -> list[WindowUsage]:
-        """The seconds of a day by window, app and item, with what corrections added to them."""
-        parts = [
-            select(table.c.window_start, table.c.app_id, table.c.item, table.c.seconds).where(
-                self._of_days(table, day, day)
+    def window_sums(self, day: date, start: int, end: int) -> list[WindowUsage]:
+        """The seconds of the windows of a day from `start` to before `end`, summed by app and item, with what
+        corrections added to them; all in one window at `start`."""
+        # By app the windows are found through the key; without, all of the day are looked at.
+        charged = select(tables.charge.c.app_id).where(self._of_day(tables.charge, day)).distinct().subquery()
+        seconds: Counter[tuple[int, str]] = Counter()
+        for table in (tables.usage, tables.usage_correction):
+            keys = (table.c.app_id, table.c.item)
+            sums = select(*keys, *_sum_of(table.c.seconds)).join_from(
+                charged, table, charged.c.app_id == table.c.app_id
             )
-            for table in (tables.usage, tables.usage_correction)
-        ]
-        rows = union_all(*parts).subquery().c
-        keys = (rows.window_start, rows.app_id, rows.item)
-        sums = select(*keys, *_sum_of(rows.seconds)).group_by(*keys).having(func.sum(rows.seconds) != 0)
-        return [WindowUsage(*row) for row in self.conn.execute(sums)]
+            within = (table.c.window_start >= start) & (table.c.window_start < end)
+            for app_id, item, total in self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys)):
+                seconds[app_id, item] += total
+        return [WindowUsage(start, app_id, item, total) for (app_id, item), total in seconds.items() if total]
 
     def charges(self, first: date, last: date) -> list[PostedCharge]:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
@@ -391,6 +394,10 @@ class AccountLedger:
         """Rows about these days, as far as they are known."""
         return self._known(table, (table.c.account_id == self.account_id) & table.c.day.between(first, last))
 
+    def _of_day(self, table: Table, day: date) -> ColumnElement[bool]:
+        """The same about one day: as an equation, so that the rest of a key finds rows, too."""
+        return self._known(table, (table.c.account_id == self.account_id) & (table.c.day == day))
+
     def _posted(self, table: Table, first: date, last: date) -> ColumnElement[bool]:
         """Rows that are posted in these days, as far as they are known."""
         return self._known(table, (table.c.account_id == self.account_id) & table.c.posted_on.between(first, last))
@@ -421,7 +428,7 @@ class AccountLedger:
         )
 
 
-def _sum_of(column: ColumnElement[Any]) -> tuple[Any]:
+def _sum_of(column: Column[Any]) -> tuple[Any]:
     """The sum of an integer column, as an integer on every database."""
     return (cast(func.sum(column), BigInteger).label("total"),)
 

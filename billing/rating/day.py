@@ -5,7 +5,7 @@ its last valid day, or with the first billed day if it ended before; what is lef
 month.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.terms import DayTerms
 from billing.rating.balances import Balances
 from billing.rating.charges import Charge, rate_day
-from billing.rating.day_sums import needs_windows
+from billing.rating.day_sums import DayWindows, in_stretches
 from billing.rating.deductions import Deduction
 from billing.rating.payers import payers_on
 
@@ -38,11 +38,11 @@ def bill_day(
     terms: DayTerms,
     usage: Sequence[WindowUsage],
     balances: Balances,
-    windows: Callable[[], Sequence[WindowUsage]] | None = None,
+    windows: DayWindows | None = None,
 ) -> BilledDay:
     """Seconds to minutes, minutes to payers, the rest to money; `balances` are those before the day.
 
-    With `windows`, `usage` has the sums of the day, and the windows are read if a payer runs out on it.
+    With `windows`, `usage` has the sums of the day, and windows are read where a payer runs out.
     A `BillingError` when an item in use has no price.
     """
     free_id = free_minutes_id(terms.day)
@@ -53,8 +53,8 @@ def bill_day(
     before = balances.after(granted=granted)
     remaining = {payer_id: before.remaining(payer_id) for payer_id in before.granted}
     payers = payers_on(terms, remaining)
-    if windows is not None and needs_windows(usage, payers):
-        usage = windows()
+    if windows is not None:
+        usage = in_stretches(usage, windows, payers)
     rated = rate_day(usage, payers, terms.prices)
     after = before.after(deductions=rated.deductions)
     lapses = {payer_id: left for payer_id in _ending(terms) if (left := after.remaining(payer_id)) > 0}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, is_free_minutes
@@ -25,8 +25,8 @@ from billing.rating.deductions import whole_minutes
 from billing.rating.span import DayUsage, bill_span
 from billing.reports.package_sets import Offer, Payable, cheapest_set, demand
 
-# Days of one account may have a million windows; those that a search looks at again are mostly the same few.
-_DAYS_KEPT = 4
+# A part of a day may have thousands of apps; a search mostly looks at the same few again.
+_PARTS_KEPT = 256
 # Where only the sums of all apps count.
 _ALL_APPS = 0
 
@@ -168,16 +168,17 @@ class _Search:
 def _of_all_apps(span: HistorySpan) -> HistorySpan:
     """The span with sums over all apps: whatever pays, pays for the whole account, so the amounts are the same."""
 
-    @lru_cache(maxsize=_DAYS_KEPT)
-    def windows(number: int) -> Sequence[WindowUsage]:
-        read = span.days[number].windows
-        return read() if read else span.days[number].usage
+    @lru_cache(maxsize=_PARTS_KEPT)
+    def sums(number: int, start: int, end: int) -> Sequence[WindowUsage]:
+        windows = span.days[number].windows
+        return windows.sums(start, end) if windows else ()
 
     def folded(number: int, day: DayUsage) -> DayUsage:
         minutes: Counter[str] = Counter()
         for _, _, item, seconds in day.usage:
             minutes[item] += whole_minutes(seconds)
         usage = [WindowUsage(0, _ALL_APPS, item, 60 * count) for item, count in minutes.items()]
-        return replace(day, usage=usage, windows=lambda: windows(number))
+        windows = day.windows and replace(day.windows, sums=partial(sums, number))
+        return replace(day, usage=usage, windows=windows)
 
     return replace(span, days=[folded(number, day) for number, day in enumerate(span.days)])

@@ -21,6 +21,8 @@ from billing.ledger.opening import AccountDay, account_days
 from billing.ledger.runs import read_through
 from billing.metering.schemas import window_usage
 from billing.metering.tiers import tier_rule
+from billing.periods import window_start
+from billing.rating.day_sums import DayWindows
 from billing.rating.span import DayUsage
 
 
@@ -57,13 +59,14 @@ class SettledUsage:
             items = items_after(self.versions[of_day.day], of_day.version)
             stored = sums.get(of_day.day, Counter())
             if items is not None:
+                read = partial(self._stored, of_day.day, items)
                 usage = _renamed(_in_one_window(stored, account_day.start), items)
-                days.append(DayUsage(terms=of_day, usage=usage, windows=partial(self._windows, of_day.day, items)))
             else:
-                windows = self._metered(account_day, of_day) if stored else []
-                usage = _in_one_window(_summed(windows), account_day.start)
-                days.append(DayUsage(terms=of_day, usage=usage, windows=partial(list, windows)))
+                read = partial(_part, self._metered(account_day, of_day) if stored else [])
+                usage = read(window_start(account_day.start), account_day.end)
                 metered_again = True
+            windows = DayWindows(start=window_start(account_day.start), end=account_day.end, whole=usage, sums=read)
+            days.append(DayUsage(terms=of_day, usage=usage, windows=windows))
         return days, metered_again
 
     def _sums(self) -> dict[date, Counter[tuple[int, str]]]:
@@ -72,8 +75,8 @@ class SettledUsage:
             sums.setdefault(row.day, Counter())[row.app_id, row.item] += row.seconds
         return {day: Counter({key: used for key, used in of_day.items() if used}) for day, of_day in sums.items()}
 
-    def _windows(self, day: date, items: Mapping[str, str]) -> list[WindowUsage]:
-        return _renamed(self.ledger.window_usage(day), items)
+    def _stored(self, day: date, items: Mapping[str, str], start: int, end: int) -> list[WindowUsage]:
+        return _renamed(self.ledger.window_sums(day, start, end), items)
 
     def _metered(self, account_day: AccountDay, terms: DayTerms) -> list[WindowUsage]:
         # What is compiled is loaded only here: mostly the stored seconds suffice.
@@ -89,11 +92,13 @@ class SettledUsage:
         return window_usage(meter_log(self.log, self.ingest_id, carried, span).usage)
 
 
-def _summed(windows: Sequence[WindowUsage]) -> Counter[tuple[int, str]]:
+def _part(windows: Sequence[WindowUsage], start: int, end: int) -> list[WindowUsage]:
+    """The sums of the windows from `start` to before `end`."""
     sums: Counter[tuple[int, str]] = Counter()
-    for _, app_id, item, seconds in windows:
-        sums[app_id, item] += seconds
-    return sums
+    for begins, app_id, item, seconds in windows:
+        if start <= begins < end:
+            sums[app_id, item] += seconds
+    return _in_one_window(sums, start)
 
 
 def _in_one_window(sums: Mapping[tuple[int, str], int], start: int) -> list[WindowUsage]:
@@ -105,6 +110,6 @@ def _renamed(usage: Sequence[WindowUsage], items: Mapping[str, str]) -> list[Win
     if all(old == new for old, new in items.items()):
         return list(usage)
     seconds: Counter[tuple[int, int, str]] = Counter()
-    for window_start, app_id, item, used in usage:
-        seconds[window_start, app_id, items[item]] += used
+    for begins, app_id, item, used in usage:
+        seconds[begins, app_id, items[item]] += used
     return [WindowUsage(*key, used) for key, used in seconds.items()]
