@@ -27,6 +27,7 @@ from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
+from billing.ledger.day_runs import runs_of_days
 from billing.ledger.difference import signed_difference
 from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.ledger.runs import BILLED, find_run
@@ -196,15 +197,11 @@ def _minutes_of_day(usage: pl.DataFrame) -> dict[tuple[int, int, str], int]:
 def _days_by_user(books: _AppLedger, first: date, last: date, windows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Each settled day by room and user, and what its corrections changed, in `_USERS`."""
     yield pl.DataFrame(schema=_USERS)
-    settled, corrected = books.ledger.settled_days(first, last), books.ledger.posting_runs()
     bounds = books.ledger.settled_bounds(first, last)
-    for day, run in settled.items():
-        rule = tier_rule(books.ledger.policy_of(run).version_on(day))
-        reratings = [
-            later for later in corrected if later.from_day and later.from_day <= day and (later.id or 0) > (run.id or 0)
-        ]
+    for day, runs in runs_of_days(books.ledger, first, last).items():
+        rule = tier_rule(books.ledger.policy_of(runs[0]).version_on(day))
         known = pl.DataFrame(schema=USER_USAGE_SCHEMA)
-        for each in (run, *reratings):
+        for each in runs:
             now = _by_user(books, bounds[day], rule, each.ingest_id, books.state_before(day, each.id))
             different = signed_difference(known, now, USER_USAGE_SCHEMA.names()[:-1], ["seconds"])
             _check_sums(different, windows.filter(pl.col("day") == day, pl.col("run") == each.id), day)
