@@ -127,6 +127,10 @@ def _in_seconds(commands: Commands) -> dict[tuple[str, str], int]:
     return _by_day(_used(commands, "day"))
 
 
+def _times_sixty(commands: Commands) -> dict[tuple[str, str], int]:
+    return {key: 60 * _up(seconds) for key, seconds in _by_day(_used(commands, "day")).items()}
+
+
 def _doubled(commands: Commands) -> dict[tuple[str, str], int]:
     return {key: 2 * _up(seconds) for key, seconds in _by_day(_used(commands, "day")).items()}
 
@@ -175,6 +179,7 @@ def _with_a_gap(commands: Commands) -> dict[tuple[str, str], int]:
     ("cause", "made"),
     [
         ("unit", _in_seconds),
+        ("unit", _times_sixty),
         ("doubled", _doubled),
         ("grace", _without("disconnect_grace")),
         ("alone", _without("alone_in_room")),

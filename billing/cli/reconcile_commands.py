@@ -28,9 +28,10 @@ _OUTPUT_FORMATS = ("table", "json", "csv")
     "--format",
     "formats",
     type=click.Choice([*_FILE_FORMATS, *_OUTPUT_FORMATS]),
+    metavar="FORMAT",
     multiple=True,
     required=True,
-    help="What the file is; once more, how to print the rows (table, json, csv).",
+    help=f"What the file is: {', '.join(_FILE_FORMATS)}. Once more, how to print the rows: table, json or csv.",
 )
 @click.option("--app", "app_id", type=APP, metavar="APP", help="The app, where the file does not name it.")
 @click.option("--timezone", metavar="ZONE", help="The time zone of the file; else that of the account.")
@@ -53,7 +54,7 @@ def reconcile(
     \b
     Example:
       billing reconcile usage.json --format trtc-usage --app 1400000001
-      billing reconcile bill.csv --format tencent-bill --timezone UTC --format json
+      billing reconcile bill.csv --format tencent-bill --format json
     """
     from billing.reports.foreign_usage import Reading
     from billing.reports.reconcile import FIELDS, summary, zone_of

@@ -50,6 +50,7 @@ def predictions(own: OwnUsage, zone: ZoneInfo, theirs: States) -> Iterator[Predi
     for flipped in (False, True):
         if flipped:
             yield _in_other_unit(Prediction(cause="unit", evidence="", predict=ours(own, zone)))
+            yield _times_sixty(own, zone)
         for prediction in _causes(own, zone, theirs):
             yield _in_other_unit(prediction) if flipped else prediction
 
@@ -203,6 +204,15 @@ def _shortest_gap(view: View, cells: States, bounds: tuple[int, int]) -> tuple[i
             ):
                 return start, start + length
     return None
+
+
+def _times_sixty(own: OwnUsage, zone: ZoneInfo) -> Prediction:
+    by_day = ours(own, zone)
+    return Prediction(
+        cause="unit",
+        evidence="with their minutes multiplied by 60",
+        predict=lambda place, unit: by_day(place, MINUTE) * 60,
+    )
 
 
 def _in_other_unit(prediction: Prediction) -> Prediction:
