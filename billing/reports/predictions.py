@@ -211,7 +211,7 @@ def _times_sixty(own: OwnUsage, zone: ZoneInfo) -> Prediction:
     return Prediction(
         cause="unit",
         evidence="with their minutes multiplied by 60",
-        predict=lambda place, unit: by_day(place, MINUTE) * 60,
+        predict=lambda place, _unit: by_day(place, MINUTE) * 60,
     )
 
 
