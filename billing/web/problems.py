@@ -12,7 +12,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from billing.errors import BillingError, DatabaseError, UsageError
+from billing.errors import BillingError, DatabaseError, UnknownNameError, UsageError
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -38,6 +38,10 @@ def _of_validation(_request: Request[Any, Any, Any], error: ValidationException)
     return problem(error.status_code, named or error.detail)
 
 
+def _of_name(_request: Request[Any, Any, Any], error: UnknownNameError) -> Response[bytes]:
+    return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
 def _of_usage(_request: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:
     return problem(HTTPStatus.BAD_REQUEST, str(error))
 
@@ -59,6 +63,7 @@ def _of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 PROBLEMS: dict[int | type[Exception], Any] = {
     ValidationException: _of_validation,
     HTTPException: _of_http,
+    UnknownNameError: _of_name,
     UsageError: _of_usage,
     DatabaseError: _of_database,
     BillingError: _of_refusal,

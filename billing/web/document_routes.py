@@ -1,0 +1,95 @@
+"""Invoices and credit notes: what was issued, as rows and as files, and the drafts of open months."""
+
+from litestar import Response, Router, get
+from litestar.exceptions import ClientException, NotFoundException
+
+from billing.catalog.catalog import Account
+from billing.jobs.document_files import document_file
+from billing.ledger.database import reading
+from billing.ledger.documents import documents
+from billing.output_files import MemoryOutput
+from billing.reports.documents import contents_report, documents_report, list_documents, show_documents
+from billing.reports.invoice_files import export_document, export_invoice, file_names
+from billing.reports.row_formats import Report
+from billing.web import parameters, row_schemas
+from billing.web.access import needs
+from billing.web.parameters import choice
+from billing.web.questions import Question, offers
+
+_FORMS = ("json", "csv", "xlsx", "pdf", "xml")
+_MONTH = parameters.month("Only the documents of this month; of a workbook, the month that it is of.")
+_AS_OF = parameters.instant("as_of", "Of a workbook: as it was known then.")
+_DETAIL = choice(
+    "detail",
+    ("full", "daily", "none"),
+    "How much of the annex a workbook has: all, all but the windows, or none.",
+    default="full",
+)
+
+
+@get("/", opt=offers(_MONTH, _AS_OF, rows=row_schemas.DOCUMENT, forms=("json", "csv", "xlsx")))
+async def account_invoices(question: Question) -> Response[bytes]:
+    """The issued documents of an account, and how they stand now. As a workbook: the document that closed the month, or
+    else the draft of its invoice, as far as it is billed. A draft has no number, and nothing is stored."""
+    if question.form == "xlsx":
+        return await question.in_turn(lambda: question.file(lambda account: _draft(question, account), follows="clock"))
+    return await question.at_once(lambda: question.rows(lambda account: _listed(question, account), follows="clock"))
+
+
+def _listed(question: Question, account: Account) -> Report:
+    return documents_report(list_documents(question.engine, [account.id], question["month"]))
+
+
+def _draft(question: Question, account: Account) -> tuple[str, bytes]:
+    month = question["month"]
+    if month is None:
+        raise ClientException("month: is missing: a workbook is of one month, such as month=2026-03")
+    output = MemoryOutput()
+    export_invoice(question.engine, account.id, month, output, as_of=question["as_of"])
+    name = file_names([account.id])[account.id]
+    return f"{name}-{month:%Y-%m}.xlsx", output.content.getvalue()
+
+
+@get(
+    "/{number:str}",
+    opt=offers(_DETAIL, rows=row_schemas.DOCUMENT_CONTENTS, forms=_FORMS, is_paged=False),
+)
+async def one_document(question: Question) -> Response[bytes]:
+    """A document with its lines and its tax; in CSV a row is a line. As .xlsx it is the first page and every line, day
+    and window behind it; as .pdf the first page; as .xml the invoice of EN 16931, where the document can have one."""
+    if question.form in ("json", "csv"):
+        return await question.at_once(lambda: question.rows(lambda account: _shown(question, account), follows="clock"))
+    return await question.in_turn(lambda: question.file(lambda account: _file(question, account)), follows="books")
+
+
+def _shown(question: Question, account: Account) -> Report:
+    rows = show_documents(question.engine, [_number(question, account)])
+    return contents_report(rows, is_nested=question.form == "json")
+
+
+def _file(question: Question, account: Account) -> tuple[str, bytes]:
+    number = _number(question, account)
+    name = f"{file_names([number])[number]}.{question.form}"
+    if question.form == "xlsx":
+        output = MemoryOutput()
+        export_document(question.engine, number, output, detail=question["detail"])
+        return name, output.content.getvalue()
+    return name, document_file(question.engine, number, "pdf" if question.form == "pdf" else "xml")
+
+
+def _number(question: Question, account: Account) -> str:
+    """The number in the path, if it is one of this account's documents."""
+    number = question.names["number"]
+    with reading(question.engine) as conn:
+        known = {each.number for each in documents(conn, accounts=[account.id])}
+    if number not in known:
+        raise NotFoundException(f"account {account.id!r} has no document {number!r}")
+    return number
+
+
+document_router = Router(
+    "/v1/accounts/{account_id:str}/invoices",
+    route_handlers=[account_invoices, one_document],
+    guards=[needs("read")],
+    tags=["invoices"],
+)
