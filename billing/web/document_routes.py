@@ -5,6 +5,7 @@ from litestar.exceptions import ClientException, NotFoundException
 
 from billing.catalog.catalog import Account
 from billing.jobs.document_files import document_file
+from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import reading
 from billing.ledger.documents import documents
 from billing.output_files import MemoryOutput
@@ -44,6 +45,7 @@ def _draft(question: Question, account: Account) -> tuple[str, bytes]:
     month = question["month"]
     if month is None:
         raise ClientException("month: is missing: a workbook is of one month, such as month=2026-03")
+    _check_was_there(question, account)
     output = MemoryOutput()
     export_invoice(question.engine, account.id, month, output, as_of=question["as_of"])
     name = file_names([account.id])[account.id]

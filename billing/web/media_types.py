@@ -10,11 +10,11 @@ from litestar.exceptions import HTTPException
 
 MEDIA_TYPES = {
     "json": "application/json",
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "pdf": "application/pdf",
     "xml": "application/xml",
-    "html": "text/html; charset=utf-8",
+    "html": "text/html",
 }
 
 
@@ -22,11 +22,6 @@ class NotAcceptableError(HTTPException):
     """The answer does not exist in the form that is asked for."""
 
     status_code = 406
-
-
-def media_type(form: str) -> str:
-    """The media type of a form, without its character set."""
-    return MEDIA_TYPES[form].partition(";")[0]
 
 
 def chosen_form(forms: Sequence[str], *, asked: str | None, accept: str | None) -> str:
@@ -38,9 +33,9 @@ def chosen_form(forms: Sequence[str], *, asked: str | None, accept: str | None) 
     if not accept:
         return forms[0]
     ranges = [_range(text) for text in accept.split(",")]
-    best = max(forms, key=lambda form: _weight(media_type(form), ranges))
-    if _weight(media_type(best), ranges) <= 0:
-        possible = " or ".join(media_type(form) for form in forms)
+    best = max(forms, key=lambda form: _weight(MEDIA_TYPES[form], ranges))
+    if _weight(MEDIA_TYPES[best], ranges) <= 0:
+        possible = " or ".join(MEDIA_TYPES[form] for form in forms)
         raise NotAcceptableError(f"Accept: {accept!r} is not possible here: {possible}")
     return best
 

@@ -16,7 +16,7 @@ from litestar.routes import HTTPRoute
 
 from billing.web.access import is_open
 from billing.web.bodies import body_schema
-from billing.web.media_types import media_type
+from billing.web.media_types import MEDIA_TYPES
 from billing.web.parameters import Parameter
 from billing.web.problems import PROBLEM_JSON
 from billing.web.questions import Offer, offer_of
@@ -144,7 +144,7 @@ def _query_parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answers(offer: Offer) -> dict[str, Any]:
-    content = {media_type(form): {"schema": _content_schema(offer, form)} for form in offer.forms}
+    content = {MEDIA_TYPES[form]: {"schema": _content_schema(offer, form)} for form in offer.forms}
     answers: dict[str, Any] = {"200": {"description": "The answer.", "content": content}}
     if offer.body is None:
         tag = {"description": "The state that the answer was made of.", "schema": {"type": "string"}}

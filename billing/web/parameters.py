@@ -69,7 +69,9 @@ def days_of(values: Mapping[str, Any], *, default: tuple[date, date] | None = No
         return month, next_month(month) - timedelta(days=1)
     first, last = first or (default and default[0]), last or (default and default[1])
     if first is None or last is None:
-        raise ClientException(f"{'from' if first is None else 'to'}: give from and to, or month")
+        raise ClientException(f"{'from' if first is None else 'to'}: is missing: give from and to, or month")
+    if last < first:
+        raise ClientException(f"from: {first} is after {last}: give the earlier day first")
     return first, last
 
 

@@ -16,6 +16,12 @@ from billing.errors import BillingError, DatabaseError, UnknownNameError, UsageE
 
 PROBLEM_JSON = "application/problem+json"
 
+# Where the router knows nothing to say.
+_ADVICE = {
+    "Not Found": "there is nothing at this path: /openapi.json lists what there is",
+    "Method Not Allowed": "this path has other methods: the header Allow names them",
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +35,7 @@ def _of_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="billing"')
-    return problem(error.status_code, error.detail, headers=headers)
+    return problem(error.status_code, _ADVICE.get(error.detail, error.detail), headers=headers)
 
 
 def _of_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
