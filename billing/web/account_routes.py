@@ -12,21 +12,21 @@ from billing.reports.row_formats import Report
 from billing.web import parameters, row_schemas
 from billing.web.access import needs
 from billing.web.parameters import APP, FROM, MONTH, PROVISIONAL, TO, days_of
-from billing.web.questions import Question, offers
+from billing.web.questions import Asked, Question, offers
 
 _ALWAYS = (date(1970, 1, 1), date(2999, 12, 31))
 _MONTH = parameters.month("The month.", is_required=True)
 
 
 @get("/", sync_to_thread=True, opt=offers(rows=row_schemas.ACCOUNT))
-def list_accounts(question: Question) -> Response[bytes]:
+def list_accounts(question: Asked) -> Response[bytes]:
     """The accounts that the caller sees, with their terms."""
     mine = [] if question.caller.account_id is None else [question.caller.account_id]
     return question.rows(lambda _: _accounts(question, *mine))
 
 
 @get("/{account_id:str}", sync_to_thread=True, opt=offers(rows=row_schemas.ACCOUNT))
-def one_account(question: Question) -> Response[bytes]:
+def one_account(question: Asked) -> Response[bytes]:
     """One account, and its terms."""
     return question.rows(lambda account: _accounts(question, account.id))
 
@@ -36,7 +36,7 @@ def _accounts(question: Question, *accounts: str) -> Report:
 
 
 @get("/{account_id:str}/charges", sync_to_thread=True, opt=offers(_MONTH, PROVISIONAL, rows=row_schemas.CHARGE))
-def account_charges(question: Question) -> Response[bytes]:
+def account_charges(question: Asked) -> Response[bytes]:
     """The daily charges of a month, with the corrections posted in it. Minutes used, minutes that free minutes and
     packages paid, and what the rest costs."""
     return question.rows(lambda account: _charges(question, account))
@@ -48,7 +48,7 @@ def _charges(question: Question, account: Account) -> Report:
 
 
 @get("/{account_id:str}/packages", sync_to_thread=True, opt=offers(PROVISIONAL, rows=row_schemas.PACKAGE))
-def account_packages(question: Question) -> Response[bytes]:
+def account_packages(question: Asked) -> Response[bytes]:
     """What is left of packages and free minutes, in package minutes, as of the last billed day."""
     return question.rows(lambda account: _packages(question, account))
 
@@ -63,7 +63,7 @@ def _packages(question: Question, account: Account) -> Report:
     sync_to_thread=True,
     opt=offers(APP, FROM, TO, MONTH, rows=row_schemas.FINDING),
 )
-def account_findings(question: Question) -> Response[bytes]:
+def account_findings(question: Asked) -> Response[bytes]:
     """What was ignored or interpreted on billed days, such as a user who left without having entered."""
     return question.rows(lambda account: _findings(question, account))
 
@@ -77,7 +77,7 @@ def _findings(question: Question, account: Account) -> Report:
 
 
 @get("/{account_id:str}/balance", sync_to_thread=True, opt=offers(rows=row_schemas.BALANCE))
-def account_balance(question: Question) -> Response[bytes]:
+def account_balance(question: Asked) -> Response[bytes]:
     """What the account has or owes: its credit, less what is open of its invoices, less the drafts of the months that
     are not closed, with tax."""
     return question.rows(lambda account: balances_report(question.engine, [account.id]), follows="clock")

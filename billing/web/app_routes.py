@@ -11,11 +11,11 @@ from billing.reports.usage import app_usage
 from billing.web import row_schemas
 from billing.web.access import needs
 from billing.web.parameters import BY, FROM, MONTH, PROVISIONAL, RUN, TO, UNIT, days_of
-from billing.web.questions import Question, offers
+from billing.web.questions import Asked, Question, offers
 
 
 @get("/{app_id:str}/usage", opt=offers(FROM, TO, MONTH, BY, UNIT, PROVISIONAL, RUN, rows=row_schemas.USAGE))
-async def usage_of_app(question: Question) -> Response[bytes]:
+async def usage_of_app(question: Asked) -> Response[bytes]:
     """What an app used on billed days. Seconds come with their reason; minutes, by window and by day, are those that
     are billed. Corrections stand in signed rows of their own. Times are in the time zone of the account."""
     is_metered_again = question["by"] in ("room", "user")
@@ -35,7 +35,7 @@ def _usage(question: Question, app: App) -> Report:
 
 
 @get("/{app_id:str}/admission", sync_to_thread=True, opt=offers(rows=row_schemas.ADMISSION))
-def admission_of_app(question: Question) -> Response[bytes]:
+def admission_of_app(question: Asked) -> Response[bytes]:
     """Whether the users of an app may enter a room now, and if not, why: it is disabled, its account is in arrears, or
     no minutes are left and it pays for nothing else."""
     return question.rows(lambda app: _admission(question, app), follows="clock")

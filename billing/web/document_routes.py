@@ -15,7 +15,7 @@ from billing.reports.row_formats import Report
 from billing.web import parameters, row_schemas
 from billing.web.access import needs
 from billing.web.parameters import choice
-from billing.web.questions import Question, offers
+from billing.web.questions import Asked, Question, offers
 
 _FORMS = ("json", "csv", "xlsx", "pdf", "xml")
 _MONTH = parameters.month("Only the documents of this month; of a workbook, the month that it is of.")
@@ -29,7 +29,7 @@ _DETAIL = choice(
 
 
 @get("/", opt=offers(_MONTH, _AS_OF, rows=row_schemas.DOCUMENT, forms=("json", "csv", "xlsx")))
-async def account_invoices(question: Question) -> Response[bytes]:
+async def account_invoices(question: Asked) -> Response[bytes]:
     """The issued documents of an account, and how they stand now. As a workbook: the document that closed the month, or
     else the draft of its invoice, as far as it is billed. A draft has no number, and nothing is stored."""
     if question.form == "xlsx":
@@ -52,11 +52,21 @@ def _draft(question: Question, account: Account) -> tuple[str, bytes]:
     return f"{name}-{month:%Y-%m}.xlsx", output.content.getvalue()
 
 
+def _check_was_there(question: Question, account: Account) -> None:
+    """An account that was not there yet is not found; else the catalog of that time would name others."""
+    as_of = question["as_of"]
+    if as_of is not None:
+        with reading(question.engine) as conn:
+            known = load_catalog(conn, as_of_ms=int(as_of.timestamp() * 1000)).accounts
+        if account.id not in known:
+            raise NotFoundException(f"there was no account {account.id!r} at {as_of.isoformat()}")
+
+
 @get(
     "/{number:str}",
     opt=offers(_DETAIL, rows=row_schemas.DOCUMENT_CONTENTS, forms=_FORMS, is_paged=False),
 )
-async def one_document(question: Question) -> Response[bytes]:
+async def one_document(question: Asked) -> Response[bytes]:
     """A document with its lines and its tax; in CSV a row is a line. As .xlsx it is the first page and every line, day
     and window behind it; as .pdf the first page; as .xml the invoice of EN 16931, where the document can have one."""
     if question.form in ("json", "csv"):

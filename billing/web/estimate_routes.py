@@ -16,7 +16,7 @@ from billing.web import row_schemas
 from billing.web.access import needs
 from billing.web.access_log import ONLY_READS
 from billing.web.bodies import read_body
-from billing.web.questions import Question, offers
+from billing.web.questions import Asked, Question, offers
 
 _PictureSize = Annotated[
     str, Meta(extra_json_schema={"pattern": "^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$", "examples": ["1280x720"]})
@@ -87,7 +87,7 @@ def _size(name: str, text: str) -> Size:
     status_code=200,
     opt={**offers(rows=row_schemas.ESTIMATE, is_paged=False, body=Calls | LiveRooms), **ONLY_READS},
 )
-async def make_estimate(request: Request[Any, Any, Any], question: Question) -> Response[bytes]:
+async def make_estimate(request: Request[Any, Any, Any], question: Asked) -> Response[bytes]:
     """What a month of calls or live rooms will cost, as it would be billed: minutes and list amounts by item, what is
     to be paid without a package, with each package, and with the cheapest set of several."""
     asked = read_body(await request.body(), Calls | LiveRooms)

@@ -20,7 +20,7 @@ from billing.web.access import needs, operator_only
 from billing.web.bodies import read_body
 from billing.web.pages_of_rows import rows_up_to
 from billing.web.parameters import LIMIT, REASON
-from billing.web.questions import Question, offers
+from billing.web.questions import Asked, Question, offers
 
 _FILE = parameters.text("file", "Only rows of this file; repeat it for several.", "events.ndjson", is_many=True)
 _BEFORE = parameters.number("before", "Only records with a smaller id.")
@@ -30,7 +30,7 @@ _RECORDS = 100
 
 
 @get("/runs", sync_to_thread=True, opt=offers(rows=row_schemas.RUN))
-def list_runs(question: Question) -> Response[bytes]:
+def list_runs(question: Asked) -> Response[bytes]:
     """What was run, when, with what result, the newest first; without a limit the last 20."""
     return question.rows(lambda _: _runs(question))
 
@@ -41,7 +41,7 @@ def _runs(question: Question) -> Report:
 
 
 @get("/runs/{run_id:str}", sync_to_thread=True, opt=offers(rows=row_schemas.RUN, is_paged=False))
-def one_run(question: Question) -> Response[bytes]:
+def one_run(question: Asked) -> Response[bytes]:
     """Everything about one run."""
     return question.rows(lambda _: runs_report(runs(question.engine, run_id=_run_number(question.names["run_id"]))))
 
@@ -54,7 +54,7 @@ def _run_number(text: str) -> int:
 
 
 @get("/quarantine", sync_to_thread=True, opt=offers(REASON, _FILE, rows=row_schemas.QUARANTINED))
-def list_quarantine(question: Question) -> Response[bytes]:
+def list_quarantine(question: Asked) -> Response[bytes]:
     """The rows that could not be accepted: each with its line, why it was quarantined, and its text."""
     return question.rows(lambda _: _quarantined(question), follows="clock")
 
@@ -76,7 +76,7 @@ class Correction(Struct, kw_only=True, forbid_unknown_fields=True):
     guards=[needs("admin")],
     opt=offers(rows=row_schemas.RETRIED, is_paged=False, body=Correction),
 )
-async def retry_row(request: Request[Any, Any, Any], question: Question) -> Response[bytes]:
+async def retry_row(request: Request[Any, Any, Any], question: Asked) -> Response[bytes]:
     """Judge a quarantined row again, as it is or with corrected text. It leaves the quarantine when it is accepted now
     or known already; else it stays, with the reason that holds now."""
     correction = read_body(await request.body(), Correction)
@@ -95,7 +95,7 @@ def _retried(question: Question, correction: Correction) -> Report:
 
 
 @get("/tokens", sync_to_thread=True, guards=[needs("admin")], opt=offers(rows=row_schemas.TOKEN))
-def list_tokens(question: Question) -> Response[bytes]:
+def list_tokens(question: Asked) -> Response[bytes]:
     """The tokens of the service, the oldest first and also those that are revoked, without their secrets."""
     return question.rows(lambda _: tokens_report(question.engine), follows="clock")
 
@@ -106,7 +106,7 @@ def list_tokens(question: Question) -> Response[bytes]:
     guards=[needs("admin")],
     opt=offers(LIMIT, _BEFORE, rows=row_schemas.ACCESS, is_paged=False),
 )
-def list_access(question: Question) -> Response[bytes]:
+def list_access(question: Asked) -> Response[bytes]:
     """Every write and every download over HTTP, the newest first; without a limit the last 100."""
     limit = question["limit"] or _RECORDS
     return question.rows(

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from anyio import to_thread
 from litestar import Request, Response
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from billing import __version__
@@ -193,7 +194,10 @@ class Question:
         return f'<{self.path}?{urlencode(query)}>; rel="next"'
 
 
-def give_question(request: Request[Caller, Any, Any], installation: Installation) -> Question:
+Asked = NamedDependency[Question]
+
+
+def give_question(request: Request[Caller, Any, Any], installation: NamedDependency[Installation]) -> Question:
     """The dependency `question` of routes that offer something."""
     offer = offer_of(request.route_handler.opt)
     if offer is None:
