@@ -142,7 +142,7 @@ def day(name: str, about: str, *, is_required: bool = False) -> Parameter:
 
 def instant(name: str, about: str) -> Parameter:
     """An instant with its offset."""
-    schema = {"type": "string", "format": "date-time"}
+    schema = {"type": "string", "format": "date-time", "pattern": f"^{_YEAR}-"}
     return Parameter(name=name, parse=parse_instant, schema=schema, about=about, example="2026-03-11T09:00:00+09:00")
 
 
@@ -189,4 +189,10 @@ LIMIT = Parameter(
     about="How many rows a page has; the header Link leads to the next one. Without it: all.",
     example=100,
 )
-CURSOR = text("cursor", "Where the page begins, from the Link of the page before.", "100.0f3a5c7e9b1d")
+CURSOR = Parameter(
+    name="cursor",
+    parse=str,
+    schema={"type": "string", "pattern": r"^[0-9]{1,12}\.[0-9a-f]{12}$"},
+    about="Where the page begins, from the Link of the page before.",
+    example="100.0f3a5c7e9b1d",
+)
