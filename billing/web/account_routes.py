@@ -11,50 +11,50 @@ from billing.reports.balances import accounts_report, balances_report
 from billing.reports.row_formats import Report
 from billing.web import parameters, row_schemas
 from billing.web.access import needs
+from billing.web.inquiries import Asked, Inquiry, offers
 from billing.web.parameters import APP, FROM, MONTH, PROVISIONAL, TO, days_of
-from billing.web.questions import Asked, Question, offers
 
 _ALWAYS = (date(1970, 1, 1), date(2999, 12, 31))
 _MONTH = parameters.month("The month.", is_required=True)
 
 
 @get("/", sync_to_thread=True, opt=offers(rows=row_schemas.ACCOUNT))
-def list_accounts(question: Asked) -> Response[bytes]:
+def list_accounts(inquiry: Asked) -> Response[bytes]:
     """The accounts that the caller sees, with their terms."""
-    mine = [] if question.caller.account_id is None else [question.caller.account_id]
-    return question.rows(lambda _: _accounts(question, *mine))
+    mine = [] if inquiry.caller.account_id is None else [inquiry.caller.account_id]
+    return inquiry.rows(lambda _: _accounts(inquiry, *mine))
 
 
 @get("/{account_id:str}", sync_to_thread=True, opt=offers(rows=row_schemas.ACCOUNT))
-def one_account(question: Asked) -> Response[bytes]:
+def one_account(inquiry: Asked) -> Response[bytes]:
     """One account, and its terms."""
-    return question.rows(lambda account: _accounts(question, account.id))
+    return inquiry.rows(lambda account: _accounts(inquiry, account.id))
 
 
-def _accounts(question: Question, *accounts: str) -> Report:
-    return accounts_report(question.engine, accounts, is_nested=question.form == "json")
+def _accounts(inquiry: Inquiry, *accounts: str) -> Report:
+    return accounts_report(inquiry.engine, accounts, is_nested=inquiry.form == "json")
 
 
 @get("/{account_id:str}/charges", sync_to_thread=True, opt=offers(_MONTH, PROVISIONAL, rows=row_schemas.CHARGE))
-def account_charges(question: Asked) -> Response[bytes]:
+def account_charges(inquiry: Asked) -> Response[bytes]:
     """The daily charges of a month, with the corrections posted in it. Minutes used, minutes that free minutes and
     packages paid, and what the rest costs."""
-    return question.rows(lambda account: _charges(question, account))
+    return inquiry.rows(lambda account: _charges(inquiry, account))
 
 
-def _charges(question: Question, account: Account) -> Report:
-    rows = charges(question.engine, account.id, question["month"], provisional=question["provisional"])
+def _charges(inquiry: Inquiry, account: Account) -> Report:
+    rows = charges(inquiry.engine, account.id, inquiry["month"], provisional=inquiry["provisional"])
     return charges_report(rows)
 
 
 @get("/{account_id:str}/packages", sync_to_thread=True, opt=offers(PROVISIONAL, rows=row_schemas.PACKAGE))
-def account_packages(question: Asked) -> Response[bytes]:
+def account_packages(inquiry: Asked) -> Response[bytes]:
     """What is left of packages and free minutes, in package minutes, as of the last billed day."""
-    return question.rows(lambda account: _packages(question, account))
+    return inquiry.rows(lambda account: _packages(inquiry, account))
 
 
-def _packages(question: Question, account: Account) -> Report:
-    rows = packages(question.engine, account.id, provisional=question["provisional"])
+def _packages(inquiry: Inquiry, account: Account) -> Report:
+    rows = packages(inquiry.engine, account.id, provisional=inquiry["provisional"])
     return packages_report(rows, account.id)
 
 
@@ -63,24 +63,24 @@ def _packages(question: Question, account: Account) -> Report:
     sync_to_thread=True,
     opt=offers(APP, FROM, TO, MONTH, rows=row_schemas.FINDING),
 )
-def account_findings(question: Asked) -> Response[bytes]:
+def account_findings(inquiry: Asked) -> Response[bytes]:
     """What was ignored or interpreted on billed days, such as a user who left without having entered."""
-    return question.rows(lambda account: _findings(question, account))
+    return inquiry.rows(lambda account: _findings(inquiry, account))
 
 
-def _findings(question: Question, account: Account) -> Report:
-    app_id = question["app"]
+def _findings(inquiry: Inquiry, account: Account) -> Report:
+    app_id = inquiry["app"]
     if app_id is not None:
-        question.own_app(app_id, account)
-    first, last = days_of(question.values, default=_ALWAYS)
-    return findings_report(findings(question.engine, account_id=account.id, app_id=app_id, first=first, last=last))
+        inquiry.own_app(app_id, account)
+    first, last = days_of(inquiry.values, default=_ALWAYS)
+    return findings_report(findings(inquiry.engine, account_id=account.id, app_id=app_id, first=first, last=last))
 
 
 @get("/{account_id:str}/balance", sync_to_thread=True, opt=offers(rows=row_schemas.BALANCE))
-def account_balance(question: Asked) -> Response[bytes]:
+def account_balance(inquiry: Asked) -> Response[bytes]:
     """What the account has or owes: its credit, less what is open of its invoices, less the drafts of the months that
     are not closed, with tax."""
-    return question.rows(lambda account: balances_report(question.engine, [account.id]), follows="clock")
+    return inquiry.rows(lambda account: balances_report(inquiry.engine, [account.id]), follows="clock")
 
 
 account_router = Router(

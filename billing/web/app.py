@@ -16,11 +16,11 @@ from billing.web.app_routes import app_router
 from billing.web.document_routes import document_router
 from billing.web.estimate_routes import estimate_router
 from billing.web.health_routes import healthz
+from billing.web.inquiries import give_inquiry
 from billing.web.installation import Installation
 from billing.web.openapi_document import DescribedRoutes
 from billing.web.operator_routes import operator_router
 from billing.web.problems import PROBLEMS
-from billing.web.questions import give_question
 
 LARGEST_BODY = 16 * 1024 * 1024
 
@@ -39,7 +39,7 @@ def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()
         exception_handlers=PROBLEMS,
         dependencies={
             "installation": Provide(give_installation, sync_to_thread=False),
-            "question": Provide(give_question, sync_to_thread=False),
+            "inquiry": Provide(give_inquiry, sync_to_thread=False),
         },
         state=State({"installation": installation}),
         lifespan=list(lifespan),

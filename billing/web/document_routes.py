@@ -14,8 +14,8 @@ from billing.reports.invoice_files import export_document, export_invoice, file_
 from billing.reports.row_formats import Report
 from billing.web import parameters, row_schemas
 from billing.web.access import needs
+from billing.web.inquiries import Asked, Inquiry, offers
 from billing.web.parameters import choice
-from billing.web.questions import Asked, Question, offers
 
 _FORMS = ("json", "csv", "xlsx", "pdf", "xml")
 _MONTH = parameters.month("Only the documents of this month; of a workbook, the month that it is of.")
@@ -29,34 +29,34 @@ _DETAIL = choice(
 
 
 @get("/", opt=offers(_MONTH, _AS_OF, rows=row_schemas.DOCUMENT, forms=("json", "csv", "xlsx")))
-async def account_invoices(question: Asked) -> Response[bytes]:
+async def account_invoices(inquiry: Asked) -> Response[bytes]:
     """The issued documents of an account, and how they stand now. As a workbook: the document that closed the month, or
     else the draft of its invoice, as far as it is billed. A draft has no number, and nothing is stored."""
-    if question.form == "xlsx":
-        return await question.in_turn(lambda: question.file(lambda account: _draft(question, account), follows="clock"))
-    return await question.at_once(lambda: question.rows(lambda account: _listed(question, account), follows="clock"))
+    if inquiry.form == "xlsx":
+        return await inquiry.in_turn(lambda: inquiry.file(lambda account: _draft(inquiry, account)))
+    return await inquiry.at_once(lambda: inquiry.rows(lambda account: _listed(inquiry, account), follows="clock"))
 
 
-def _listed(question: Question, account: Account) -> Report:
-    return documents_report(list_documents(question.engine, [account.id], question["month"]))
+def _listed(inquiry: Inquiry, account: Account) -> Report:
+    return documents_report(list_documents(inquiry.engine, [account.id], inquiry["month"]))
 
 
-def _draft(question: Question, account: Account) -> tuple[str, bytes]:
-    month = question["month"]
+def _draft(inquiry: Inquiry, account: Account) -> tuple[str, bytes]:
+    month = inquiry["month"]
     if month is None:
         raise ClientException("month: is missing: a workbook is of one month, such as month=2026-03")
-    _check_was_there(question, account)
+    _check_was_there(inquiry, account)
     output = MemoryOutput()
-    export_invoice(question.engine, account.id, month, output, as_of=question["as_of"])
+    export_invoice(inquiry.engine, account.id, month, output, as_of=inquiry["as_of"])
     name = file_names([account.id])[account.id]
     return f"{name}-{month:%Y-%m}.xlsx", output.content.getvalue()
 
 
-def _check_was_there(question: Question, account: Account) -> None:
+def _check_was_there(inquiry: Inquiry, account: Account) -> None:
     """An account that was not there yet is not found; else the catalog of that time would name others."""
-    as_of = question["as_of"]
+    as_of = inquiry["as_of"]
     if as_of is not None:
-        with reading(question.engine) as conn:
+        with reading(inquiry.engine) as conn:
             known = load_catalog(conn, as_of_ms=int(as_of.timestamp() * 1000)).accounts
         if account.id not in known:
             raise NotFoundException(f"there was no account {account.id!r} at {as_of.isoformat()}")
@@ -66,33 +66,33 @@ def _check_was_there(question: Question, account: Account) -> None:
     "/{number:str}",
     opt=offers(_DETAIL, rows=row_schemas.DOCUMENT_CONTENTS, forms=_FORMS, is_paged=False),
 )
-async def one_document(question: Asked) -> Response[bytes]:
+async def one_document(inquiry: Asked) -> Response[bytes]:
     """A document with its lines and its tax; in CSV a row is a line. As .xlsx it is the first page and every line, day
     and window behind it; as .pdf the first page; as .xml the invoice of EN 16931, where the document can have one."""
-    if question.form in ("json", "csv"):
-        return await question.at_once(lambda: question.rows(lambda account: _shown(question, account), follows="clock"))
-    return await question.in_turn(lambda: question.file(lambda account: _file(question, account)), follows="books")
+    if inquiry.form in ("json", "csv"):
+        return await inquiry.at_once(lambda: inquiry.rows(lambda account: _shown(inquiry, account), follows="clock"))
+    return await inquiry.in_turn(lambda: inquiry.file(lambda account: _file(inquiry, account)))
 
 
-def _shown(question: Question, account: Account) -> Report:
-    rows = show_documents(question.engine, [_number(question, account)])
-    return contents_report(rows, is_nested=question.form == "json")
+def _shown(inquiry: Inquiry, account: Account) -> Report:
+    rows = show_documents(inquiry.engine, [_number(inquiry, account)])
+    return contents_report(rows, is_nested=inquiry.form == "json")
 
 
-def _file(question: Question, account: Account) -> tuple[str, bytes]:
-    number = _number(question, account)
-    name = f"{file_names([number])[number]}.{question.form}"
-    if question.form == "xlsx":
+def _file(inquiry: Inquiry, account: Account) -> tuple[str, bytes]:
+    number = _number(inquiry, account)
+    name = f"{file_names([number])[number]}.{inquiry.form}"
+    if inquiry.form == "xlsx":
         output = MemoryOutput()
-        export_document(question.engine, number, output, detail=question["detail"])
+        export_document(inquiry.engine, number, output, detail=inquiry["detail"])
         return name, output.content.getvalue()
-    return name, document_file(question.engine, number, "pdf" if question.form == "pdf" else "xml")
+    return name, document_file(inquiry.engine, number, "pdf" if inquiry.form == "pdf" else "xml")
 
 
-def _number(question: Question, account: Account) -> str:
+def _number(inquiry: Inquiry, account: Account) -> str:
     """The number in the path, if it is one of this account's documents."""
-    number = question.names["number"]
-    with reading(question.engine) as conn:
+    number = inquiry.names["number"]
+    with reading(inquiry.engine) as conn:
         known = {each.number for each in documents(conn, accounts=[account.id])}
     if number not in known:
         raise NotFoundException(f"account {account.id!r} has no document {number!r}")

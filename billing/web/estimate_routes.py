@@ -16,7 +16,7 @@ from billing.web import row_schemas
 from billing.web.access import needs
 from billing.web.access_log import ONLY_READS
 from billing.web.bodies import read_body
-from billing.web.questions import Asked, Question, offers
+from billing.web.inquiries import Asked, Inquiry, offers
 
 _PictureSize = Annotated[
     str, Meta(extra_json_schema={"pattern": "^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$", "examples": ["1280x720"]})
@@ -87,17 +87,17 @@ def _size(name: str, text: str) -> Size:
     status_code=200,
     opt={**offers(rows=row_schemas.ESTIMATE, is_paged=False, body=Calls | LiveRooms), **ONLY_READS},
 )
-async def make_estimate(request: Request[Any, Any, Any], question: Asked) -> Response[bytes]:
+async def make_estimate(request: Request[Any, Any, Any], inquiry: Asked) -> Response[bytes]:
     """What a month of calls or live rooms will cost, as it would be billed: minutes and list amounts by item, what is
     to be paid without a package, with each package, and with the cheapest set of several."""
     asked = read_body(await request.body(), Calls | LiveRooms)
-    return await question.at_once(lambda: question.result(_estimate(question, asked)))
+    return await inquiry.at_once(lambda: inquiry.result(_estimate(inquiry, asked)))
 
 
-def _estimate(question: Question, asked: Calls | LiveRooms) -> Report:
+def _estimate(inquiry: Inquiry, asked: Calls | LiveRooms) -> Report:
     if asked.account is not None:
-        question.account(asked.account)
-    tariff = asked_tariff(question.installation.catalog, policy=asked.policy, account=asked.account, at=now())
+        inquiry.account(asked.account)
+    tariff = asked_tariff(inquiry.installation.catalog, policy=asked.policy, account=asked.account, at=now())
     room, rooms_per_day = asked.room()
     return estimate_report(room, tariff, rooms_per_day=rooms_per_day, minutes=asked.minutes, days=asked.days)
 

@@ -1,6 +1,6 @@
 """`/openapi.json`: what Litestar knows of the routes, and what they declare themselves.
 
-A route that offers something (`questions.Offer`) has its parameters, the body it is asked with, and its answer in each
+A route that offers something (`inquiries.Offer`) has its parameters, the body it is asked with, and its answer in each
 form. Every route has its errors, as problem+json, and, unless it is open to everybody, the bearer token.
 """
 
@@ -16,10 +16,10 @@ from litestar.routes import HTTPRoute
 
 from billing.web.access import is_open
 from billing.web.bodies import body_schema
+from billing.web.inquiries import Offer, offer_of
 from billing.web.media_types import MEDIA_TYPES
 from billing.web.parameters import Parameter
 from billing.web.problems import PROBLEM_JSON
-from billing.web.questions import Offer, offer_of
 from billing.web.row_schemas import array
 
 _PROBLEM = {

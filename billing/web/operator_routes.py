@@ -18,9 +18,9 @@ from billing.reports.token_list import tokens_report
 from billing.web import parameters, row_schemas
 from billing.web.access import needs, operator_only
 from billing.web.bodies import read_body
+from billing.web.inquiries import Asked, Inquiry, offers
 from billing.web.pages_of_rows import rows_up_to
 from billing.web.parameters import LIMIT, REASON
-from billing.web.questions import Asked, Question, offers
 
 _FILE = parameters.text("file", "Only rows of this file; repeat it for several.", "events.ndjson", is_many=True)
 _BEFORE = parameters.number("before", "Only records with a smaller id.")
@@ -30,20 +30,20 @@ _RECORDS = 100
 
 
 @get("/runs", sync_to_thread=True, opt=offers(rows=row_schemas.RUN))
-def list_runs(question: Asked) -> Response[bytes]:
+def list_runs(inquiry: Asked) -> Response[bytes]:
     """What was run, when, with what result, the newest first; without a limit the last 20."""
-    return question.rows(lambda _: _runs(question))
+    return inquiry.rows(lambda _: _runs(inquiry))
 
 
-def _runs(question: Question) -> Report:
-    wanted = rows_up_to(question["limit"], question["cursor"])
-    return runs_report(runs(question.engine, limit=_RUNS if wanted is None else wanted))
+def _runs(inquiry: Inquiry) -> Report:
+    wanted = rows_up_to(inquiry["limit"], inquiry["cursor"])
+    return runs_report(runs(inquiry.engine, limit=_RUNS if wanted is None else wanted))
 
 
 @get("/runs/{run_id:str}", sync_to_thread=True, opt=offers(rows=row_schemas.RUN, is_paged=False))
-def one_run(question: Asked) -> Response[bytes]:
+def one_run(inquiry: Asked) -> Response[bytes]:
     """Everything about one run."""
-    return question.rows(lambda _: runs_report(runs(question.engine, run_id=_run_number(question.names["run_id"]))))
+    return inquiry.rows(lambda _: runs_report(runs(inquiry.engine, run_id=_run_number(inquiry.names["run_id"]))))
 
 
 def _run_number(text: str) -> int:
@@ -54,14 +54,14 @@ def _run_number(text: str) -> int:
 
 
 @get("/quarantine", sync_to_thread=True, opt=offers(REASON, _FILE, rows=row_schemas.QUARANTINED))
-def list_quarantine(question: Asked) -> Response[bytes]:
+def list_quarantine(inquiry: Asked) -> Response[bytes]:
     """The rows that could not be accepted: each with its line, why it was quarantined, and its text."""
-    return question.rows(lambda _: _quarantined(question), follows="clock")
+    return inquiry.rows(lambda _: _quarantined(inquiry), follows="clock")
 
 
-def _quarantined(question: Question) -> Report:
-    home = question.installation.home
-    return quarantine_report(quarantined_rows(home, reasons=question["reason"], files=question["file"]))
+def _quarantined(inquiry: Inquiry) -> Report:
+    home = inquiry.installation.home
+    return quarantine_report(quarantined_rows(home, reasons=inquiry["reason"], files=inquiry["file"]))
 
 
 class Correction(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -76,17 +76,17 @@ class Correction(Struct, kw_only=True, forbid_unknown_fields=True):
     guards=[needs("admin")],
     opt=offers(rows=row_schemas.RETRIED, is_paged=False, body=Correction),
 )
-async def retry_row(request: Request[Any, Any, Any], question: Asked) -> Response[bytes]:
+async def retry_row(request: Request[Any, Any, Any], inquiry: Asked) -> Response[bytes]:
     """Judge a quarantined row again, as it is or with corrected text. It leaves the quarantine when it is accepted now
     or known already; else it stays, with the reason that holds now."""
     correction = read_body(await request.body(), Correction)
-    return await question.at_once(lambda: question.result(_retried(question, correction)))
+    return await inquiry.at_once(lambda: inquiry.result(_retried(inquiry, correction)))
 
 
-def _retried(question: Question, correction: Correction) -> Report:
-    row_id = question.names["row_id"]
+def _retried(inquiry: Inquiry, correction: Correction) -> Report:
+    row_id = inquiry.names["row_id"]
     corrected = {} if correction.raw is None else {row_id: correction.raw}
-    context = open_context(question.installation.home, question.engine, now())
+    context = open_context(inquiry.installation.home, inquiry.engine, now())
     reports = retry_quarantine(context, ids={row_id}, corrected=corrected)
     for report in reports:
         if report.error:
@@ -95,9 +95,9 @@ def _retried(question: Question, correction: Correction) -> Report:
 
 
 @get("/tokens", sync_to_thread=True, guards=[needs("admin")], opt=offers(rows=row_schemas.TOKEN))
-def list_tokens(question: Asked) -> Response[bytes]:
+def list_tokens(inquiry: Asked) -> Response[bytes]:
     """The tokens of the service, the oldest first and also those that are revoked, without their secrets."""
-    return question.rows(lambda _: tokens_report(question.engine), follows="clock")
+    return inquiry.rows(lambda _: tokens_report(inquiry.engine), follows="clock")
 
 
 @get(
@@ -106,12 +106,10 @@ def list_tokens(question: Asked) -> Response[bytes]:
     guards=[needs("admin")],
     opt=offers(LIMIT, _BEFORE, rows=row_schemas.ACCESS, is_paged=False),
 )
-def list_access(question: Asked) -> Response[bytes]:
+def list_access(inquiry: Asked) -> Response[bytes]:
     """Every write and every download over HTTP, the newest first; without a limit the last 100."""
-    limit = question["limit"] or _RECORDS
-    return question.rows(
-        lambda _: access_report(question.engine, limit=limit, before=question["before"]), follows="clock"
-    )
+    limit = inquiry["limit"] or _RECORDS
+    return inquiry.rows(lambda _: access_report(inquiry.engine, limit=limit, before=inquiry["before"]), follows="clock")
 
 
 operator_router = Router(

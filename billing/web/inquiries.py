@@ -1,4 +1,4 @@
-"""Questions: what a request asks, checked, and the answer in the form that it wants.
+"""Inquiries: what a request asks, checked, and the answer in the form that it wants.
 
 A route declares what it offers (`offers`): its parameters, the forms of its answer and what a row looks like. From that
 come the checks of the query, the choice of the form, and what `/openapi.json` says. An account or an app in the path is
@@ -68,18 +68,18 @@ def offers(
     is_paged: bool = True,
     body: Any = None,
 ) -> dict[str, Any]:
-    """The `opt` of a route that answers a question."""
+    """The `opt` of a route that answers inquiries."""
     return {_OFFER: Offer(rows=rows, forms=forms, own_parameters=parameters, is_paged=is_paged, body=body)}
 
 
 def offer_of(opt: Mapping[str, Any]) -> Offer | None:
-    """What a route offers; None: it answers no questions of this kind."""
+    """What a route offers; None: it answers no inquiries of this kind."""
     found: Offer | None = opt.get(_OFFER)
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Inquiry:
     """A request to a route that offers something: who asks, of what, in which form."""
 
     installation: Installation
@@ -142,11 +142,11 @@ class Question:
         return rows_answer(formatted(report, self.form), self.form, {"Cache-Control": "no-store"})
 
     async def at_once(self, answer: Callable[[], Response[bytes]]) -> Response[bytes]:
-        """The answer to a light question."""
+        """The answer to a light one."""
         return await to_thread.run_sync(answer)
 
-    async def in_turn(self, answer: Callable[[], Response[bytes]], *, follows: Follows = "clock") -> Response[bytes]:
-        """The answer to a heavy question: few are worked on at once. What is known already needs no turn."""
+    async def in_turn(self, answer: Callable[[], Response[bytes]], *, follows: Follows = "books") -> Response[bytes]:
+        """The answer to a heavy one: few are worked on at once. What is known already needs no turn."""
         known = await to_thread.run_sync(self._known_answer, follows)
         if known is not None:
             return known
@@ -194,17 +194,17 @@ class Question:
         return f'<{self.path}?{urlencode(query)}>; rel="next"'
 
 
-Asked = NamedDependency[Question]
+Asked = NamedDependency[Inquiry]
 
 
-def give_question(request: Request[Caller, Any, Any], installation: NamedDependency[Installation]) -> Question:
-    """The dependency `question` of routes that offer something."""
+def give_inquiry(request: Request[Caller, Any, Any], installation: NamedDependency[Installation]) -> Inquiry:
+    """The dependency `inquiry` of routes that offer something."""
     offer = offer_of(request.route_handler.opt)
     if offer is None:
         raise AssertionError(f"{request.route_handler} offers nothing")
     query = tuple(request.query_params.multi_items())
     values = read_query(offer.parameters, query)
-    return Question(
+    return Inquiry(
         installation=installation,
         caller=request.user,
         names={name: path_name(str(part)) for name, part in request.path_params.items()},
