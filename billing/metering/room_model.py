@@ -150,7 +150,7 @@ class Room:
     members: dict[str, Member] = field(default_factory=dict)
     present: dict[str, None] = field(default_factory=dict)  # who has a stay
     publications: dict[str, Publication] = field(default_factory=dict)
-    cause: Cause = Cause(DAY_START, 0)
+    cause: Cause = field(default_factory=lambda: Cause(DAY_START, 0))
     _timers: list[tuple[int, str]] = field(default_factory=list)
     # Who may have an exception to a stream, or a `video_on` of it.
     _views: dict[str, set[str]] = field(default_factory=dict)

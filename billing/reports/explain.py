@@ -212,7 +212,9 @@ class _Day:
             raise UsageError(f"{unknown('user', user_id, room.users)} (room {room_id!r} on {self.app_day.day})")
         is_large = user_id is not None and room.events.height > MANY_EVENTS
         found = room.intervals(user_id if is_large else None, span)
-        billed = _seconds_of_user(room, str(user_id), span) if is_large else seconds.filter(pl.col("room_id") == room_id)
+        billed = seconds.filter(pl.col("room_id") == room_id)
+        if is_large:
+            billed = _seconds_of_user(room, str(user_id), span)
         room.check(found, span, billed.select("item", "reason", "seconds"))
         asked = [
             each
@@ -221,7 +223,8 @@ class _Day:
             and user_id in (None, each.user_id)
             and self.scope.has(self.app_day.app_id, each.second_class.item)
         ]
-        return sorted(Boundaries(room=room).named(asked, span), key=lambda each: (each.user_id, each.start, each.streams))
+        named = Boundaries(room=room).named(asked, span)
+        return sorted(named, key=lambda each: (each.user_id, each.start, each.streams))
 
     def _is_at(self, start: int, end: int) -> bool:
         return self.scope.at is None or start <= self.scope.at < end

@@ -1,5 +1,5 @@
-"""Questions about a bill: which account and month, and as much of app, item, day or window, room, user and instant as is
-asked; and the scope that a question has: names that exist, days that are billed, instants as epoch seconds.
+"""Questions about a bill: which account and month, and as much of app, item, day or window, room, user and instant as
+is asked; and the scope that a question has: names that exist, days that are billed, instants as epoch seconds.
 
 Example: `--month 2026-03 --app 1400000001 --day 2026-03-10 --room math --user anna --at 10:07:30`.
 """
@@ -112,4 +112,5 @@ def _second(question: Question, name: str, ledger: AccountLedger) -> int | None:
 
 
 def _posted_in(ledger: AccountLedger, day: date, month: date) -> bool:
-    return any(periods.month_days(month)[0] <= each.posted_on < periods.next_month(month) for each in ledger.charges_of_day(day))
+    posted = (each.posted_on for each in ledger.charges_of_day(day))
+    return any(month <= posted_on < periods.next_month(month) for posted_on in posted)
