@@ -17,7 +17,7 @@ import polars as pl
 
 from billing import periods
 from billing.catalog.contracts import contract_on
-from billing.errors import UsageError, unknown
+from billing.errors import UnknownNameError, unknown
 from billing.events.log import EventLog
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
@@ -209,7 +209,7 @@ class _Day:
         user_id, span = self.scope.question.user_id, self.span
         room = room_day(self.app_day, room_id, seconds["room_id"].unique(maintain_order=True))
         if user_id is not None and user_id not in room.users:
-            raise UsageError(f"{unknown('user', user_id, room.users)} (room {room_id!r} on {self.app_day.day})")
+            raise UnknownNameError(f"{unknown('user', user_id, room.users)} (room {room_id!r} on {self.app_day.day})")
         is_large = user_id is not None and room.events.height > MANY_EVENTS
         found = room.intervals(user_id if is_large else None, span)
         billed = seconds.filter(pl.col("room_id") == room_id)

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 import polars as pl
 
 from billing.catalog.items import ITEM_RANK
-from billing.errors import BillingError, UsageError, unknown
+from billing.errors import BillingError, UnknownNameError, unknown
 from billing.events.data_files import span_of
 from billing.events.log import EventLog
 from billing.metering.intervals import Interval, Stream, room_intervals
@@ -143,24 +143,24 @@ def _listed(seconds: Mapping[tuple[str, str], int]) -> str:
 
 
 def room_day(app_day: AppDay, room_id: str, known_rooms: Collection[str]) -> RoomDay:
-    """A room on a day; a `UsageError` when there was no such room. `known_rooms`: those that had seconds."""
+    """A room on a day; an `UnknownNameError` when there was none. `known_rooms`: those that had seconds."""
     with app_day.log.naming_damage():
         events = app_day.events_of_room(room_id).select(_columns()).collect()
     carried = app_day.carried().filter(pl.col("room_id") == room_id)
     if events.is_empty() and carried.is_empty():
-        raise UsageError(f"{unknown('room', room_id, known_rooms)} (app {app_day.app_id} on {app_day.day})")
+        raise UnknownNameError(f"{unknown('room', room_id, known_rooms)} (app {app_day.app_id} on {app_day.day})")
     return RoomDay(app_day=app_day, room_id=room_id, events=events, carried=carried)
 
 
 def rooms_of_user(app_day: AppDay, user_id: str) -> list[str]:
-    """The rooms in which a user was on a day; a `UsageError` when there are none."""
+    """The rooms in which a user was on a day; an `UnknownNameError` when there are none."""
     events, carried = app_day.events(app_day.end), app_day.carried()
     with app_day.log.naming_damage():
         rooms = set(events.filter(pl.col("user_id") == user_id).select("room_id").unique().collect()["room_id"])
         rooms |= set(carried.filter(pl.col("user_id") == user_id)["room_id"])
         if not rooms:
             users = set(events.select("user_id").drop_nulls().unique().collect()["user_id"]) | set(carried["user_id"])
-            raise UsageError(f"{unknown('user', user_id, sorted(users))} (app {app_day.app_id} on {app_day.day})")
+            raise UnknownNameError(f"{unknown('user', user_id, sorted(users))} (app {app_day.app_id} on {app_day.day})")
     return sorted(rooms)
 
 
