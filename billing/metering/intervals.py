@@ -102,9 +102,10 @@ class _Stretches(Observer):
     _changed: dict[str, Cause] = field(default_factory=dict)
 
     def changes(self, members: Collection[str], cause: Cause) -> None:
-        """Looked at once the second is over."""
+        """Looked at once the second is over. Of several causes in a second the user's own is named, if there is one."""
         for name in members if self.users is None else [name for name in self.users if name in members]:
-            self._changed[name] = cause
+            if cause.user_id == name or self._changed.get(name, cause).user_id != name:
+                self._changed[name] = cause
 
     def passes(self, second: int) -> None:
         """Ends and begins the stretches of those whose class, or what they receive, has changed at `second`."""
