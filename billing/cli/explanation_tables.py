@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from billing.reports.row_formats import Row
 def print_explanation(explanation: Explanation) -> None:
     """Prints the links that the question reaches."""
     links = explanation_links(explanation)
-    sys.stdout.write(f"{_asked(explanation)}\n{_answer(explanation)}\n")
     width = shutil.get_terminal_size().columns
+    sys.stdout.write(f"{textwrap.fill(_asked(explanation), width)}\n{_answer(explanation)}\n")
     for title, report in _tables(links):
         if report.rows:
             sys.stdout.write(f"\n{title}\n\n")
@@ -30,6 +31,7 @@ def print_explanation(explanation: Explanation) -> None:
 def _asked(explanation: Explanation) -> str:
     """`academy, 2026-03, app 1400000001, day 2026-03-10, room math`."""
     row = question_row(explanation)
+    del row["currency"]
     named = (f"{name.removesuffix('_id')} {_short(name, value)}" for name, value in row.items() if value is not None)
     return printable(", ".join(each.removeprefix("account ").removeprefix("month ") for each in named))
 
