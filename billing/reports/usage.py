@@ -11,7 +11,7 @@ Minutes follow from the day's cumulative seconds, rounded up: a window shows tho
 and by day, never by room or user.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -126,27 +126,6 @@ def settled_windows(ledger: AccountLedger, home: Home, app_id: int, first: date,
     """Settled seconds and the corrections to them, by window: `day, window_start, app_id, item, reason, seconds, kind,
     run, settled`; `window_start` in epoch seconds."""
     return _windows(_AppLedger(ledger=ledger, log=EventLog(directory=home.events), app_id=app_id), first, last)
-
-
-def windows_metered_by(
-    ledger: AccountLedger, home: Home, app_id: int, first: date, last: date, rule_of: Callable[[TierRule], TierRule]
-) -> pl.DataFrame:
-    """The settled days of an app metered again under another rule (`day` and `USAGE_SCHEMA`): the events and the stays
-    of each day as the last run that settled or corrected it knew them."""
-    from billing.metering.meter import Span
-    from billing.metering.spans import meter_log
-
-    log = EventLog(directory=home.events)
-    books = _AppLedger(ledger=ledger, log=log, app_id=app_id)
-    bounds = ledger.settled_bounds(first, last)
-    frames = [pl.DataFrame(schema={"day": pl.Date, **USAGE_SCHEMA})]
-    for day, runs in runs_of_days(ledger, first, last).items():
-        rule, known = rule_of(tier_rule(ledger.policy_of(runs[0]).version_on(day))), runs[-1]
-        start, end = bounds[day]
-        span = Span(start=start, end=end, rules={app_id: rule})
-        metered = meter_log(log, known.ingest_id, books.state_before(day, known.id), span)
-        frames.append(metered.usage.select(pl.lit(day).alias("day"), *USAGE_SCHEMA))
-    return pl.concat(frames)
 
 
 def _windows(books: _AppLedger, first: date, last: date) -> pl.DataFrame:
