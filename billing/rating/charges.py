@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.errors import BillingError
@@ -34,9 +34,8 @@ class Charge:
     def __post_init__(self) -> None:
         if self.minutes != self.deducted_minutes + self.payable_minutes:
             raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
-        with localcontext(EXACT):
-            if self.amount != self.payable_minutes * self.unit_price:
-                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
+        if self.amount != EXACT.multiply(self.payable_minutes, self.unit_price):
+            raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +93,6 @@ def _charge(app_id: int, item: str, seconds: int, deducted_minutes: int, prices:
             f"add {item} to the prices of a contract that is valid on that day, then bill again"
         )
     payable_minutes = minutes - deducted_minutes
-    with localcontext(EXACT):
-        amount = payable_minutes * prices[item]
     return Charge(
         app_id=app_id,
         item=item,
@@ -104,5 +101,5 @@ def _charge(app_id: int, item: str, seconds: int, deducted_minutes: int, prices:
         deducted_minutes=deducted_minutes,
         payable_minutes=payable_minutes,
         unit_price=prices[item],
-        amount=amount,
+        amount=EXACT.multiply(payable_minutes, prices[item]),
     )

@@ -12,20 +12,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from billing.catalog.items import WindowUsage
-from billing.periods import WINDOW_SECONDS, window_start
-from billing.rating.deductions import WindowMinutes, deduct, minutes_by_window
+from billing.periods import window_start
+from billing.rating.deductions import WindowMinutes, deduct, minutes_by_window, whole_minutes
 from billing.rating.payers import Payer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayWindows:
     """The windows of a day, `[start, end)` in epoch seconds. `whole` has its sums by app and item in one window at its
-    start; `sums` gives those of a part of it, which begins and ends with windows."""
+    start; `sums` gives those of a part of it, which begins and ends with windows.
+
+    `whole` and `sums` may be over all apps, in whole minutes of each, if no payer is of one app. Then `by_app` gives
+    the sums of a single window, which count where a payer runs out in it.
+    """
 
     start: int
     end: int
     whole: Sequence[WindowUsage]
     sums: Callable[[int, int], Sequence[WindowUsage]]
+    by_app: Callable[[int, int], Sequence[WindowUsage]] | None = None
 
 
 def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequence[Payer]) -> Sequence[WindowUsage]:
@@ -33,7 +38,8 @@ def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequ
 
     `usage` has the sums of the day, with the same minutes of each item as `windows.whole`.
     """
-    if not _runs_out(minutes_by_window(usage), payers):
+    of_day = ((start, app_id, item, whole_minutes(seconds)) for start, app_id, item, seconds in usage)
+    if not payers or not _runs_out(of_day, payers):
         return usage
     stretches: list[WindowUsage] = []
     seconds_so_far: dict[tuple[int, str], int] = {}
@@ -42,11 +48,15 @@ def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequ
         start, end, of_part = pending.pop()
         after = dict(seconds_so_far)
         minutes = list(minutes_by_window(of_part, after))
-        middle = window_start((start + end) // 2)
-        if end - start > WINDOW_SECONDS and middle > start and _runs_out(minutes, payers):
-            first = windows.sums(start, middle)
-            pending += [(middle, end, _without(of_part, first, middle)), (start, middle, first)]
-            continue
+        if _runs_out(minutes, payers):
+            middle = window_start((start + end) // 2)
+            if middle > start:
+                first = windows.sums(start, middle)
+                pending += [(middle, end, _without(of_part, first, middle)), (start, middle, first)]
+                continue
+            if windows.by_app:
+                of_part, after = windows.by_app(start, end), dict(seconds_so_far)
+                minutes = list(minutes_by_window(of_part, after))
         stretches += of_part
         seconds_so_far = after
         payers = _after(payers, minutes)
