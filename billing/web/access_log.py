@@ -1,6 +1,7 @@
 """The record of every write and every download, in the database.
 
-Events that come in are not in it: their batch is their record. A download is an answer that names a file.
+Events that come in are not in it: their batch is their record. Nor is a POST that only asks. A download is an answer
+that names a file.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from billing.web.installation import Installation
 
 _READS = ("GET", "HEAD", "OPTIONS")
 IS_INTAKE = "is_intake"
+CHANGES_NOTHING = "changes_nothing"
 
 
 def recorded(app: ASGIApp) -> ASGIApp:
@@ -33,7 +35,7 @@ def recorded(app: ASGIApp) -> ASGIApp:
 def _is_recorded(scope: Any, message: Any) -> bool:
     if scope["method"] not in _READS:
         handler = scope.get("route_handler")
-        return not (handler and handler.opt.get(IS_INTAKE))
+        return not (handler and (handler.opt.get(IS_INTAKE) or handler.opt.get(CHANGES_NOTHING)))
     return message["status"] == 200 and any(name.lower() == b"content-disposition" for name, _ in message["headers"])
 
 

@@ -16,6 +16,7 @@ from billing.web.account_routes import account_router
 from billing.web.health_routes import healthz
 from billing.web.installation import Installation
 from billing.web.problems import PROBLEMS
+from billing.web.tencent.tencent_routes import tencent_router
 
 LARGEST_BODY = 16 * 1024 * 1024
 
@@ -29,7 +30,7 @@ def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()
         return installation
 
     return Litestar(
-        route_handlers=[healthz, account_router],
+        route_handlers=[healthz, account_router, tencent_router],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,
         dependencies={"installation": Provide(give_installation, sync_to_thread=False)},
