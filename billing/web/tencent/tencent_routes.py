@@ -20,7 +20,7 @@ from litestar.response import Redirect
 
 from billing.errors import BillingError, DatabaseError, UsageError
 from billing.web.access import CONSOLE, IS_OPEN
-from billing.web.access_log import CHANGES_NOTHING
+from billing.web.access_log import ONLY_READS
 from billing.web.installation import Installation
 from billing.web.tencent.actions import answered
 from billing.web.tencent.call_errors import CallError
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _limiter = CapacityLimiter(_AT_ONCE)
 
 
-@route("/", http_method=["GET", "POST"], status_code=200, opt=IS_OPEN | {CHANGES_NOTHING: True})
+@route("/", http_method=["GET", "POST"], status_code=200, opt=IS_OPEN | ONLY_READS)
 async def tencent_call(request: Request[Any, Any, Any], installation: Installation) -> Response[bytes] | Redirect:
     """Answers a call; a GET that asks for nothing is sent to the console."""
     call = Call(
