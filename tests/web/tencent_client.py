@@ -15,7 +15,8 @@ from tests.web.site import Site
 
 NOW = "2026-11-02T09:00:00Z"
 TOKYO, TOKYO_QUIET, BERLIN, SANTIAGO, OLD = 1400000001, 1400000002, 1400000003, 1400000004, 1400000005
-KEYS = {"AKIDoperator": None, "AKIDtokyo": "tokyo", "AKIDberlin": "berlin"}
+OPERATOR = "AKIDoperator"
+KEYS = {OPERATOR: None, "AKIDtokyo": "tokyo", "AKIDberlin": "berlin"}
 
 _ACCOUNTS = {
     "tokyo": ("Asia/Tokyo", "trtc-intl", (TOKYO, TOKYO_QUIET)),
@@ -49,10 +50,10 @@ def give_catalog(commands: Commands) -> None:
 def ingest(commands: Commands, app: int, *events: tuple[str, str, str, str], **more: Any) -> None:
     """Events as (time, room, user, type)."""
     lines = [
-        {"app_id": app, "at": at, "room_id": room, "user_id": user, "type": kind, **(more if kind == "video_on" else {})}
+        {"app_id": app, "at": at, "room_id": room, "user_id": user, "type": kind, **(more if "video" in kind else {})}
         for at, room, user, kind in events
     ]
-    file = Path(commands.home.parent / "events.ndjson")
+    file = Path(commands.home.parent / f"events-{app}.ndjson")
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     _run(commands, f"ingest {file}")
 
@@ -62,8 +63,13 @@ def _run(commands: Commands, line: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def client(site: Site, secret_id: str = "AKIDoperator", *, key: str | None = None, **options: Any) -> TrtcClient:
-    """The SDK's client; `options` are those of its profile, `method` the HTTP method."""
+def client(
+    site: Site, owner: str = OPERATOR, *, key: str | None = None, is_unsigned: bool = False, **options: Any
+) -> TrtcClient:
+    """The SDK's client with the key of an owner; `options` are those of its profile, `method` the HTTP method.
+
+    `is_unsigned`: the body is not signed.
+    """
     http = HttpProfile(
         protocol="http",
         endpoint=site.address.removeprefix("http://"),
@@ -71,8 +77,9 @@ def client(site: Site, secret_id: str = "AKIDoperator", *, key: str | None = Non
         reqTimeout=60,
     )
     profile = ClientProfile(httpProfile=http, **{"signMethod": "TC3-HMAC-SHA256", **options})
-    secret = f"key of {secret_id}" if key is None else key
-    return TrtcClient(credential.Credential(secret_id, secret), "ap-singapore", profile)
+    profile.unsignedPayload = is_unsigned
+    secret = f"key of {owner}" if key is None else key
+    return TrtcClient(credential.Credential(owner, secret), "ap-singapore", profile)
 
 
 def ask(asking: TrtcClient, action: str, **parameters: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from litestar import Request, Response, Router, route
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
@@ -36,7 +37,9 @@ _limiter = CapacityLimiter(_AT_ONCE)
 
 
 @route("/", http_method=["GET", "POST"], status_code=200, opt=IS_OPEN | ONLY_READS)
-async def tencent_call(request: Request[Any, Any, Any], installation: Installation) -> Response[bytes] | Redirect:
+async def tencent_call(
+    request: Request[Any, Any, Any], installation: NamedDependency[Installation]
+) -> Response[bytes] | Redirect:
     """Answers a call; a GET that asks for nothing is sent to the console."""
     call = Call(
         method=request.method,
