@@ -15,6 +15,10 @@ class UsageError(BillingError):
     """The command cannot be meant as it was given: an unknown account, an unfinished day (exit code 2)."""
 
 
+class UnknownNameError(UsageError):
+    """A name or a number that nothing has: over HTTP it is not found."""
+
+
 class DatabaseError(BillingError):
     """The database failed or cannot be reached: the same may succeed later."""
 
