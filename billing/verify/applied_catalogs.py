@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from billing.errors import BillingError
 from billing.ledger import tables
 from billing.periods import time_zone
 from billing.verify.mismatches import Mismatch
@@ -78,11 +79,14 @@ class CatalogHistory:
 
 
 def catalog_history(conn: Connection) -> CatalogHistory:
-    """All changes, the oldest first; before them the catalog is empty."""
+    """All changes, the oldest first; before them the catalog is empty. A `BillingError` where one cannot be read."""
     change = tables.catalog_change
     catalogs, times = [AppliedCatalog()], []
     for row in conn.execute(select(change).order_by(change.c.id)):
-        catalogs.append(catalogs[-1].after(row.id, json.loads(row.source)))
+        try:
+            catalogs.append(catalogs[-1].after(row.id, json.loads(row.source)))
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise BillingError(f"change {row.id} of the catalog cannot be read") from None
         times.append(row.applied_at_ms)
     return CatalogHistory(catalogs=catalogs, applied_at_ms=times)
 
@@ -142,7 +146,9 @@ def _expected(kind: str, entry: Entry, zones: Mapping[str, str]) -> Entry:
     """An entry as the columns that are compared."""
     match kind:
         case "account":
-            return {name: entry[name] for name in ("currency", "timezone")} | {"account": entry["id"]}
+            names = ("currency", "timezone", "policy")
+            free = {"free_minutes": entry.get("free_minutes")}
+            return {name: entry[name] for name in names} | free | {"account": entry["id"]}
         case "app":
             return {"account": entry["account"]}
         case "contract":
@@ -175,8 +181,14 @@ def _package(entry: Entry, zone: tzinfo) -> Entry:
 
 
 def _accounts(conn: Connection) -> dict[Any, Entry]:
+    terms = conn.execute(select(tables.account_terms).order_by(tables.account_terms.c.valid_from))
+    last = {row.account_id: {"policy": row.policy_id, "free_minutes": row.free_minutes} for row in terms}
+    none = {"policy": None, "free_minutes": None}
     rows = conn.execute(select(tables.account.c.id, tables.account.c.currency, tables.account.c.timezone))
-    return {row.id: {"account": row.id, "currency": row.currency, "timezone": row.timezone} for row in rows}
+    return {
+        row.id: {"account": row.id, "currency": row.currency, "timezone": row.timezone, **last.get(row.id, none)}
+        for row in rows
+    }
 
 
 def _apps(conn: Connection) -> dict[Any, Entry]:
@@ -205,10 +217,10 @@ def _contracts(conn: Connection) -> dict[Any, Entry]:
     return {
         (account_id, first.isoformat()): {
             "account": account_id,
-            "discount": found.get((account_id, first)),
+            "discount": found[account_id, first],
             "prices": prices.get((account_id, first), {}),
         }
-        for account_id, first in found.keys() | prices.keys()
+        for account_id, first in found
     }
 
 

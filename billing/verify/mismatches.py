@@ -1,7 +1,18 @@
 """Mismatches: things that do not agree, in the columns in which they are reported."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+
+import polars as pl
+
+from billing.errors import BillingError
+
+# What rows raise in which somebody has put something else: they are compared, and may hold anything.
+_UNREADABLE = (
+    *(BillingError, OSError, ValueError, TypeError, ArithmeticError, LookupError, AssertionError),
+    pl.exceptions.PolarsError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +40,14 @@ class Days:
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day <= self.last
+
+
+def readable(part: Iterator[Mismatch], check: str, account_id: str | None) -> Iterator[Mismatch]:
+    """What a part finds; where it cannot go on because of what it reads, that is found too."""
+    try:
+        yield from part
+    except _UNREADABLE as error:
+        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        yield Mismatch(
+            check=check, account=account_id, expected="what can be read", found="something else", detail=said
+        )

@@ -1,11 +1,12 @@
 """Seals once more: the chain of an account's seals, and their roots from the rows that are there now.
 
 Of every seal the root is made again from usage, deductions, charges, carried state and run, with the root of the events
-as it was sealed; `billing.verify.log_check` compares that one with the log. Days that were settled before the account's
-first seal have none.
+as it was sealed; `billing.verify.log_check` compares that one with the log. Days that earlier versions settled have
+none.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Row, select
 
-from billing.ledger import tables
+from billing.ledger import document_tables, tables
 from billing.ledger.proof_tables import day_seal
 from billing.verify.mismatches import Days, Mismatch
 from billing.verify.roots import BEFORE_ALL, day_root, next_head, row_lines, run_line
@@ -58,20 +59,15 @@ def seals_of(facts: AccountFacts) -> list[Seal]:
     return [Seal(**row._mapping) for row in facts.conn.execute(query)]
 
 
-def unsealed_days(facts: AccountFacts, seals: Sequence[Seal]) -> list[date]:
-    """The days that earlier versions settled: without a seal, before the first one."""
-    first = min((seal.run_id for seal in seals), default=None)
-    return [day.day for day in facts.days if first is None or day.settled_by < first]
+def unsealed_days(facts: AccountFacts) -> list[date]:
+    """The days that earlier versions settled, which made no seals."""
+    return [day.day for day in facts.days if day.settled_by in facts.runs and not facts.runs[day.settled_by].seals]
 
 
 def seal_mismatches(facts: AccountFacts, seals: Sequence[Seal], days: Days) -> Iterator[Mismatch]:
     """What of the seals does not agree with the ledger."""
     yield from _chain(facts, seals)
-    sealed = {(seal.day, seal.run_id) for seal in seals if seal.kind == "usage"}
-    earlier = set(unsealed_days(facts, seals))
-    for day in facts.days:
-        if day.day in days and day.day not in earlier and (day.day, day.settled_by) not in sealed:
-            yield _of(facts, day.day, "a seal", "none", f"the seal of run {day.settled_by}")
+    yield from _missing(facts, seals, days)
     by_day = {day.day: day for day in facts.days}
     for seal in seals:
         if seal.day not in days:
@@ -83,6 +79,46 @@ def seal_mismatches(facts: AccountFacts, seals: Sequence[Seal], days: Days) -> I
         if found.hex() != seal.root:
             detail = f"usage, deductions, charges, state or run under seal {seal.number} were changed"
             yield _of(facts, seal.day, seal.root, found.hex(), detail)
+
+
+def printed_mismatches(facts: AccountFacts, seals: Sequence[Seal], days: Days) -> Iterator[Mismatch]:
+    """Documents with another head than the chain had after the last run that they know of."""
+    document = document_tables.document.c
+    query = select(document.number, document.month, document.run_id, document.snapshot)
+    for row in facts.conn.execute(query.where(document.account_id == facts.account_id).order_by(document.id)):
+        printed = _printed(row.snapshot)
+        if printed is None or (row.month and row.month not in days and row.month.replace(day=28) not in days):
+            continue
+        known = [seal.head for seal in seals if seal.run_id <= row.run_id]
+        if printed not in known[-1:]:
+            yield Mismatch(
+                check="seal",
+                account=facts.account_id,
+                document=row.number,
+                expected=printed,
+                found=known[-1] if known else "none",
+                detail="the seal on the document is not that of the days it knows of",
+            )
+
+
+def _printed(snapshot: str) -> str | None:
+    """The seal on a document; None: it has none, or the snapshot is not one, which the audit says."""
+    try:
+        found = json.loads(snapshot)["document"].get("seal")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return None if found is None else str(found)
+
+
+def _missing(facts: AccountFacts, seals: Sequence[Seal], days: Days) -> Iterator[Mismatch]:
+    """Days of which a run wrote something that it did not seal."""
+    sealed, wrote = {(seal.day, seal.run_id) for seal in seals}, {(day.day, day.settled_by) for day in facts.days}
+    for table in (tables.charge, tables.usage_correction):
+        query = select(table.c.day, table.c.run_id).where(table.c.account_id == facts.account_id).distinct()
+        wrote |= {(row.day, row.run_id) for row in facts.conn.execute(query)}
+    for day, run_id in sorted(wrote - sealed):
+        if day in days and run_id in facts.runs and facts.runs[run_id].seals:
+            yield _of(facts, day, "a seal", "none", f"the seal of run {run_id}")
 
 
 def _chain(facts: AccountFacts, seals: Sequence[Seal]) -> Iterator[Mismatch]:

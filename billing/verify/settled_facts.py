@@ -12,6 +12,8 @@ from billing.catalog.policies import builtin_policies, policy_source
 from billing.ledger import document_tables, tables
 from billing.ledger.proof_tables import day_seal
 
+# The version of the program that sealed days first.
+FIRST_WITH_SEALS = (0, 5)
 Windows = dict[tuple[int, int, str], int]
 
 
@@ -23,7 +25,14 @@ class RunFacts:
     result: str
     from_day: date | None
     started_at_ms: int
+    engine_version: str
     catalog_change: int | None  # where it sealed days
+
+    @property
+    def seals(self) -> bool:
+        """Whether the version of the program that made it sealed what it wrote."""
+        numbers = [int(part) for part in self.engine_version.split(".")[:2] if part.isdecimal()]
+        return tuple(numbers) >= FIRST_WITH_SEALS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +188,7 @@ def policies_by_hash(conn: Connection) -> dict[str, Mapping[str, Any]]:
 def _runs(conn: Connection, account_id: str) -> dict[int, RunFacts]:
     seal, run = day_seal.c, tables.run.c
     changes = dict(conn.execute(select(seal.run_id, seal.catalog_change).where(seal.account_id == account_id)).all())
-    query = select(run.id, run.result, run.from_day, run.started_at_ms)
+    query = select(run.id, run.result, run.from_day, run.started_at_ms, run.engine_version)
     rows = conn.execute(query.where(run.account_id == account_id, run.result.in_(["billed", "corrected"])))
     return {row.id: RunFacts(**row._mapping, catalog_change=changes.get(row.id)) for row in rows}
 
