@@ -100,7 +100,7 @@ class RoomCheck:
         frame = self.facts.conn.execute(query.order_by(state.run_id.desc()).limit(1)).scalar()
         found: dict[Room, list[dict[str, Any]]] = defaultdict(list)
         for row in pl.read_ipc(BytesIO(frame)).iter_rows(named=True) if frame else ():
-            found[row["app_id"], row["room_id"]].append({name: [] for name in _LISTS} | row)
+            found[row["app_id"], row["room_id"]].append(_with_all(row))
         return found
 
     def _events(self, day: DayFacts, only: Collection[Room] | None) -> dict[Room, list[dict[str, Any]]]:
@@ -132,6 +132,12 @@ class RoomCheck:
         )
 
 
+def _with_all(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the state with what earlier versions left out: lists, and the connections of streams."""
+    streams = [{"connection": None, **each} for each in row["streams"]]
+    return {name: [] for name in _LISTS} | {**row, "streams": streams}
+
+
 def tier_policy(policy: Mapping[str, Any] | None, day: date) -> TierPolicy | None:
     """The tiers of a policy on a day; None where the policy is not known, or of another kind."""
     version = version_on(policy, day) if policy else None
@@ -146,7 +152,9 @@ def _comparable(rows: Iterable[Mapping[str, Any]]) -> list[Any]:
     return sorted(
         repr(
             [
-                [{**each} if isinstance(each, dict) else each for each in row[name]] if name in _LISTS else row[name]
+                [sorted(each.items()) if isinstance(each, dict) else each for each in row[name]]
+                if name in _LISTS
+                else row[name]
                 for name in names
             ]
         )
