@@ -1,8 +1,8 @@
 """Rooms in intervals: one room of one day, event by event, as stretches in which a user is billed alike.
 
-An interval `[start, end)` in epoch seconds has one item and one reason; where streams are billed one by one there may be
-several of one user at a time. Example: of a user who is alone from 10:00:00 to 10:07:00, one interval of 420 s of audio,
-`alone_in_room`. A user is looked at again only when something happens that may change what it is billed as, and
+An interval `[start, end)` in epoch seconds has one item and one reason; where streams are billed one by one there may
+be several of one user at a time. Example: of a user who is alone from 10:00:00 to 10:07:00, one interval of 420 s of
+audio, `alone_in_room`. A user is looked at again only when something happens that may change what it is billed as, and
 everything that happens within a second counts from that second on.
 """
 
