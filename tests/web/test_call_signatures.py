@@ -172,6 +172,13 @@ def test_the_host_and_the_content_type_must_be_signed(names: str, is_enough: boo
         signer(call, lambda _: KEY, 60)
 
 
+@pytest.mark.parametrize("in_signature", ["Billing.Example:8080", "billing.example:8080"])
+def test_values_of_headers_may_be_signed_in_lower_case(in_signature: str) -> None:
+    headers = signed(in_signature, "X", b"", at=60, key=KEY.secret_key) | {"Host": "Billing.Example:8080"}
+    call = Call(method="POST", headers={name.lower(): value for name, value in headers.items()}, query="", body=b"")
+    assert signer(call, lambda _: KEY, 60) is KEY
+
+
 _OCTETS = st.binary(max_size=40).map(lambda octets: bytes(octet for octet in octets if octet > 32 and octet != 127))
 _IN_A_PATH = st.text([chr(number) for number in range(33, 127)], max_size=40).map(str.encode)
 _OVER_HTTP = st.fixed_dictionaries(

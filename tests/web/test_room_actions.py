@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
@@ -107,6 +107,14 @@ def test_a_room_that_empties_and_fills_again_has_two_sessions(site: Site) -> Non
     ]
     assert [room.RoomString for room in rooms(site, "2026-10-30", RoomId="math")] == ["math", "math"]
     assert rooms(site, "2026-10-30", RoomId="none") == []
+
+
+def test_a_stay_over_midnight_is_the_same_on_both_days(site: Site) -> None:
+    ((first,), (second,)) = (rooms(site, day, RoomId=LATE) for day in ("2026-10-30", "2026-10-31"))
+    assert first.CommId == second.CommId
+    assert (second.CreateTime - BEGIN, second.DestroyTime - BEGIN) == (49_800, 51_000)
+    (cleo,) = users(site, second, StartTime=second.DestroyTime - 60, EndTime=second.DestroyTime).UserList
+    assert (cleo.JoinTs, cleo.LeaveTs) == (second.CreateTime, second.DestroyTime)
 
 
 def test_users_of_a_session_have_their_stays_and_corrections_are_in_them(site: Site) -> None:
@@ -213,6 +221,8 @@ _NAMES = ("SdkAppId", "SdkAppid", "StartTime", "EndTime", "RoomId", "CommId", "U
 
 
 @settings(max_examples=4 * SLOW_EXAMPLES)
+@example(action="DescribeRoomInfo", parameters={"RoomId": "\ud800"}, is_likely=True)
+@example(action="DescribeUserInfo", parameters={"CommId": f"{TOKYO}_\ud800_1"}, is_likely=True)
 @given(
     action=st.sampled_from(sorted(ACTIONS)),
     parameters=st.fixed_dictionaries({}, optional=dict.fromkeys(_NAMES, _VALUES)),
@@ -243,11 +253,13 @@ def test_only_what_is_metered_again_takes_a_turn_and_only_for_a_known_key(site: 
                 found: dict[str, Any] = (await sender.post("/", content=body, headers=headers)).json()["Response"]
                 return found
 
+            await call("DescribeScaleInfo", scale)  # what it loads is loaded
             installation.heavy_work.total_tokens = 1
             async with installation.heavy_work:
                 waiting = asyncio.create_task(call("DescribeScaleInfo", scale))
                 light = [await call("DescribeTrtcUsage", usage), await call("DescribeScaleInfo", scale, key="wrong")]
-                assert not waiting.done()
+                done, _ = await asyncio.wait([waiting], timeout=1)
+                assert not done
             return [answer.get("Error", {}).get("Code", "answered") for answer in light], await waiting
 
     light, heavy = asyncio.run(asked())
