@@ -4,13 +4,12 @@ Every charge that is posted in the month stands on one line, a line is the sum o
 (those of one version of a tax) is rounded once. Worked: 0.0099 + 0.01995 + 0.19188 = 0.22173, rounded half up: 0.22.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
 from billing.verify.money import SCALE, rounded
-
-Row = Mapping[str, Any]
+from billing.verify.rooms import Row
 
 
 class Disagreement(Exception):  # noqa: N818 - what is found, not a fault of the program

@@ -25,10 +25,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from billing.verify.bundle_bill import Disagreement, Row, by_key, check_bill, in_words, must_be_equal
+from billing.verify.bundle_bill import Disagreement, by_key, check_bill, in_words, must_be_equal
 from billing.verify.carried_stays import comparable_stays, whole_stay
 from billing.verify.money import day_charges, paid_minutes, prices_on, sources_on, version_on
-from billing.verify.rooms import TierPolicy, in_windows, room_intervals
+from billing.verify.rooms import Row, TierPolicy, in_windows, room_intervals
 from billing.verify.roots import (
     BEFORE_ALL,
     LEAF_NAMES,
@@ -69,15 +69,18 @@ class Bundle:
 
     def lines(self, name: str) -> list[Row]:
         """The rows of a file; none: it is not there."""
-        path = self.folder / name
-        return [json.loads(line) for line in self.text(name).splitlines()] if path.exists() else []
+        lines = self.text(name).split("\n") if (self.folder / name).exists() else []
+        return [_parsed(name, line) for line in lines if line]
 
     def text(self, name: str) -> str:
         """The text of a file."""
-        return (self.folder / name).read_bytes().decode("utf-8")
+        try:
+            return (self.folder / name).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise Disagreement(f"{name} cannot be read") from None
 
     def _json(self, name: str) -> Any:
-        return json.loads(self.text(name))
+        return _parsed(name, self.text(name))
 
     def _check_contents(self) -> None:
         said = self._json(CONTENTS)
@@ -92,6 +95,13 @@ class Bundle:
             for path in self.folder.glob(pattern):
                 if path.name not in said["files"]:
                     raise Disagreement(f"{path.name} is not one of the files that were bundled")
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Disagreement(f"{name} cannot be read") from None
 
 
 def contents_text(files: Mapping[str, str]) -> str:
@@ -231,7 +241,7 @@ def state_of(bundle: Bundle, day: str) -> dict[Any, list[Row]]:
     # A correction that changed nothing of it has none.
     if seals and _hex(text.encode()) not in {seal["state"] for seal in seals}:
         raise Disagreement(f"{day}: the stays that stay open are under no seal of the day")
-    return by_key([whole_stay(json.loads(line)) for line in text.splitlines()], "app_id", "room_id")
+    return by_key([whole_stay(row) for row in bundle.lines(name)], "app_id", "room_id")
 
 
 def metered(
