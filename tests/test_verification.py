@@ -11,17 +11,9 @@ import polars as pl
 import pytest
 
 from tests.commands import Commands
-from tests.documents_home import apply, at, audio, catalog, home, ingest, ok, rows
-from tests.tampered_home import changed, log_file, rewritten
+from tests.documents_home import apply, at, rows
+from tests.tampered_home import changed, intact_home, log_file, rewritten
 
-PACKAGE = """
-[[package]]
-id = "old"
-account = "acme"
-minutes = 60
-purchased_at = "2026-03-01T08:00:00+09:00"
-price = "24.00"
-"""
 POLICY = """
 [[policy]]
 id = "own"
@@ -40,16 +32,7 @@ NUMBER = "R-2026-000001"
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> Commands:
-    """An account with a contract, a package, two issued months with files, and a late event that was corrected."""
-    folder = tmp_path_factory.mktemp("intact")
-    days = [audio(DAY, 100), audio("2026-03-31", 10), audio("2026-04-10", 50)]
-    run = home(folder, catalog('tax = "jp-10"', PACKAGE), days, now="2026-05-01T09:00:00+09:00")
-    ok(run, "invoice finalize acme --month 2026-03")
-    ok(run, f"invoice export {NUMBER} -o {folder / 'invoice.pdf'}")
-    ingest(run, folder, audio("2026-04-11", 5, name="late"))
-    ok(run, "nightly")
-    ok(run, "invoice finalize acme --month 2026-04")
-    return run
+    return intact_home(tmp_path_factory.mktemp("intact"))
 
 
 @pytest.fixture
@@ -131,7 +114,7 @@ def test_a_chain_that_was_made_anew_contradicts_the_document(acme: Commands) -> 
         ("UPDATE package SET valid_to = '2030-01-01'", "package"),
         ("UPDATE package SET purchased_at = '2026-02-01T08:00:00+09:00'", "package"),
         ("UPDATE package SET price_scaled = 1", "package"),
-        ("INSERT INTO package SELECT 'more', account_id, app_id, minutes, purchased_at, price_scaled, term,"
+        ("INSERT INTO package SELECT 'more' || id, account_id, app_id, minutes, purchased_at, price_scaled, term,"
          " valid_from, valid_to, charge FROM package", "package"),
         ("UPDATE account SET currency = 'EUR'", "account"),
         ("UPDATE account_terms SET free_minutes = 5", "account"),

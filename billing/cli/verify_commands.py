@@ -1,6 +1,7 @@
 """Proofs: verifying what was billed, and handing it to a customer who verifies it alone."""
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -8,10 +9,11 @@ import click
 from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.messages import fail, say
-from billing.cli.options import COUNT, format_option
+from billing.cli.options import COUNT, FILE, format_option
 from billing.cli.progress import counting
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
+from billing.money import plain
 from billing.periods import parse_month
 
 if TYPE_CHECKING:
@@ -62,3 +64,24 @@ def verify(
         count = "one thing does" if len(rows) == 1 else f"{len(rows)} things do"
         fail([f"{count} not agree: keep the home and the database as they are, and compare them with a backup"])
     say("everything agrees")
+
+
+@click.command()
+@click.argument("account", shell_complete=known_names.accounts)
+@click.option("--month", type=parse_month, metavar="YYYY-MM", required=True, help="The month.")
+@click.option("-o", "--output", type=FILE, required=True, help="The zip to write.")
+@pass_home
+def bundle(home: "Home", account: str, month: date, output: Path) -> None:
+    """Write a month with all that its total follows from: events, stays carried over, terms, bill, seals, and a program
+    verify.py that needs nothing but Python. `python3 -I verify.py`, in the folder of the unpacked zip, computes the
+    month again; its last line is the total. For a closed month it is the invoice as it was issued, else the draft.
+
+    \b
+    Example:
+      billing bundle academy --month 2026-03 -o academy-2026-03.zip
+    """
+    from billing.output_files import Output
+    from billing.reports.bundle import write_bundle
+
+    document = write_bundle(home, open_engine(home), account, month, Output(path=output, home=home.directory))
+    say(f"written: {output}, {document.number or 'a draft'}, total {plain(document.total)} {document.terms.currency}")

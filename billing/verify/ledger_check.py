@@ -8,7 +8,7 @@ run charged are the seconds and deductions that this run wrote.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -115,10 +115,8 @@ class LedgerCheck:
         """Who paid, what is payable, and what is left."""
         facts, catalog = self.facts, self._catalog(day.computed_by)
         packages, zone = catalog.packages_of(facts.account_id), time_zone(facts.timezone)
-        granted = {each["id"]: each["minutes"] - facts.refunds().get(each["id"], 0) for each in packages}
-        granted |= {f"free-{month:%Y-%m}": minutes for month, minutes in facts.grants().items()}
-        before = facts.units_before(day.day)
-        remaining = {payer_id: minutes - before.get(payer_id, 0) for payer_id, minutes in granted.items()}
+        granted = self._granted(packages)
+        remaining = self._left(day, granted)
         windows = facts.windows(day.day)
         paid = paid_minutes(windows, sources_on(day.day, version, packages, zone, remaining))
         prices = prices_on(version, facts.currency, catalog.contracts_of(facts.account_id), day.day)
@@ -146,6 +144,19 @@ class LedgerCheck:
         gone = {(name,): (minutes,) for name, minutes in left.items() if minutes > 0}
         yield from self._apart(day, "balance", gone, lapsed, "package minutes that lapse")
         yield from self._remaining(day, granted)
+
+    def remaining_before(self, day: DayFacts) -> dict[str, int]:
+        """The package minutes that each payer has left before a day."""
+        return self._left(day, self._granted(self._catalog(day.computed_by).packages_of(self.facts.account_id)))
+
+    def _granted(self, packages: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        refunds = self.facts.refunds()
+        granted = {each["id"]: each["minutes"] - refunds.get(each["id"], 0) for each in packages}
+        return granted | {f"free-{month:%Y-%m}": minutes for month, minutes in self.facts.grants().items()}
+
+    def _left(self, day: DayFacts, granted: Mapping[str, int]) -> dict[str, int]:
+        before = self.facts.units_before(day.day)
+        return {payer_id: minutes - before.get(payer_id, 0) for payer_id, minutes in granted.items()}
 
     def _remaining(self, day: DayFacts, granted: Mapping[str, int]) -> Iterator[Mismatch]:
         """What a row says is left of a payer: what was granted less all that the runs up to it have burned so far."""

@@ -59,9 +59,10 @@ def list_prices_on(version: Mapping[str, Any], currency: str) -> dict[str, int]:
     return prices_on(version, currency, (), date.min)
 
 
-def validity(package: Mapping[str, Any], zone: tzinfo) -> tuple[date, date]:
-    """The first and the last day on which a package pays."""
-    first = datetime.fromisoformat(str(package["purchased_at"])).astimezone(zone).date()
+def validity(package: Mapping[str, Any], zone: tzinfo | None) -> tuple[date, date]:
+    """The first and the last day on which a package pays; `zone` None: it is bought at a time of the account's zone."""
+    bought = datetime.fromisoformat(str(package["purchased_at"]))
+    first = (bought.astimezone(zone) if zone else bought).date()
     if package.get("term", "year") == "year":
         return first, _month_start(first, 13) - timedelta(days=1)
     last_of_next = _month_start(first, 2) - timedelta(days=1)
@@ -77,7 +78,7 @@ def sources_on(
     day: date,
     version: Mapping[str, Any],
     packages: Iterable[Mapping[str, Any]],
-    zone: tzinfo,
+    zone: tzinfo | None,
     remaining: Mapping[str, int],
 ) -> list[PaymentSource]:
     """What can pay on a day, in its order: free minutes, packages of an app, packages of the account."""

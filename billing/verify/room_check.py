@@ -5,7 +5,7 @@ are carried on. Some rooms alone are compared with what the meter gives for them
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from io import BytesIO
@@ -18,6 +18,7 @@ from billing.errors import BillingError
 from billing.events.log import EventLog
 from billing.events.schema import EVENT_SCHEMA
 from billing.ledger import tables
+from billing.verify.carried_stays import comparable_stays, whole_stay
 from billing.verify.log_check import archived_before, starts_in_archive
 from billing.verify.mismatches import Days, Mismatch
 from billing.verify.money import version_on
@@ -26,7 +27,6 @@ from billing.verify.settled_facts import AccountFacts, DayFacts
 
 Room = tuple[int, str]
 _READ = [*EVENT_SCHEMA]
-_LISTS = ("streams", "connections", "published", "excepted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class RoomCheck:
                 yield self._of(day, str(expected), str(found), detail, key[0])
         carried = self.carried(day.day)
         for room in sorted(carried.keys() | state.keys()):
-            if _comparable(carried.get(room, ())) != _comparable(state.get(room, ())):
+            if comparable_stays(carried.get(room, ())) != comparable_stays(state.get(room, ())):
                 detail = "the stays that are carried into the next day"
                 yield self._of(
                     day, f"{len(state.get(room, ()))} stays", f"{len(carried.get(room, ()))} stays", detail, *room
@@ -100,7 +100,7 @@ class RoomCheck:
         frame = self.facts.conn.execute(query.order_by(state.run_id.desc()).limit(1)).scalar()
         found: dict[Room, list[dict[str, Any]]] = defaultdict(list)
         for row in pl.read_ipc(BytesIO(frame)).iter_rows(named=True) if frame else ():
-            found[row["app_id"], row["room_id"]].append(_with_all(row))
+            found[row["app_id"], row["room_id"]].append(whole_stay(row))
         return found
 
     def _events(self, day: DayFacts, only: Collection[Room] | None) -> dict[Room, list[dict[str, Any]]]:
@@ -132,12 +132,6 @@ class RoomCheck:
         )
 
 
-def _with_all(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the state with what earlier versions left out: lists, and the connections of streams."""
-    streams = [{"connection": None, **each} for each in row["streams"]]
-    return {name: [] for name in _LISTS} | {**row, "streams": streams}
-
-
 def tier_policy(policy: Mapping[str, Any] | None, day: date) -> TierPolicy | None:
     """The tiers of a policy on a day; None where the policy is not known, or of another kind."""
     version = version_on(policy, day) if policy else None
@@ -145,18 +139,3 @@ def tier_policy(policy: Mapping[str, Any] | None, day: date) -> TierPolicy | Non
         return None
     tiers = tuple((str(tier["item"]), tier.get("top_area")) for tier in version["tiers"])
     return TierPolicy(version["method"] == "per_stream", tiers)
-
-
-def _comparable(rows: Iterable[Mapping[str, Any]]) -> list[Any]:
-    names = ("user_id", "last_event", "wait_ends", *_LISTS)
-    return sorted(
-        repr(
-            [
-                [sorted(each.items()) if isinstance(each, dict) else each for each in row[name]]
-                if name in _LISTS
-                else row[name]
-                for name in names
-            ]
-        )
-        for row in rows
-    )

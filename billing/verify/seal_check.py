@@ -22,11 +22,11 @@ from billing.verify.mismatches import Days, Mismatch
 from billing.verify.roots import BEFORE_ALL, day_root, next_head, row_lines, run_line
 from billing.verify.settled_facts import AccountFacts, DayFacts
 
-_TABLES = {
+SEALED_TABLES = {
     "usage": (tables.usage, tables.usage_correction),
     "deductions": (tables.deduction, tables.deduction_correction),
 }
-_COLUMNS = {
+SEALED_COLUMNS = {
     "usage": ("app_id", "window_start", "item", "reason", "seconds"),
     "deductions": ("app_id", "window_start", "item", "payer_id", "minutes", "package_minutes"),
     "charges": (
@@ -55,7 +55,7 @@ class Seal:
 def seals_of(facts: AccountFacts) -> list[Seal]:
     """The seals of an account, in their order."""
     columns = [day_seal.c[name] for name in Seal.__slots__]
-    query = select(*columns).where(day_seal.c.account_id == facts.account_id).order_by(day_seal.c.number)
+    query = select(*columns).where(facts.known(day_seal)).order_by(day_seal.c.number)
     return [Seal(**row._mapping) for row in facts.conn.execute(query)]
 
 
@@ -145,16 +145,16 @@ def sealed_contents(facts: AccountFacts, day: DayFacts, seal: Seal) -> dict[str,
     of_run = {"run_id": seal.run_id}
     contents = {
         name: _lines(name, facts.rows(both[is_correction], seal.day, **(of_run if is_correction else {})))
-        for name, both in _TABLES.items()
+        for name, both in SEALED_TABLES.items()
     }
     contents["charges"] = _lines("charges", facts.rows(tables.charge, seal.day, **of_run))
-    contents["state"] = _state(facts.rows(tables.carried_state, seal.day, **of_run))
-    contents["run"] = run_line(_said(facts, day, seal))
+    contents["state"] = state_text(facts.rows(tables.carried_state, seal.day, **of_run))
+    contents["run"] = run_line(sealed_run(facts, day, seal))
     return contents
 
 
 def _lines(name: str, rows: Sequence[Row[Any]]) -> bytes:
-    columns = _COLUMNS[name]
+    columns = SEALED_COLUMNS[name]
     values = [[_value(column, getattr(row, column)) for column in columns] for row in rows]
     return row_lines(sorted(values, key=lambda each: [each[0], _sortable(each[1]), _sortable(each[2]), each[3]]))
 
@@ -169,12 +169,14 @@ def _value(column: str, value: Any) -> Any:
     return value
 
 
-def _state(rows: Sequence[Row[Any]]) -> bytes:
-    frames = [pl.read_ipc(BytesIO(row.frame)) for row in rows]
+def state_text(rows: Sequence[Row[Any]]) -> bytes:
+    """The last of these states, as it is sealed: a JSON object for each stay."""
+    frames = [pl.read_ipc(BytesIO(row.frame)) for row in rows[-1:]]
     return frames[0].write_ndjson().encode() if frames and frames[0].height else b""
 
 
-def _said(facts: AccountFacts, day: DayFacts, seal: Seal) -> Mapping[str, Any]:
+def sealed_run(facts: AccountFacts, day: DayFacts, seal: Seal) -> Mapping[str, Any]:
+    """What a seal says of its run."""
     run = facts.conn.execute(select(tables.run).where(tables.run.c.id == seal.run_id)).first()
     return {
         "account": facts.account_id,

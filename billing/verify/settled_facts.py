@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Select, Table, cast, func, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    cast,
+    func,
+    select,
+    true,
+    union_all,
+)
 
 from billing.catalog.policies import builtin_policies, policy_source
 from billing.ledger import document_tables, tables
@@ -14,6 +27,8 @@ from billing.ledger.proof_tables import day_seal
 
 # The version of the program that sealed days first.
 FIRST_WITH_SEALS = (0, 5)
+# After every run.
+LAST_RUN = 2**62
 Windows = dict[tuple[int, int, str], int]
 
 
@@ -50,7 +65,7 @@ class DayFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """An account with its settled days, in their order, and its runs."""
+    """An account with its settled days, in their order, and its runs; `as_of`: as the runs up to this one knew it."""
 
     conn: Connection
     account_id: str
@@ -58,6 +73,12 @@ class AccountFacts:
     timezone: str
     days: Sequence[DayFacts]
     runs: Mapping[int, RunFacts]
+    as_of: int = LAST_RUN
+
+    def known(self, table: Table) -> ColumnElement[bool]:
+        """What the account's rows of a table must fulfil."""
+        is_known = table.c.run_id <= self.as_of if "run_id" in table.c else true()
+        return and_(table.c.account_id == self.account_id, is_known)
 
     def sums(
         self, table: Table, keys: Sequence[str], values: Sequence[str], day: date, **where: object
@@ -66,9 +87,7 @@ class AccountFacts:
         columns = [table.c[key] for key in keys]
         sums = [cast(func.sum(table.c[value]), BigInteger) for value in values]
         selected: list[Any] = [*columns, *sums]
-        query: Select[Any] = (
-            select(*selected).select_from(table).filter_by(account_id=self.account_id, day=day, **where)
-        )
+        query: Select[Any] = select(*selected).select_from(table).where(self.known(table)).filter_by(day=day, **where)
         rows = self.conn.execute(query.group_by(*columns))
         return {tuple(row[: len(keys)]): tuple(row[len(keys) :]) for row in rows}
 
@@ -76,7 +95,7 @@ class AccountFacts:
         """The seconds of a day by window, app and item, corrections included."""
         parts = [
             select(table.c.window_start, table.c.app_id, table.c.item, table.c.seconds).where(
-                table.c.account_id == self.account_id, table.c.day == day
+                self.known(table), table.c.day == day
             )
             for table in (tables.usage, tables.usage_correction)
         ]
@@ -102,7 +121,7 @@ class AccountFacts:
         found: dict[str, int] = {}
         for table in (tables.burn_down, tables.lapse):
             query = select(table.c.payer_id, cast(func.sum(table.c.package_minutes), BigInteger))
-            query = query.where(table.c.account_id == self.account_id, table.c.day < day).group_by(table.c.payer_id)
+            query = query.where(self.known(table), table.c.day < day).group_by(table.c.payer_id)
             for payer_id, units in self.conn.execute(query):
                 found[payer_id] = found.get(payer_id, 0) + units
         return found
@@ -120,8 +139,8 @@ class AccountFacts:
 
     def grants(self) -> dict[date, int]:
         """The free minutes of each month (its first day)."""
-        grant = tables.free_grant.c
-        rows = self.conn.execute(select(grant.month, grant.minutes).where(grant.account_id == self.account_id))
+        grant = tables.free_grant
+        rows = self.conn.execute(select(grant.c.month, grant.c.minutes).where(self.known(grant)))
         return {row.month: row.minutes for row in rows}
 
     def refunds(self) -> dict[str, int]:
@@ -136,19 +155,31 @@ class AccountFacts:
         query = select(terms.valid_from, terms.free_minutes).where(terms.account_id == self.account_id)
         return [(row.valid_from, row.free_minutes) for row in self.conn.execute(query.order_by(terms.valid_from))]
 
+    def posted_days(self, first: date, last: date) -> set[date]:
+        """The days of the charges that were posted in a period."""
+        charge = tables.charge
+        posted = charge.c.posted_on.between(first, last)
+        return set(self.conn.execute(select(charge.c.day).where(self.known(charge), posted).distinct()).scalars())
+
+    def last_ingest(self, run_id: int) -> int:
+        """The ingest up to which a run read events."""
+        run = tables.run.c
+        return int(self.conn.execute(select(run.ingest_id).where(run.id == run_id)).scalar_one())
+
     def rows(self, table: Table, day: date, **where: object) -> Sequence[Row[Any]]:
         """All rows of a table of a day, in the order of its key."""
-        query = select(table).filter_by(account_id=self.account_id, day=day, **where)
+        query = select(table).where(self.known(table)).filter_by(day=day, **where)
         return self.conn.execute(query.order_by(*table.primary_key)).all()
 
 
-def account_facts(conn: Connection, account_id: str) -> AccountFacts | None:
-    """The facts of an account; None: it has no row."""
+def account_facts(conn: Connection, account_id: str, as_of: int = LAST_RUN) -> AccountFacts | None:
+    """The facts of an account, perhaps as the runs up to one knew them; None: it has no row."""
     account = conn.execute(select(tables.account).where(tables.account.c.id == account_id)).first()
     if account is None:
         return None
-    runs = _runs(conn, account_id)
+    runs = _runs(conn, account_id, as_of)
     settled = tables.settled_day
+    of_account = select(settled).where(settled.c.account_id == account_id, settled.c.run_id <= as_of)
     days = [
         DayFacts(
             day=row.day,
@@ -159,7 +190,7 @@ def account_facts(conn: Connection, account_id: str) -> AccountFacts | None:
             policy_id=row.policy_id,
             policy_hash=row.policy_hash,
         )
-        for row in conn.execute(select(settled).where(settled.c.account_id == account_id).order_by(settled.c.day))
+        for row in conn.execute(of_account.order_by(settled.c.day))
     ]
     return AccountFacts(
         conn=conn,
@@ -168,6 +199,7 @@ def account_facts(conn: Connection, account_id: str) -> AccountFacts | None:
         timezone=account.timezone,
         days=days,
         runs=runs,
+        as_of=as_of,
     )
 
 
@@ -178,18 +210,24 @@ def accounts_on_record(conn: Connection) -> list[str]:
 
 
 def policies_by_hash(conn: Connection) -> dict[str, Mapping[str, Any]]:
-    """Every policy that days were billed with; those of the first version of the database are built in."""
-    found = {policy.hash: json.loads(policy_source(policy)) for policy in builtin_policies().values()}
+    """Every policy that days were billed with."""
+    return {name: json.loads(source) for name, source in policy_sources(conn).items()}
+
+
+def policy_sources(conn: Connection) -> dict[str, str]:
+    """The texts of these policies, by hash; those of the first version of the database are built in."""
+    found = {policy.hash: policy_source(policy) for policy in builtin_policies().values()}
     for table in (tables.policy, tables.used_policy):
-        found |= {row.hash: json.loads(row.source) for row in conn.execute(select(table.c.hash, table.c.source))}
+        found |= {row.hash: row.source for row in conn.execute(select(table.c.hash, table.c.source))}
     return found
 
 
-def _runs(conn: Connection, account_id: str) -> dict[int, RunFacts]:
+def _runs(conn: Connection, account_id: str, as_of: int) -> dict[int, RunFacts]:
     seal, run = day_seal.c, tables.run.c
     changes = dict(conn.execute(select(seal.run_id, seal.catalog_change).where(seal.account_id == account_id)).all())
     query = select(run.id, run.result, run.from_day, run.started_at_ms, run.engine_version)
-    rows = conn.execute(query.where(run.account_id == account_id, run.result.in_(["billed", "corrected"])))
+    wrote = run.account_id == account_id, run.result.in_(["billed", "corrected"]), run.id <= as_of
+    rows = conn.execute(query.where(*wrote))
     return {row.id: RunFacts(**row._mapping, catalog_change=changes.get(row.id)) for row in rows}
 
 
