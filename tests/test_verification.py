@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from openpyxl import load_workbook
 
 from tests.commands import Commands
-from tests.documents_home import apply, at, rows
+from tests.documents_home import apply, at, ok, rows
 from tests.tampered_home import changed, intact_home, log_file, rewritten
 
 POLICY = """
@@ -101,6 +103,24 @@ def test_a_chain_that_was_made_anew_contradicts_the_document(acme: Commands) -> 
     """Its heads are right again, but an invoice has the one of before."""
     changed(acme, 'UPDATE document SET snapshot = replace(snapshot, \'"seal":"\', \'"seal":"00\')')
     assert {row["document"] for row in found(acme) if row["check"] == "seal"} == {NUMBER, "R-2026-000002"}
+
+
+def test_an_invoice_prints_the_head_of_its_moment(acme: Commands, tmp_path: Path) -> None:
+    """The one that the chain had after the last run that the invoice knows of; later seals do not reach it."""
+    with sqlite3.connect(acme.home / "billing.db") as conn:
+        heads = dict(
+            conn.execute(
+                "SELECT number, (SELECT head FROM day_seal WHERE run_id <= document.run_id"
+                " ORDER BY day_seal.number DESC LIMIT 1) FROM document"
+            ).fetchall()
+        )
+    conn.close()
+    assert len({*heads.values()}) == 2
+    for number, head in heads.items():
+        ok(acme, f"invoice export {number} -o {tmp_path / 'invoice.xlsx'}")
+        sheet = load_workbook(tmp_path / "invoice.xlsx").worksheets[0]
+        texts = [str(value) for row in sheet.iter_rows(values_only=True) for value in row if value]
+        assert f"Seal of all days billed so far: {head}" in texts
 
 
 @pytest.mark.parametrize(
