@@ -411,7 +411,7 @@ def test_an_app_without_usage_on_a_billed_day_has_empty_links(acme: Acme) -> Non
     acme.bill(DAY)
     found = explained(Commands(home=acme.home.directory, now="2027-01-01T00:00:00Z"), f"acme --app 2 --day {DAY}")
     links = ("lines", "charges", "windows", "rooms")
-    assert {name: found[name] for name in links} == dict.fromkeys(links, [])
+    assert {name: found[name] for name in links} == {name: [] for name in links}
     assert (found["seconds"], found["amount"], found["intervals"]) == (0, "0", None)
 
 
