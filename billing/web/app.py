@@ -13,28 +13,33 @@ from billing import __version__
 from billing.web.access import IS_OPEN, Access
 from billing.web.access_log import recorded
 from billing.web.account_routes import account_router
-from billing.web.health_routes import healthz
+from billing.web.callback_routes import take_callback
+from billing.web.content_encodings import LARGEST_BODY
+from billing.web.event_routes import one_batch, take_events
+from billing.web.health_routes import healthz, metrics, readyz
 from billing.web.installation import Installation
+from billing.web.intake import Intake
 from billing.web.problems import PROBLEMS
-
-LARGEST_BODY = 16 * 1024 * 1024
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
-def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """The ASGI application of an installation."""
+def application(
+    installation: Installation, *, intake: Intake | None = None, lifespan: Sequence[Lifespan] = ()
+) -> Litestar:
+    """The ASGI application of an installation, with its intake."""
+    intake = intake or Intake.of(installation)
 
     def give_installation() -> Installation:
         return installation
 
     return Litestar(
-        route_handlers=[healthz, account_router],
+        route_handlers=[healthz, readyz, metrics, account_router, take_events, one_batch, take_callback],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,
         dependencies={"installation": Provide(give_installation, sync_to_thread=False)},
-        state=State({"installation": installation}),
-        lifespan=list(lifespan),
+        state=State({"installation": installation, "intake": intake}),
+        lifespan=[intake.running, *lifespan],
         openapi_config=OpenAPIConfig(
             title="Billing",
             version=__version__,
