@@ -95,7 +95,7 @@ class IngestContext:
 
 @dataclass(slots=True, kw_only=True)
 class RowVerdicts:
-    """The rising numbers of the rows of a file that were not accepted. In NDJSON without blank lines row n is line n."""
+    """The rising numbers of rows of a file that were not accepted. In NDJSON without blank lines row n is line n."""
 
     duplicates: list[int] = field(default_factory=list)
     quarantined: list[int] = field(default_factory=list)

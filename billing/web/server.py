@@ -20,6 +20,7 @@ from billing.ledger.database import Engine
 from billing.web.app import application
 from billing.web.installation import Installation
 from billing.web.intake import Intake
+from billing.web.path_names import whole_names
 from billing.web.rates import Rates
 
 _GRACE_SECONDS = 6
@@ -51,7 +52,7 @@ def serve(home: Home, engine: Engine, settings: Settings, *, listening: Callable
             intake = Intake.of(installation, refreshes=settings.refreshes, rates=rates)
             app = application(installation, intake=intake)
             config = uvicorn.Config(
-                app,
+                whole_names(app),
                 loop="uvloop",
                 http="httptools",
                 lifespan="on",

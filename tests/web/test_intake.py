@@ -91,7 +91,8 @@ def test_every_form_of_body_gives_the_same_events(site: Site) -> None:
     """The same three events in each form: the first is new, all others are its duplicates."""
     three = [event(1), event(2), event(3)]
     client, array = site.client("ingest"), json.dumps(three, indent=2).encode()
-    envelopes = [{"specversion": "1.0", "id": f"{n}", "source": "s", "type": "t", "data": e} for n, e in enumerate(three)]
+    about = {"specversion": "1.0", "source": "s", "type": "t"}
+    envelopes = [about | {"id": f"{number}", "data": each} for number, each in enumerate(three)]
     forms = [
         (ndjson(*three), "application/x-ndjson", {}),
         (array, "application/json; charset=utf-8", {}),
