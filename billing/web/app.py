@@ -34,8 +34,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 def application(
     installation: Installation, *, intake: Intake | None = None, lifespan: Sequence[Lifespan] = ()
 ) -> Litestar:
-    """The ASGI application of an installation, with its intake."""
-    intake = intake or Intake.of(installation)
+    """The ASGI application of an installation. Without an intake it has all routes, and takes no events."""
 
     def give_installation() -> Installation:
         return installation
@@ -53,7 +52,7 @@ def application(
             "inquiry": Provide(give_inquiry, sync_to_thread=False),
         },
         state=State({"installation": installation, "intake": intake}),
-        lifespan=[intake.running, *lifespan],
+        lifespan=[*([intake.running] if intake else []), *lifespan],
         openapi_config=OpenAPIConfig(
             title="Billing",
             version=__version__,

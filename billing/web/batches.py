@@ -57,24 +57,28 @@ def batch_of(batch_id: str, key: bytes, accounts: Iterable[str | None]) -> Batch
     return batch if any(mine) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Batches:
-    """The batches of a spool: its directory, the one that keeps what became of segments, and the key of ids."""
+    """The batches of a spool, its directory. `key`: that of their ids, once it is open."""
 
     spool: Path
-    done: Path
-    key: bytes
+    key: bytes = b""
 
-    @classmethod
-    def of(cls, spool: Path) -> "Batches":
-        """The batches of a spool, whose key is made the first time; a `BillingError` if that cannot be."""
-        path, done = spool / _KEY_FILE, spool / "done"
+    @property
+    def done(self) -> Path:
+        """Where is kept what became of segments."""
+        return self.spool / "done"
+
+    def open(self) -> None:
+        """Reads the key, which is made the first time; a `BillingError` if that cannot be."""
+        path = self.spool / _KEY_FILE
         try:
-            done.mkdir(parents=True, exist_ok=True)
+            self.spool.mkdir(mode=0o700, exist_ok=True)
+            self.done.mkdir(exist_ok=True)
             if not path.exists():
-                replace_file(path, secrets.token_bytes(_KEY_BYTES), spool)
+                replace_file(path, secrets.token_bytes(_KEY_BYTES), self.spool)
                 path.chmod(0o600)
-            return cls(spool=spool, done=done, key=path.read_bytes())
+            self.key = path.read_bytes()
         except OSError as error:
             raise BillingError(f"{path} cannot be used ({error.strerror}): put that right first") from None
 

@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException
+from litestar.params import FromPath
 
 from billing.events.rows import LINE_LIMIT_BYTES
 from billing.web.access import IS_OPEN
@@ -23,7 +25,10 @@ _ANSWER = b'{"code":0}'
 
 @post("/callbacks/{sender:str}/{app_id:int}", opt={**IS_OPEN, IS_INTAKE: True}, status_code=200)
 async def take_callback(
-    request: Request[Any, Any, Any], installation: Installation, sender: str, app_id: int
+    request: Request[Any, Any, Any],
+    installation: NamedDependency[Installation],
+    sender: FromPath[str],
+    app_id: FromPath[int],
 ) -> Response[bytes]:
     """Takes what a media server says of an app's rooms. The answer comes when it is on the disk."""
     if sender not in SENDERS:

@@ -10,6 +10,7 @@ from typing import Any
 from anyio import to_thread
 from litestar import MediaType, Request, Response, get, post
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
+from litestar.params import FromPath
 
 from billing.ledger.tokens import Caller
 from billing.web.access import needs
@@ -41,7 +42,7 @@ async def take_events(request: Asked) -> Response[dict[str, object]]:
 
 
 @get("/v1/batches/{batch_id:str}", guards=[needs("ingest", "read")], sync_to_thread=True, media_type=MediaType.JSON)
-def one_batch(request: Asked, batch_id: str) -> dict[str, object]:
+def one_batch(request: Asked, batch_id: FromPath[str]) -> dict[str, object]:
     """What became of a batch; it is kept for 7 days."""
     intake: Intake = request.app.state.intake
     answer = intake.batches.answer(batch_id, intake.batch(request.user, batch_id))

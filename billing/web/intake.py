@@ -53,7 +53,7 @@ class Intake:
     def of(cls, installation: Installation, *, refreshes: bool = True, rates: Rates | None = None) -> "Intake":
         """The intake of an installation."""
         directory = installation.home.directory / _SPOOL
-        batches = Batches.of(directory)
+        batches = Batches(spool=directory)
         spool = Spool(directory=directory)
         drainer = Drainer(
             home=installation.home, engine=installation.engine, spool=spool, batches=batches, refreshes=refreshes
@@ -66,6 +66,7 @@ class Intake:
     async def running(self, _app: Litestar) -> AsyncIterator[None]:
         """Takes events as long as the application runs; at the end all that came is sealed."""
         self._loop = asyncio.get_running_loop()
+        await to_thread.run_sync(self.batches.open)
         await to_thread.run_sync(self.spool.open)
         self.drainer.start()
         try:
