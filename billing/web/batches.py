@@ -83,7 +83,10 @@ class Batches:
             raise BillingError(f"{path} cannot be used ({error.strerror}): put that right first") from None
 
     def keep(self, stamp: str, *, duplicates: Iterable[int], quarantined: Iterable[int]) -> None:
-        """Keeps what became of the rows of a segment; the numbers rise."""
+        """Keeps what became of the rows of a segment; the numbers rise. One that is ingested again, because the process
+        was killed before it could be removed, has only duplicates: what was kept first holds."""
+        if self._file(stamp).exists():
+            return
         found = {"duplicates": ranges(duplicates), "quarantined": ranges(quarantined)}
         replace_file(self._file(stamp), json.dumps(found, separators=(",", ":")).encode(), self.spool)
 

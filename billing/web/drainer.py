@@ -72,13 +72,16 @@ class Drainer:
     _is_stopping: bool = False
     _thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begins, with what failed the last time."""
+    def put_back(self) -> None:
+        """Before the spool is opened: what failed the last time is tried again; what was ingested is removed."""
         failed = self.spool.directory / "failed"
         for path in failed.glob(f"*{SEALED}") if failed.is_dir() else ():
             path.rename(self.spool.directory / path.name)
         for path in self.batches.done.glob(f"*{SEALED}"):
             path.unlink()
+
+    def start(self) -> None:
+        """Begins to ingest."""
         self.home = replace(self.home, waiting=self._check)
         self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
         self._thread.start()

@@ -67,7 +67,7 @@ class Intake:
         """Takes events as long as the application runs; at the end all that came is sealed."""
         self._loop = asyncio.get_running_loop()
         await to_thread.run_sync(self.batches.open)
-        await to_thread.run_sync(self.spool.open)
+        await to_thread.run_sync(self._open)
         self.drainer.start()
         try:
             yield
@@ -75,6 +75,10 @@ class Intake:
             self.stop_taking()
             await to_thread.run_sync(self.spool.close)
             self.is_drained = await to_thread.run_sync(self.drainer.stop, _STOP_SECONDS)
+
+    def _open(self) -> None:
+        self.drainer.put_back()
+        self.spool.open()
 
     def stop_taking(self) -> None:
         """Refuses what comes from now on; who waits for a batch is answered."""

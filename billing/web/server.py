@@ -92,7 +92,7 @@ class _Server(uvicorn.Server):
 
 def _listening_socket(host: str, port: int) -> socket.socket:
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
-        return socket.socket(fileno=_FIRST_SYSTEMD_SOCKET)
+        return _handed_over()
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -106,6 +106,15 @@ def _listening_socket(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened on ({error.strerror}): name another --host or --port"
         ) from None
     return listener
+
+
+def _handed_over() -> socket.socket:
+    try:
+        return socket.socket(fileno=_FIRST_SYSTEMD_SOCKET)
+    except OSError as error:
+        raise BillingError(
+            f"LISTEN_FDS is set, but descriptor {_FIRST_SYSTEMD_SOCKET} is no socket ({error.strerror}): see docs/service.md"
+        ) from None
 
 
 def _address(listener: socket.socket) -> str:

@@ -271,21 +271,22 @@ class Spool:
         self.sealed()
 
     def _look_at_disk(self) -> None:
-        self._free = _free_bytes(self.directory)
-        if self.trouble and not self._entries:
-            self._probe()
+        try:
+            self._free = _free_bytes(self.directory)
+            if self.trouble and not self._entries:
+                self._probe()
+                self.trouble = ""
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
 
     def _probe(self) -> None:
-        """Whether the disk takes something again."""
+        """Writes a little, to see whether the disk takes something again."""
         probe = self.directory / f".probe{OPEN}"
         try:
-            probe.write_bytes(b"\n")
-            with probe.open("rb") as file:
+            with probe.open("wb") as file:
+                file.write(b"\n")
+                file.flush()
                 os.fsync(file.fileno())
-        except OSError:
-            return
-        else:
-            self.trouble = ""
         finally:
             probe.unlink(missing_ok=True)
 
