@@ -6,6 +6,7 @@ that systemd hands over is used in place of an own one, so that no sender is ref
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -84,10 +85,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ending = ending
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What a signal calls."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """What a signal calls; a second Ctrl-C waits for nothing. The process is to end with 0, not by the signal."""
         self._ending()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:
