@@ -114,9 +114,8 @@ def _handed_over() -> socket.socket:
     try:
         return socket.socket(fileno=_FIRST_SYSTEMD_SOCKET)
     except OSError as error:
-        raise BillingError(
-            f"LISTEN_FDS is set, but descriptor {_FIRST_SYSTEMD_SOCKET} is no socket ({error.strerror}): see docs/service.md"
-        ) from None
+        reason = f"descriptor {_FIRST_SYSTEMD_SOCKET} is no socket ({error.strerror})"
+        raise BillingError(f"LISTEN_FDS is set, but {reason}: start the service by its socket unit") from None
 
 
 def _address(listener: socket.socket) -> str:
