@@ -13,6 +13,7 @@ from billing import __version__
 from billing.web.access import IS_OPEN, Access
 from billing.web.access_log import recorded
 from billing.web.account_routes import account_router
+from billing.web.console.routes import console_router
 from billing.web.health_routes import healthz
 from billing.web.installation import Installation
 from billing.web.problems import PROBLEMS
@@ -29,7 +30,7 @@ def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()
         return installation
 
     return Litestar(
-        route_handlers=[healthz, account_router],
+        route_handlers=[healthz, account_router, console_router],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,
         dependencies={"installation": Provide(give_installation, sync_to_thread=False)},
