@@ -18,8 +18,6 @@ from billing.errors import BillingError, UsageError, unknown
 from billing.periods import now
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from billing.home import Home
 
 _ROW = ("id", "file", "line", "reason", "detail", "raw")
@@ -71,6 +69,7 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
       billing quarantine list --reason no_offset --format json
     """
     from billing.events.quarantine import Quarantine
+    from billing.reports.quarantine_list import quarantine_sums
 
     open_engine(home)
     _check_reasons(wanted.reasons)
@@ -81,7 +80,7 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
     elif wanted.limit is not None:
         raise UsageError("--limit counts rows: give --rows too")
     else:
-        print_report(frame_report(_summary(found), empty=_NONE, sums=("rows",)), output_format)
+        print_report(frame_report(quarantine_sums(found), empty=_NONE, sums=("rows",)), output_format)
 
 
 def _check_reasons(reasons: Sequence[str]) -> None:
@@ -90,16 +89,6 @@ def _check_reasons(reasons: Sequence[str]) -> None:
     for reason in reasons:
         if reason not in REASONS:
             raise UsageError(unknown("reason", reason, REASONS))
-
-
-def _summary(rows: "pl.DataFrame") -> "pl.DataFrame":
-    """How many rows there are of each file and reason, and when the first and the last of them were read."""
-    import polars as pl
-
-    minute = pl.from_epoch("seen_at", time_unit="ms").dt.strftime("%Y-%m-%dT%H:%MZ")
-    return rows.group_by("file", "reason", maintain_order=True).agg(
-        rows=pl.len(), first_seen=minute.min(), last_seen=minute.max()
-    )
 
 
 @quarantine.command("retry")
