@@ -6,6 +6,7 @@ clock(3725)                  1:02:05        hours, minutes, seconds
 signed(3)                    +3
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -31,12 +32,18 @@ def money(amount: Decimal | None, currency: str) -> str:
     return NOTHING if amount is None else f"{round_to_minor_unit(amount, currency):,f}".replace("-", _MINUS)
 
 
-def exact(amount: Decimal | None) -> str:
-    """An amount with all its digits."""
+def exact(amount: Decimal | None, digits: int = 0) -> str:
+    """An amount with all its digits, at least so many: those of a column are in line."""
     if amount is None:
         return NOTHING
-    whole, _, rest = plain(amount).partition(".")
-    return f"{int(whole):,}{'.' + rest if rest else ''}".replace("-", _MINUS) if whole != "-0" else f"{_MINUS}0.{rest}"
+    whole, _, rest = plain(abs(amount)).partition(".")
+    rest = rest.ljust(digits, "0")
+    return f"{_MINUS if amount < 0 else ''}{int(whole):,}{'.' + rest if rest else ''}"
+
+
+def decimals(amounts: Iterable[Decimal | None]) -> int:
+    """How many decimals the longest of some amounts has."""
+    return max((len(plain(amount).partition(".")[2]) for amount in amounts if amount is not None), default=0)
 
 
 def percent(share: Decimal | None) -> str:

@@ -17,6 +17,7 @@ from litestar.response import Redirect
 
 from billing import __version__
 from billing.catalog.catalog import Account
+from billing.catalog.packages import is_free_minutes
 from billing.ledger.tokens import Caller, Session
 from billing.web.console import number_formats
 from billing.web.console.static_contents import stamp_of
@@ -37,7 +38,7 @@ SAFE_HEADERS = {
 
 Asked = Request[Caller, Session, Any]
 
-_FORMATS = ("count", "signed", "money", "exact", "percent", "clock", "instant", "day", "month")
+_FORMATS = ("count", "signed", "money", "exact", "percent", "clock", "instant", "day", "month", "decimals")
 
 
 def _environment() -> Environment:
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update({name: getattr(number_formats, name) for name in _FORMATS})
+    found.tests["free_minutes"] = is_free_minutes
     found.globals.update(version=__version__, link=link, static=_static)
     return found
 
