@@ -33,10 +33,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A word below the axis, at a share of the width."""
+    """A word below the axis: it begins at a share of the width, or has it in its middle."""
 
     at: float
     text: str
+    is_middle: bool = False
 
 
 def bar_chart(bars: Sequence[Bar], ticks: Sequence[Tick], *, label: str, top_label: str) -> Markup:
@@ -92,5 +93,5 @@ def _bar(bar: Bar, left: float, width: float, top: int) -> Markup:
 
 
 def _tick(tick: Tick) -> Markup:
-    anchor = "start" if tick.at < 0.02 else "end" if tick.at > 0.98 else "middle"
+    anchor = "middle" if tick.is_middle else "start"
     return element("text", tick.text, x=across(tick.at), y=_HEIGHT - 6, class_="tick", text_anchor=anchor)

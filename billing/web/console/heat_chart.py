@@ -9,7 +9,7 @@ from markupsafe import Markup
 from billing.reports.usage_heat import HALF_HOURS, HeatDay
 from billing.web.console.svg import across, chart, element, joined
 
-_ROW, _HEAD, _DAY_WIDTH = 17, 18, 0.085
+_ROW, _HEAD, _DAY_WIDTH = 17, 18, 0.11
 STEPS = 5
 
 

@@ -87,7 +87,9 @@ def _daily_chart(w: Wording, found: MonthOverview) -> Markup:
     currency, all_days = found.account.currency, month_days(found.month)
     bars = [_bar(w, found.account, day, days) for day in all_days]
     ticks = [
-        Tick(at=(day.day - 0.5) / len(all_days), text=str(day.day)) for day in all_days if day.day in (1, 8, 15, 22, 29)
+        Tick(at=(day.day - 0.5) / len(all_days), text=str(day.day), is_middle=True)
+        for day in all_days
+        if day.day in (1, 8, 15, 22, 29)
     ]
     most = max((each.amount + max(each.corrected, Decimal(0)) for each in found.days), default=Decimal(0))
     top = f"{money(round_to_minor_unit(most, currency), currency)} {currency}" if largest(bars) else ""

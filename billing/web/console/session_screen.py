@@ -41,6 +41,7 @@ async def log_in(request: Visitor, installation: Installation) -> Response[Any]:
     if caller is None or not caller.may("read"):
         fault = words_of(request)("login.unknown" if caller is None else "login.no_scope")
         return _login_page(request, back=form.get("next", ""), fault=fault)
+    request.scope["user"] = caller  # for the record of access
     with writing(installation.engine) as conn:
         secret = open_session(conn, caller)
     answer = Redirect(_own_page(form.get("next", "")), status_code=303, headers=SAFE_HEADERS)

@@ -189,7 +189,7 @@ def _days(request: Asked, view: View, rows: pl.DataFrame) -> dict[str, Any]:
     ]
     gap = max(1, -(-len(all_days) // 8))
     ticks = [
-        Tick(at=(place + 0.5) / len(all_days), text=f"{day:%m-%d}")
+        Tick(at=(place + 0.5) / len(all_days), text=f"{day:%m-%d}", is_middle=True)
         for place, day in enumerate(all_days)
         if place % gap == 0
     ]
