@@ -100,14 +100,14 @@ _SIZES = ((320, 180), (640, 360), (1280, 720), (1920, 1080))
 _NAMES = ("anna", "ben", "chie", "dai", "emi", "fumio", "goro", "hana")
 
 
-def build(folder: Path) -> Commands:
-    """The home as it stands at `NOW`: billed through the day before, the present day refreshed."""
+def build(folder: Path, first: date = date(2026, 2, 24)) -> Commands:
+    """The home at `NOW`: events since `first`, billed through the day before, the present day refreshed."""
     run = Commands(home=folder / "home", now="2026-03-01T09:00:00+09:00")
     catalog = folder / "catalog.toml"
     catalog.write_text(CATALOG, encoding="utf-8")
     ok(run, "init")
     ok(run, f"catalog apply {catalog}")
-    _ingest(run, folder, [row for day in _days(date(2026, 2, 14), date(2026, 2, 28)) for row in _day(day)])
+    _ingest(run, folder, [row for day in _days(first, date(2026, 2, 28)) for row in _day(day)])
     ok(run, "nightly")
     for account in ("academy", "clinic"):
         ok(run, f"invoice finalize {account} --month 2026-02")

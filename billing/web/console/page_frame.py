@@ -23,7 +23,7 @@ from billing.web.console import number_formats
 from billing.web.console.static_contents import stamp_of
 from billing.web.console.wording import LANGUAGE_COOKIE, Wording, chosen_language, wording
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
