@@ -32,8 +32,8 @@ def token() -> None:
 @format_option
 @pass_home
 def token_create(home: "Home", scope: str, account: str | None, name: str, output_format: str) -> None:
-    """Make a token for the HTTP service. It is shown this one time; the database keeps only its hash. Bound to an account
-    it sees nothing of any other.
+    """Make a token for the HTTP service. It is shown this one time; the database keeps only its hash. Bound to an
+    account it sees nothing of any other.
 
     \b
     Example:
