@@ -59,15 +59,8 @@ class View:
             "days": {"from": self.first, "to": self.last},
             "month": {"month": month_text(self.first)},
         }
-        return {
-            "account": self.app.account,
-            "app": self.app.id,
-            **days,
-            "by": self.by,
-            "unit": self.unit,
-            "run": self.run,
-            **other,
-        }
+        shown = {"account": self.app.account, "app": self.app.id, "by": self.by, "unit": self.unit, "run": self.run}
+        return {**shown, **days[self.span], **other}
 
 
 @get("/usage", sync_to_thread=True)
