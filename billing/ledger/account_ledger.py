@@ -179,6 +179,13 @@ class AccountLedger:
         """What was ignored or interpreted: `day`, then the columns of `FINDINGS_SCHEMA`, in the order of storing."""
         return self._frame(tables.finding, first, last, apps)
 
+    def finding_count(self, day: date) -> int:
+        """How many findings a day has, with what corrections added and took away."""
+        found, correction = tables.finding, tables.finding_correction
+        of_day = select(func.count()).select_from(found).where(self._of_days(found, day, day))
+        changed = select(func.coalesce(func.sum(correction.c["count"]), 0)).where(self._of_days(correction, day, day))
+        return int(self.conn.execute(of_day).scalar_one()) + int(self.conn.execute(changed).scalar_one())
+
     def corrected_usage(self, first: date, last: date, *, apps: Apps = None) -> pl.DataFrame:
         """Signed seconds that corrections added to days: the columns of `usage` and `run_id`."""
         return self._frame(tables.usage_correction, first, last, apps)

@@ -39,13 +39,12 @@ class Need:
 
 def needs(home: Home, engine: Engine, accounts: Sequence[str] | None = None) -> list[Need]:
     """What needs doing, of some accounts or of all; rows in quarantine belong to none."""
-    found = status(home, engine)
-    chosen = [each for each in found.accounts if accounts is None or each.account.id in accounts]
+    found = status(home, engine, accounts)
     listed = list(_of_home(found)) if accounts is None else []
-    for each in chosen:
+    for each in found.accounts:
         listed += _of_account(each)
         listed += _of_packages(engine, each)
-    return listed + list(_arrears(engine, [each.account.id for each in chosen]))
+    return listed + list(_arrears(engine, [each.account.id for each in found.accounts]))
 
 
 def _of_home(found: Status) -> Iterator[Need]:
