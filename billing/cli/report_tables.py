@@ -19,7 +19,7 @@ from billing.reports.row_formats import frame_report as frame_report
 from billing.reports.row_formats import plain_value, write_csv, write_json
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 Format = Literal["table", "json", "csv"]
 
@@ -31,11 +31,6 @@ _SHORTEST_CUT = 10
 # No cell of a table is wider than a screen, so there is no need to measure more of a text than this.
 _LONGEST_CELL = 500
 _MIDNIGHT = "T00:00:00"
-
-
-def usual(frame: "pl.DataFrame", **values: object) -> list[str]:
-    """The columns that hold nothing but their usual value, and so need no place in a table."""
-    return [name for name, value in values.items() if set(frame[name]) <= {value}]
 
 
 def print_report(report: Report, output_format: str) -> None:

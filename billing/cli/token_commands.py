@@ -59,11 +59,9 @@ def token_list(home: "Home", output_format: str) -> None:
     Example:
       billing token list
     """
-    from billing.reports.token_list import token_rows
+    from billing.reports.token_list import tokens_report
 
-    fields = ("id", "scope", "account", "name", "created_at", "revoked_at")
-    report = Report(fields=fields, rows=token_rows(open_engine(home)), empty="no tokens yet")
-    print_report(report, output_format)
+    print_report(tokens_report(open_engine(home)), output_format)
 
 
 @token.command("revoke")
@@ -78,10 +76,9 @@ def token_revoke(home: "Home", token_id: str, output_format: str) -> None:
       billing token revoke 3f9c0a1b2c4d
     """
     from billing.jobs.token_change import end_token
-    from billing.reports.token_list import token_rows
+    from billing.reports.token_list import FIELDS, token_rows
 
     engine = open_engine(home)
     end_token(home, engine, token_id)
-    fields = ("id", "scope", "account", "name", "created_at", "revoked_at")
     rows = [row for row in token_rows(engine) if row["id"] == token_id]
-    print_report(Report(fields=fields, rows=rows), output_format)
+    print_report(Report(fields=FIELDS, rows=rows), output_format)

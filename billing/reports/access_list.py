@@ -1,29 +1,28 @@
-"""The record of access over HTTP for reading: every write and every download, the newest first."""
-
-from typing import Any
+"""The record of access over HTTP: every write and every download, as the service and the console show it."""
 
 from billing import periods
 from billing.ledger.database import Engine, reading
-from billing.ledger.tokens import access_records, list_tokens
+from billing.ledger.tokens import access_records
+from billing.reports.row_formats import Report
+
+FIELDS = ("id", "at", "token", "account", "method", "path", "status")
 
 
-def access_rows(engine: Engine, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-    """Records: id, at (UTC), token, name of the token, account (None: the operator's, or a signature), method, path,
-    status."""
+def access_report(engine: Engine, *, limit: int, before: int | None = None) -> Report:
+    """The last records, the newest first, times in UTC; `before`: only those with a smaller id."""
     utc = periods.time_zone("UTC")
     with reading(engine) as conn:
-        names = {row["id"]: row["name"] for row in list_tokens(conn)}
         found = access_records(conn, limit=limit, before=before)
-    return [
+    rows = [
         {
-            "id": row["id"],
-            "at": periods.local_iso_ms(row["at_ms"], utc),
-            "token": row["token_id"],
-            "name": names.get(row["token_id"], ""),
-            "account": row["account_id"],
-            "method": row["method"],
-            "path": row["path"],
-            "status": row["status"],
+            "id": record["id"],
+            "at": periods.local_iso_ms(record["at_ms"], utc),
+            "token": record["token_id"],
+            "account": record["account_id"],
+            "method": record["method"],
+            "path": record["path"],
+            "status": record["status"],
         }
-        for row in found
+        for record in found
     ]
+    return Report(fields=FIELDS, rows=rows, empty="nothing on record yet")

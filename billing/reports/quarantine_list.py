@@ -1,43 +1,37 @@
-"""Quarantined rows for reading: how many there are for each reason and file, and the rows themselves."""
+"""The quarantine as commands and pages show it: how many rows there are of each file and reason, each row with its
+text, and what became of rows that were judged again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from billing import periods
 from billing.errors import UsageError, unknown
-from billing.events.quarantine import REASONS, Quarantine
 from billing.home import Home
+from billing.reports.row_formats import Report, Row, frame_report
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROW_FIELDS = ("id", "file", "line", "reason", "detail", "raw")
+# Of a file that was read: read = accepted + duplicates + quarantined.
+COUNTS = ("file", "read", "accepted", "duplicates", "quarantined")
+NO_ROWS = "no such rows in quarantine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuarantineList:
-    """The sums by file and reason of all rows, and those that are asked for."""
+def quarantined_rows(home: Home, *, reasons: Sequence[str] = (), files: Sequence[str] = ()) -> "pl.DataFrame":
+    """The rows with one of these reasons and of one of these files; without any: all. By file, line and id."""
+    from billing.events.quarantine import REASONS, Quarantine
 
-    sums: list[dict[str, Any]]
-    rows: list[dict[str, Any]]
-    found: int
-
-
-def quarantine_list(
-    home: Home, *, reason: str | None = None, file: str | None = None, skip: int = 0, limit: int = 100
-) -> QuarantineList:
-    """The rows of a reason and a file, or all; `limit` of them after `skip`."""
-    if reason is not None and reason not in REASONS:
-        raise UsageError(unknown("reason", reason, REASONS))
-    every = Quarantine(directory=home.quarantine).rows()
-    wanted = every
-    for column, value in (("reason", reason), ("file", file)):
-        if value is not None:
-            wanted = wanted.filter(pl.col(column) == value)
-    shown = wanted.slice(skip, limit).select("id", "file", "line", "reason", "detail", "raw")
-    return QuarantineList(sums=quarantine_sums(every).to_dicts(), rows=shown.to_dicts(), found=wanted.height)
+    for reason in reasons:
+        if reason not in REASONS:
+            raise UsageError(unknown("reason", reason, REASONS))
+    return Quarantine(directory=home.quarantine).rows(reasons=reasons or None, files=files or None)
 
 
-def quarantine_sums(rows: pl.DataFrame) -> pl.DataFrame:
+def quarantine_sums(rows: "pl.DataFrame") -> "pl.DataFrame":
     """How many rows there are of each file and reason, and when the first and the last of them were read."""
+    import polars as pl
+
     minute = pl.from_epoch("seen_at", time_unit="ms").dt.strftime("%Y-%m-%dT%H:%MZ")
     return rows.group_by("file", "reason", maintain_order=True).agg(
         rows=pl.len(), first_seen=minute.min(), last_seen=minute.max()
@@ -46,6 +40,18 @@ def quarantine_sums(rows: pl.DataFrame) -> pl.DataFrame:
 
 def quarantined_row(home: Home, row_id: str) -> dict[str, Any] | None:
     """A row with its text; None: it has left. A `UsageError` where it never was."""
+    from billing.events.quarantine import Quarantine
+
     rows: Sequence[dict[str, Any]] = Quarantine(directory=home.quarantine).rows(ids=[row_id]).to_dicts()
     utc = periods.time_zone("UTC")
     return {**rows[0], "seen_at": periods.local_iso_ms(rows[0]["seen_at"], utc)} if rows else None
+
+
+def quarantine_report(found: "pl.DataFrame") -> Report:
+    """Every row with its line, why it was quarantined, and its text."""
+    return frame_report(found.select(ROW_FIELDS), empty=NO_ROWS, once=("file",))
+
+
+def retried_report(rows: Sequence[Row]) -> Report:
+    """What became of rows that were judged again, by file."""
+    return Report(fields=COUNTS, rows=rows, empty="no rows to judge again", sums=COUNTS[1:])

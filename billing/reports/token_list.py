@@ -3,6 +3,14 @@
 from billing import periods
 from billing.ledger.database import Engine, reading
 from billing.ledger.tokens import list_tokens
+from billing.reports.row_formats import Report
+
+FIELDS = ("id", "scope", "account", "name", "created_at", "revoked_at")
+
+
+def tokens_report(engine: Engine) -> Report:
+    """All tokens, the oldest first."""
+    return Report(fields=FIELDS, rows=token_rows(engine), empty="no tokens yet")
 
 
 def token_rows(engine: Engine) -> list[dict[str, object]]:

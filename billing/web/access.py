@@ -22,7 +22,8 @@ from billing.web.installation import Installation
 
 SESSION_COOKIE = "billing_session"
 CONSOLE = "/console"
-IS_OPEN = {"is_open": True}
+_IS_OPEN = "is_open"
+IS_OPEN = {_IS_OPEN: True}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
@@ -32,7 +33,7 @@ class Access(AbstractAuthenticationMiddleware):
     """Finds the caller (`request.user`) and, in the console, the session (`request.auth`)."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app, exclude_from_auth_key="is_open")
+        super().__init__(app, exclude_from_auth_key=_IS_OPEN)
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
         """The caller of a request; raises `NotAuthorizedException`."""
@@ -56,6 +57,11 @@ def _session(installation: Installation, secret: str | None) -> Session | None:
         return None
     with reading(installation.engine) as conn:
         return session_of(conn, secret)
+
+
+def is_open(handler: BaseRouteHandler) -> bool:
+    """Whether a route is for everybody, or checks a signature of its own."""
+    return bool(handler.opt.get(_IS_OPEN))
 
 
 def needs(*scopes: str) -> Guard:

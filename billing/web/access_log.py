@@ -14,6 +14,8 @@ from billing.web.installation import Installation
 
 _READS = ("GET", "HEAD", "OPTIONS")
 IS_INTAKE = "is_intake"
+_ONLY_READS = "only_reads"
+ONLY_READS = {_ONLY_READS: True}  # for the `opt` of a POST that changes nothing
 
 
 def recorded(app: ASGIApp) -> ASGIApp:
@@ -33,11 +35,12 @@ def recorded(app: ASGIApp) -> ASGIApp:
 def _is_recorded(scope: Any, message: Any) -> bool:
     if scope["method"] not in _READS:
         handler = scope.get("route_handler")
-        return not (handler and handler.opt.get(IS_INTAKE))
+        return not (handler and (handler.opt.get(IS_INTAKE) or handler.opt.get(_ONLY_READS)))
     return message["status"] == 200 and any(name.lower() == b"content-disposition" for name, _ in message["headers"])
 
 
 def _record(scope: Any, status: int) -> None:
     installation: Installation = scope["litestar_app"].state.installation
+    path = scope["raw_path"].decode("ascii")
     with writing(installation.engine) as conn:
-        record_access(conn, scope.get("user"), method=scope["method"], path=scope["path"], status=status)
+        record_access(conn, scope.get("user"), method=scope["method"], path=path, status=status)

@@ -5,27 +5,34 @@ A foreign account, app or room is as if it did not exist (404): an answer never 
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
+from anyio import CapacityLimiter
 from litestar.exceptions import NotFoundException
 
 from billing.catalog.catalog import Account, App, Catalog
+from billing.errors import UsageError
 from billing.home import TOKENS_STAMP, Home
 from billing.ledger.catalog_store import KnownCatalog, known_catalog
 from billing.ledger.database import Engine, reading
 from billing.ledger.tokens import Caller, caller_of
+from billing.web.parameters import app_number
 from billing.web.secrets_file import Secrets, read_secrets
 
 _REMEMBERED_SECONDS = 10.0
 _MOST_REMEMBERED = 10_000
+_HEAVY_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """One home and its database, with the secrets that the service must know."""
+    """One home and its database, with the secrets that the service must know. `heavy_work` is what only a few threads
+    do at once: metering again, writing workbooks."""
 
     home: Home
     engine: Engine
     secrets: Secrets = field(default_factory=Secrets)
+    heavy_work: CapacityLimiter = field(default_factory=partial(CapacityLimiter, _HEAVY_AT_ONCE))
     _callers: dict[str, tuple[object, Caller | None]] = field(default_factory=dict)
     _known: list[KnownCatalog] = field(default_factory=list)
 
@@ -66,6 +73,13 @@ class Installation:
         if found is None or not caller.sees(found.account):
             raise NotFoundException(f"there is no app {app_id}")
         return found
+
+    def app_named(self, caller: Caller, text: str) -> App:
+        """The app whose number stands in a path."""
+        try:
+            return self.app(caller, app_number(text))
+        except UsageError:
+            raise NotFoundException(f"there is no app {text!r}") from None
 
 
 def tokens_stamp(home: Home) -> int:

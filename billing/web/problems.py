@@ -12,9 +12,15 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from billing.errors import BillingError, DatabaseError, UsageError
+from billing.errors import BillingError, DatabaseError, UnknownNameError, UsageError
 
 PROBLEM_JSON = "application/problem+json"
+
+# Where the router knows nothing to say.
+_ADVICE = {
+    "Not Found": "there is nothing at this path: /openapi.json lists what there is",
+    "Method Not Allowed": "this path has other methods: the header Allow names them",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -29,13 +35,17 @@ def _of_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="billing"')
-    return problem(error.status_code, error.detail, headers=headers)
+    return problem(error.status_code, _ADVICE.get(error.detail, error.detail), headers=headers)
 
 
 def _of_validation(_request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     faults = [fault for fault in error.extra if isinstance(fault, dict)] if isinstance(error.extra, list) else []
     named = "; ".join(f"{fault.get('key', '')}: {fault.get('message', '')}" for fault in faults)
     return problem(error.status_code, named or error.detail)
+
+
+def _of_name(_request: Request[Any, Any, Any], error: UnknownNameError) -> Response[bytes]:
+    return problem(HTTPStatus.NOT_FOUND, str(error))
 
 
 def _of_usage(_request: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:
@@ -59,6 +69,7 @@ def _of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 PROBLEMS: dict[int | type[Exception], Any] = {
     ValidationException: _of_validation,
     HTTPException: _of_http,
+    UnknownNameError: _of_name,
     UsageError: _of_usage,
     DatabaseError: _of_database,
     BillingError: _of_refusal,

@@ -16,6 +16,7 @@ from billing.home import Home
 from billing.ledger.database import Engine
 from billing.web.app import application
 from billing.web.installation import Installation
+from billing.web.path_names import whole_names
 
 _GRACE_SECONDS = 8
 _FIRST_SYSTEMD_SOCKET = 3
@@ -32,7 +33,7 @@ def serve(
         with FileLock(home.directory / "serve.lock", blocking=False):
             app = application(Installation.of(home, engine))
             config = uvicorn.Config(
-                app,
+                whole_names(app),
                 loop="uvloop",
                 http="httptools",
                 lifespan="on",

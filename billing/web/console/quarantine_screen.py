@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
+import polars as pl
 from anyio import to_thread
 from litestar import Response, get, post
 from litestar.exceptions import NotFoundException
 
 from billing.errors import BillingError, UsageError
-from billing.events.quarantine import Quarantine
 from billing.jobs.ingest import FileReport, IngestContext, open_context
 from billing.jobs.quarantine_retry import retry_quarantine
 from billing.jobs.quarantine_trial import try_row
 from billing.periods import now
-from billing.reports.quarantine_list import quarantine_list, quarantined_row
+from billing.reports.quarantine_list import quarantine_report, quarantine_sums, quarantined_row, quarantined_rows
 from billing.web.access import needs
 from billing.web.console.forms import asked, number_of, read_form
 from billing.web.console.page_frame import Asked, page, see
@@ -30,12 +30,14 @@ def quarantine(request: Asked, installation: Installation) -> Response[bytes]:
         asked(request, "file") or None,
         number_of(request, "from") or 0,
     )
-    found = quarantine_list(installation.home, reason=reason, file=file, skip=skip, limit=_ON_A_PAGE)
+    found = _wanted(installation, reason, file)
     done = {name: number_of(request, name) or 0 for name in ("accepted", "duplicates", "quarantined")}
     return page(
         request,
         "quarantine",
-        found=found,
+        sums=quarantine_sums(quarantined_rows(installation.home)).to_dicts(),
+        rows=quarantine_report(found.slice(skip, _ON_A_PAGE)).rows,
+        found=found.height,
         reason=reason,
         file=file,
         start=skip,
@@ -64,6 +66,10 @@ async def retry_rows(request: Asked, installation: Installation) -> Response[Any
     return await to_thread.run_sync(_retried, installation, form.get("reason") or None, form.get("file") or None)
 
 
+def _wanted(installation: Installation, reason: str | None, file: str | None) -> pl.DataFrame:
+    return quarantined_rows(installation.home, reasons=[reason] if reason else [], files=[file] if file else [])
+
+
 def _row_page(request: Asked, installation: Installation, row_id: str, **more: Any) -> Response[bytes]:
     try:
         row = quarantined_row(installation.home, row_id)
@@ -84,10 +90,7 @@ def _edited(request: Asked, installation: Installation, form: dict[str, str]) ->
 
 
 def _retried(installation: Installation, reason: str | None, file: str | None) -> Response[Any]:
-    rows = Quarantine(directory=installation.home.quarantine).rows(
-        reasons=[reason] if reason else None, files=[file] if file else None
-    )
-    ids = rows["id"].to_list()
+    ids = _wanted(installation, reason, file)["id"].to_list()
     return _counted(retry_quarantine(_context(installation), ids=ids) if ids else [])
 
 
