@@ -251,7 +251,7 @@ def test_a_problem_is_a_page_with_one_line(console: Site) -> None:
         ("/console/usage?account=academy&day=yesterday", 400, "yesterday"),
         ("/console/usage?account=academy&from=2026-03-12&to=2026-03-10", 400, "is not a range"),
         ("/console/usage?account=academy&by=room", 400, "is not one of item, reason"),
-        ("/console/usage?account=academy&run=9999", 400, "there is no run 9999"),
+        ("/console/usage?account=academy&run=9999", 404, "there is no run 9999"),
         ("/console/invoice/file?number=R-2026-000002&format=xml", 409, "R-2026-000002"),
         ("/console/run?id=9999", 404, "there is no run 9999"),
         ("/console/invoice?number=X", 404, "there is no document 'X'"),

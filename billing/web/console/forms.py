@@ -75,6 +75,11 @@ def choice_of(request: Request[Any, Any, Any], name: str, choices: tuple[str, ..
     return text
 
 
+def name_of(request: Request[Any, Any, Any], name: str) -> str | None:
+    """A name that others gave, exactly as it is in the address; None if it is not there."""
+    return request.query_params.get(name) or None
+
+
 def asked(request: Request[Any, Any, Any], name: str) -> str:
     """A text in the address, empty if it is not there."""
     return str(request.query_params.get(name) or "").strip()

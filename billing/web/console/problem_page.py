@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException
 
-from billing.errors import BillingError, DatabaseError, UsageError
+from billing.errors import BillingError, DatabaseError, UnknownNameError, UsageError
 from billing.web.console.page_frame import page, see, words_of
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,10 @@ def _to_login(request: Request[Any, Any, Any], _error: NotAuthorizedException) -
 
 def _of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     return problem_page(request, error.status_code, error.detail)
+
+
+def _of_name(request: Request[Any, Any, Any], error: UnknownNameError) -> Response[bytes]:
+    return problem_page(request, HTTPStatus.NOT_FOUND, str(error))
 
 
 def _of_usage(request: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:
@@ -50,6 +54,7 @@ def _of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 PROBLEM_PAGES: dict[int | type[Exception], Any] = {
     NotAuthorizedException: _to_login,
     HTTPException: _of_http,
+    UnknownNameError: _of_name,
     UsageError: _of_usage,
     DatabaseError: _of_database,
     BillingError: _of_refusal,

@@ -7,10 +7,12 @@ from billing.web.access import CONSOLE, needs, operator_only
 from billing.web.console import catalog_screen, invoices_screen, quarantine_screen, session_screen, tokens_screen
 from billing.web.console.audit_screen import audit
 from billing.web.console.calculator_screen import calculated, calculator
+from billing.web.console.explain_screen import explained
 from billing.web.console.forms import own_forms
 from billing.web.console.overview_screen import month_of_account, overview
 from billing.web.console.packages_screen import packages_of_account
 from billing.web.console.problem_page import PROBLEM_PAGES
+from billing.web.console.rooms_screen import one_room, rooms_of_day
 from billing.web.console.runs_screen import one_run, run_list
 from billing.web.console.static_files import static_file
 from billing.web.console.usage_screen import usage_of_app
@@ -28,7 +30,8 @@ _before_login = Router(
 _for_readers = Router(
     "/",
     route_handlers=[
-        *(overview, month_of_account, usage_of_app, packages_of_account, calculator, calculated),
+        *(overview, month_of_account, usage_of_app, rooms_of_day, one_room, explained),
+        *(packages_of_account, calculator, calculated),
         *(invoices_screen.invoices_of_account, invoices_screen.one_document, invoices_screen.file_of_document),
         *(invoices_screen.draft_of_month, invoices_screen.finalize_form, invoices_screen.finalize_month),
         *(session_screen.log_out, no_page),
