@@ -67,6 +67,10 @@ class ExplainedInterval:
     begins: Boundary
     ends: Boundary
 
+    def seconds_in(self, start: int, end: int) -> int:
+        """How many of its seconds lie in a span."""
+        return max(0, min(self.end, end) - max(self.start, start))
+
 
 def room_shares(
     seconds: pl.DataFrame, amounts: Mapping[str, Decimal], *, rooms: Collection[str] | None = None
