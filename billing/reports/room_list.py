@@ -1,10 +1,15 @@
-"""Rooms of a day for reading: those with the most seconds first, with their seconds by item and their share of what
-the app's day costs. A day of an app may have 100,000 rooms: only those that are shown get their shares."""
+"""Rooms of one app: when each was in use, who was in it, and how many there were a day.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A *room session* lasts from the first second in which somebody is in a room to the first in which nobody is; a room may
+have several. Its creator is the first user in it; of one second, the first by name. Example: the class of the sample
+data is one session of `math` from 10:00:00 to 10:16:30, created by the teacher.
+
+A stay over midnight counts on both days, and so does its room. What is open is open as far as it is known: to the end
+of the last settled day, or to the last refresh.
+"""
+
+from collections.abc import Collection
 from datetime import date
-from decimal import Decimal, localcontext
 
 import polars as pl
 
@@ -12,90 +17,84 @@ from billing.events.log import EventLog
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
-from billing.ledger.database import Engine, reading
-from billing.ledger.runs import find_run
-from billing.money import EXACT
-from billing.reports.app_days import app_day
-from billing.reports.explained_rooms import room_shares
-from billing.reports.room_seconds import room_seconds
-from billing.reports.window_payments import WindowPayment, window_payments
+from billing.ledger.database import Connection, Engine, reading
+from billing.reports.app_stays import AppDays, stays_on, whole_stays
+
+SCALE = pl.Schema(
+    {
+        "day": pl.Date(),
+        "start": pl.Int64(),  # epoch second
+        "rooms": pl.Int64(),
+        "users": pl.Int64(),  # a user of two rooms counts twice
+        "stays": pl.Int64(),
+    }
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomSum:
-    """A room's seconds by item, and its share of the amount."""
-
-    room_id: str
-    seconds: dict[str, int]
-    share: Decimal
-
-    @property
-    def total(self) -> int:
-        """All its seconds."""
-        return sum(self.seconds.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoomList:
-    """The rooms that are shown, how many were found, and what all rooms of the day have and cost."""
-
-    rooms: list[RoomSum]
-    found: int
-    seconds: int
-    amount: Decimal
+def room_sessions(
+    home: Home, engine: Engine, app_id: int, start: int, end: int, *, room_id: str | None = None
+) -> pl.DataFrame:
+    """The sessions that have seconds of a span, by time: `room_id, created_at, ended_at` (epoch seconds), `is_open,
+    user_id` (the creator)."""
+    with reading(engine) as conn:
+        stays = whole_stays(_days(home, conn, app_id), start, end, None if room_id is None else [room_id])
+    return (
+        _in_sessions(stays)
+        .group_by("room_id", "created_at", maintain_order=True)
+        .agg(ended_at=pl.col("end").max(), is_open=pl.col("is_open").any(), user_id=pl.col("user_id").first())
+        .filter((pl.col("created_at") < end) & (pl.col("ended_at") > start))
+        .sort("created_at", "room_id")
+    )
 
 
-def room_list(
+def session_stays(
     home: Home,
     engine: Engine,
     app_id: int,
-    day: date,
+    start: int,
+    end: int,
     *,
-    wanted: str = "",
-    skip: int = 0,
-    limit: int = 50,
-    run: int | None = None,
-) -> RoomList:
-    """The rooms of a billed day whose name has `wanted` in it, the largest first: `limit` of them after `skip`. `run`:
-    as it was known when that run had ended. A `UsageError` when the day is not billed."""
+    session: tuple[str, int],
+    users: Collection[str] | None = None,
+) -> pl.DataFrame | None:
+    """The stays of one session (its room and when it was created) with seconds of a span, by time: `room_id, user_id,
+    start, end, is_open`. None: there is no such session in the span."""
+    room_id, created_at = session
     with reading(engine) as conn:
-        if run is not None:
-            find_run(conn, run)
-        catalog = load_catalog(conn)
-        account_id = catalog.app(app_id).account
-        ledger = AccountLedger(conn=conn, account_id=account_id, catalog=catalog, as_of=run)
-        of_day = app_day(ledger, EventLog(directory=home.events), app_id, day)
-        windows, seconds = window_payments(of_day), room_seconds(home.room_seconds, of_day)
-    order = (
-        seconds.group_by("room_id").agg(pl.col("seconds").sum()).sort("seconds", "room_id", descending=[True, False])
+        stays = whole_stays(_days(home, conn, app_id), start, end, [room_id])
+    of_session = _in_sessions(stays).filter(pl.col("created_at") == created_at)
+    if of_session.is_empty():
+        return None
+    found = of_session.filter((pl.col("start") < end) & (pl.col("end") > start)).drop("created_at")
+    return found if users is None else found.filter(pl.col("user_id").is_in(sorted(users)))
+
+
+def daily_scale(home: Home, engine: Engine, app_id: int, start: int, end: int) -> pl.DataFrame:
+    """The settled days that have seconds of a span, in `SCALE`."""
+    with reading(engine) as conn:
+        days = _days(home, conn, app_id)
+        known = [day for day in days.in_span(start, end) if day.day in days.settled]
+        in_use = days.ledger.days_in_use(known[0].day, known[-1].day) if known else set[date]()
+        counts = [_counts(stays_on(days, day)) if day.day in in_use else (0, 0, 0) for day in known]
+    rows = [(day.day, day.start, *of_day) for day, of_day in zip(known, counts, strict=True)]
+    return pl.DataFrame(rows, schema=SCALE, orient="row")
+
+
+def _days(home: Home, conn: Connection, app_id: int) -> AppDays:
+    catalog = load_catalog(conn)
+    ledger = AccountLedger(conn=conn, account_id=catalog.app(app_id).account, catalog=catalog)
+    return AppDays.of(ledger, EventLog(directory=home.events), app_id)
+
+
+def _in_sessions(stays: pl.DataFrame) -> pl.DataFrame:
+    """The stays with `created_at`, the start of their session, by room and time."""
+    ordered = stays.sort("room_id", "start", "user_id")
+    emptied_at = pl.col("end").cum_max().shift(1).over("room_id")
+    is_first = emptied_at.is_null() | (pl.col("start") > emptied_at)
+    return ordered.with_columns(
+        created_at=pl.when(is_first).then("start").forward_fill().over("room_id").cast(pl.Int64)
     )
-    found = order.filter(pl.col("room_id").str.to_lowercase().str.contains(wanted.lower(), literal=True))
-    shown = found["room_id"].slice(skip, limit).to_list()
-    amounts = _amounts(windows)
-    return RoomList(
-        rooms=_sums(seconds, amounts, shown),
-        found=found.height,
-        seconds=int(seconds["seconds"].sum()),
-        amount=_total(list(amounts.values())),
-    )
 
 
-def _amounts(windows: Sequence[WindowPayment]) -> dict[str, Decimal]:
-    """What the day costs by item."""
-    items = {each.item for each in windows}
-    return {item: _total([each.amount for each in windows if each.item == item]) for item in items}
-
-
-def _sums(seconds: pl.DataFrame, amounts: dict[str, Decimal], shown: Sequence[str]) -> list[RoomSum]:
-    parts: dict[str, dict[str, int]] = {name: {} for name in shown}
-    shares: dict[str, list[Decimal]] = {name: [] for name in shown}
-    for each in room_shares(seconds, amounts, rooms=shown):
-        of_room = parts[each.room_id]
-        of_room[each.item] = of_room.get(each.item, 0) + each.seconds
-        shares[each.room_id].append(each.share)
-    return [RoomSum(room_id=name, seconds=parts[name], share=_total(shares[name])) for name in shown]
-
-
-def _total(amounts: Sequence[Decimal]) -> Decimal:
-    with localcontext(EXACT):
-        return sum(amounts, Decimal(0))
+def _counts(stays: pl.DataFrame) -> tuple[int, int, int]:
+    return stays["room_id"].n_unique(), stays.select("room_id", "user_id").n_unique(), stays.height

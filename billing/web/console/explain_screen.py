@@ -1,5 +1,6 @@
 """Explain: where an amount comes from, step by step, each with its sum and whether it agrees with the step before."""
 
+from collections.abc import Mapping
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -10,11 +11,13 @@ from litestar.exceptions import NotFoundException
 
 from billing import periods
 from billing.catalog.catalog import Account
-from billing.catalog.items import ITEMS
+from billing.catalog.items import ITEM_RANK, ITEMS
 from billing.errors import UnknownNameError, UsageError
+from billing.output_files import MemoryOutput
 from billing.reports.explain import Explanation, explain
 from billing.reports.explanation_rows import explanation_links, printed_report
 from billing.reports.explanation_steps import explanation_steps
+from billing.reports.explanation_workbook import write_explanation
 from billing.reports.question import Question
 from billing.reports.row_formats import write_csv
 from billing.web.console.chosen import apps_of, chosen_account, chosen_app, chosen_month
@@ -51,8 +54,9 @@ def _explained(request: Asked, installation: Installation) -> Response[bytes]:
         return page(request, "explain_none", status=404, fault=str(error), **common)
     except UsageError as error:
         return page(request, "explain_none", status=400, fault=str(error), **common)
-    if choice_of(request, "format", ("html", "csv")) == "csv":
-        return _csv(found)
+    form = choice_of(request, "format", ("page", "csv", "xlsx"))
+    if form != "page":
+        return _file(found, form)
     return page(request, "explain", **common, **_answer(found))
 
 
@@ -101,7 +105,7 @@ def _answer(found: Explanation) -> dict[str, Any]:
     """The steps and their rows, as many as a page has room for."""
     links, question = explanation_links(found), found.scope.question
     rows = {
-        "lines": list(links.lines),
+        "lines": sorted(links.lines, key=_place),
         "charges": list(links.charges.rows),
         "windows": links.windows,
         "rooms": None if links.rooms is None else sorted(links.rooms, key=lambda row: -int(str(row["seconds"]))),
@@ -118,12 +122,21 @@ def _answer(found: Explanation) -> dict[str, Any]:
     }
 
 
+def _place(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return line["app_id"], ITEM_RANK[line["item"]], line["kind"] != "usage"
+
+
 def _clock(found: Explanation, second: int | None) -> str | None:
     return None if second is None else periods.local_iso(second, found.zone)[11:19]
 
 
-def _csv(found: Explanation) -> Response[bytes]:
+def _file(found: Explanation, form: str) -> Response[bytes]:
+    """The narrowest link as CSV, or all of them as a workbook."""
+    name = f"explain-{found.scope.question.account_id}-{found.scope.day or month_text(found.scope.month)}.{form}"
+    if form == "xlsx":
+        output = MemoryOutput()
+        write_explanation(found, output)
+        return download(output.content.getvalue(), name=name, form=form)
     text = StringIO()
     write_csv(printed_report(found, "csv"), text)
-    name = f"explain-{found.scope.question.account_id}-{found.scope.day or month_text(found.scope.month)}.csv"
-    return download(text.getvalue().encode(), name=name, media_type="text/csv; charset=utf-8")
+    return download(text.getvalue().encode(), name=name, form=form)

@@ -3,9 +3,8 @@
 A month is finalized in two steps: the first page says what would be issued, its form does it.
 """
 
-import tempfile
+from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -16,7 +15,7 @@ from billing.catalog.catalog import Account
 from billing.errors import UsageError
 from billing.jobs.document_files import document_file
 from billing.jobs.finalize import Finalized, finalize
-from billing.output_files import Output
+from billing.output_files import MemoryOutput, Output
 from billing.periods import parse_month
 from billing.reports.balances import balance_rows
 from billing.reports.document_page import DocumentPage, document_page, draft_page
@@ -32,8 +31,7 @@ from billing.web.console.page_frame import Asked, download, page, see
 from billing.web.console.problem_page import problem_page
 from billing.web.installation import Installation
 
-_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_MEDIA_TYPES = {"xlsx": _EXCEL, "pdf": "application/pdf", "xml": "application/xml"}
+_FORMS = ("xlsx", "pdf", "xml")
 
 
 @get("/invoices", sync_to_thread=True)
@@ -66,12 +64,12 @@ def one_document(request: Asked, installation: Installation) -> Response[bytes]:
 def file_of_document(request: Asked, installation: Installation) -> Response[bytes]:
     """A document as a workbook, PDF or XML."""
     _document(request, installation)
-    number, file_format = asked(request, "number"), choice_of(request, "format", tuple(_MEDIA_TYPES))
+    number, file_format = asked(request, "number"), choice_of(request, "format", _FORMS)
     if file_format == "xlsx":
         content = _workbook(lambda output: export_document(installation.engine, number, output))
     else:
         content = document_file(installation.engine, number, "pdf" if file_format == "pdf" else "xml")
-    return download(content, name=f"{number}.{file_format}", media_type=_MEDIA_TYPES[file_format])
+    return download(content, name=f"{number}.{file_format}", form=file_format)
 
 
 @get("/draft", sync_to_thread=True)
@@ -82,7 +80,7 @@ def draft_of_month(request: Asked, installation: Installation) -> Response[bytes
     if asked(request, "format") == "xlsx":
         content = _workbook(lambda output: export_invoice(installation.engine, account.id, month, output))
         name = f"{file_names([account.id])[account.id]}-{month_text(month)}.xlsx"
-        return download(content, name=name, media_type=_EXCEL)
+        return download(content, name=name, form="xlsx")
     found = draft_page(installation.engine, account.id, month)
     return page(request, "draft", account=account, sheet=found.page, month=month)
 
@@ -133,8 +131,7 @@ def _document(request: Asked, installation: Installation) -> DocumentPage:
     return found
 
 
-def _workbook(write: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "workbook.xlsx"
-        write(Output(path=path))
-        return path.read_bytes()
+def _workbook(write: Callable[[Output], object]) -> bytes:
+    output = MemoryOutput()
+    write(output)
+    return output.content.getvalue()

@@ -22,6 +22,7 @@ from billing.ledger.tokens import Caller, Session
 from billing.web.console import number_formats
 from billing.web.console.static_contents import stamp_of
 from billing.web.console.wording import LANGUAGE_COOKIE, Wording, chosen_language, wording
+from billing.web.media_types import MEDIA_TYPES
 
 HTML = "text/html"
 _POLICY = (
@@ -109,13 +110,14 @@ def see(path: str, **query: object) -> Redirect:
     return Redirect(link(path, **query), status_code=303, headers=SAFE_HEADERS)
 
 
-def download(content: bytes, *, name: str, media_type: str) -> Response[bytes]:
-    """A file to be saved."""
+def download(content: bytes, *, name: str, form: str) -> Response[bytes]:
+    """A file to be saved; its form is one of `MEDIA_TYPES`."""
+    charset = "; charset=utf-8" if form == "csv" else ""
     headers: Mapping[str, str] = {
         **SAFE_HEADERS,
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
     }
-    return Response(content, media_type=media_type, headers=dict(headers))
+    return Response(content, media_type=f"{MEDIA_TYPES[form]}{charset}", headers=dict(headers))
 
 
 def _own_account(request: Request[Any, Any, Any]) -> Account | None:

@@ -17,11 +17,11 @@ from billing import periods
 from billing.catalog.catalog import Account, App
 from billing.errors import UnknownNameError
 from billing.reports.account import findings
+from billing.reports.day_rooms import day_rooms
 from billing.reports.explain import Explanation, explain
 from billing.reports.explained_rooms import ExplainedInterval
 from billing.reports.question import Question
 from billing.reports.room_lanes import lane_legend, room_lanes
-from billing.reports.room_list import room_list
 from billing.reports.usage_day import DayFacts, day_facts
 from billing.web.console.chosen import apps_of, chosen_account, chosen_app
 from billing.web.console.finding_marks import Mark, finding_marks
@@ -54,7 +54,7 @@ def _rooms(request: Asked, installation: Installation) -> Response[bytes]:
     facts, start, run = _facts(request, installation, app), number_of(request, "start") or 0, number_of(request, "run")
     found = None
     if facts.run is not None:
-        found = room_list(
+        found = day_rooms(
             installation.home,
             installation.engine,
             app.id,

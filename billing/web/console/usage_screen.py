@@ -132,7 +132,7 @@ def _csv(installation: Installation, view: View, facts: DayFacts) -> Response[by
     text = StringIO()
     write_csv(frame_report(_rows(installation, view, facts)), text)
     name = f"usage-{view.app.id}-{view.first}-{view.last}.csv"
-    return download(text.getvalue().encode(), name=name, media_type="text/csv; charset=utf-8")
+    return download(text.getvalue().encode(), name=name, form="csv")
 
 
 def _sums(view: View, rows: pl.DataFrame) -> list[dict[str, Any]]:
