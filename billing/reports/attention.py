@@ -4,23 +4,28 @@ failed, held, due         a finished day is not billed
 silent                    an app with open stays is not heard of
 quarantine                rows could not be accepted
 package                   a package lasts less than 7 days at its present pace
-arrears                   the balance is below zero
+arrears                   the account's overdue policy counts it as in arrears
+overdue                   documents are open after their due date
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Literal
+from decimal import Decimal, localcontext
+from typing import Any, Literal
 
 from billing.errors import BillingError
 from billing.home import Home
-from billing.ledger.database import Engine
+from billing.ledger.arrears import arrears_on_record
+from billing.ledger.database import Engine, reading
+from billing.ledger.documents import OVERDUE
+from billing.money import EXACT
 from billing.reports.balances import balance_rows
 from billing.reports.burn_down import BurnDown, burn_downs
+from billing.reports.documents import list_documents
 from billing.reports.status import AccountStatus, Status, status
 
 SHORT_DAYS = 7
-Kind = Literal["error", "failed", "held", "due", "silent", "quarantine", "package", "arrears"]
+Kind = Literal["error", "failed", "held", "due", "silent", "quarantine", "package", "arrears", "overdue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,8 @@ def needs(home: Home, engine: Engine, accounts: Sequence[str] | None = None) -> 
     for each in found.accounts:
         listed += _of_account(each)
         listed += _of_packages(engine, each)
-    return listed + list(_arrears(engine, [each.account.id for each in found.accounts]))
+    named = [each.account.id for each in found.accounts]
+    return [*listed, *_arrears(engine, named), *_overdue(engine, named)] if named else listed
 
 
 def _of_home(found: Status) -> Iterator[Need]:
@@ -83,6 +89,26 @@ def _is_short(burn_down: BurnDown) -> bool:
 
 
 def _arrears(engine: Engine, accounts: Sequence[str]) -> Iterator[Need]:
-    for row in balance_rows(engine, accounts) if accounts else []:
-        if row["balance"] < 0:
-            yield Need(kind="arrears", account=row["account"], amount=row["balance"], currency=row["currency"])
+    with reading(engine) as conn:
+        known = [account for account in accounts if arrears_on_record(conn, account)]
+    for row in balance_rows(engine, known) if known else []:
+        yield Need(kind="arrears", account=row["account"], amount=row["balance"], currency=row["currency"])
+
+
+def _overdue(engine: Engine, accounts: Sequence[str]) -> Iterator[Need]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in list_documents(engine, accounts):
+        if row["state"] == OVERDUE:
+            found.setdefault(row["account"], []).append(row)
+    with localcontext(EXACT):
+        for account, rows in found.items():
+            amount = sum((row["open"] for row in rows), Decimal(0))
+            first = min(row["due_on"] for row in rows)
+            yield Need(
+                kind="overdue",
+                account=account,
+                subject=str(first),
+                count=len(rows),
+                amount=amount,
+                currency=rows[0]["currency"],
+            )

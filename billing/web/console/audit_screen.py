@@ -1,6 +1,7 @@
 """Audit: every write and every download over HTTP."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from billing.reports.access_list import access_report
 from billing.reports.token_list import token_rows
@@ -12,7 +13,7 @@ _ON_A_PAGE = 100
 
 
 @get("/audit", sync_to_thread=True)
-def audit(request: Asked, installation: Installation) -> Response[bytes]:
+def audit(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The last records, or those before one."""
     before = number_of(request, "before")
     rows = access_report(installation.engine, limit=_ON_A_PAGE, before=before).rows

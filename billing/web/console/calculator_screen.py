@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from billing.catalog.feeds import parse_size
 from billing.catalog.policies import builtin_policies
@@ -40,7 +41,7 @@ class Inputs:
 
 
 @get("/calculator", sync_to_thread=True)
-def calculator(request: Asked, installation: Installation) -> Response[bytes]:
+def calculator(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The form with the estimate."""
     inputs = _inputs(request)
     accounts = visible_accounts(request, installation)
@@ -57,7 +58,7 @@ def calculator(request: Asked, installation: Installation) -> Response[bytes]:
 
 
 @get("/calculator/estimate", sync_to_thread=True)
-def calculated(request: Asked, installation: Installation) -> Response[bytes]:
+def calculated(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The estimate alone, for the script that asks as one types."""
     return page(request, "estimate", **_estimated(request, installation, _inputs(request)))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio import to_thread
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 
 from billing.catalog.canonical import catalog_toml
 from billing.catalog.changes import Change
@@ -21,13 +22,13 @@ from billing.web.installation import Installation
 
 
 @get("/catalog", sync_to_thread=True)
-def catalog(request: Asked, installation: Installation) -> Response[bytes]:
+def catalog(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """What is set up."""
     return _catalog_page(request, installation)
 
 
 @post("/catalog", guards=[needs("admin")])
-async def change_catalog(request: Asked, installation: Installation) -> Response[Any]:
+async def change_catalog(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Says what a text would change; with `action=apply` changes it."""
     form = await read_form(request)
     return await to_thread.run_sync(_change, request, installation, form.get("text", ""), form.get("action", ""))

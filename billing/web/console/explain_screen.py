@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from billing import periods
@@ -30,7 +31,7 @@ _MOST_ROWS = 100
 
 
 @get("/explain")
-async def explained(request: Asked, installation: Installation) -> Response[bytes]:
+async def explained(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The answer to a question, or why there is none."""
     return await to_thread.run_sync(partial(_explained, request, installation), limiter=installation.heavy_work)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from anyio import to_thread
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from billing.catalog.catalog import Account
@@ -35,7 +36,7 @@ _FORMS = ("xlsx", "pdf", "xml")
 
 
 @get("/invoices", sync_to_thread=True)
-def invoices_of_account(request: Asked, installation: Installation) -> Response[bytes]:
+def invoices_of_account(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The documents, balance and payments of an account."""
     account, engine = chosen_account(request, installation), installation.engine
     (balance,) = balance_rows(engine, [account.id])
@@ -51,7 +52,7 @@ def invoices_of_account(request: Asked, installation: Installation) -> Response[
 
 
 @get("/invoice", sync_to_thread=True)
-def one_document(request: Asked, installation: Installation) -> Response[bytes]:
+def one_document(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """An issued document: its page, its lines, its files."""
     found = _document(request, installation)
     account = installation.account(request.user, found.account_id)
@@ -61,7 +62,7 @@ def one_document(request: Asked, installation: Installation) -> Response[bytes]:
 
 
 @get("/invoice/file", sync_to_thread=True)
-def file_of_document(request: Asked, installation: Installation) -> Response[bytes]:
+def file_of_document(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """A document as a workbook, PDF or XML."""
     _document(request, installation)
     number, file_format = asked(request, "number"), choice_of(request, "format", _FORMS)
@@ -73,7 +74,7 @@ def file_of_document(request: Asked, installation: Installation) -> Response[byt
 
 
 @get("/draft", sync_to_thread=True)
-def draft_of_month(request: Asked, installation: Installation) -> Response[bytes]:
+def draft_of_month(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """What the document of a month would be now; as a workbook too."""
     account = chosen_account(request, installation)
     month = chosen_month(request, account)
@@ -86,7 +87,7 @@ def draft_of_month(request: Asked, installation: Installation) -> Response[bytes
 
 
 @get("/finalize", sync_to_thread=True, guards=[operator_only])
-def finalize_form(request: Asked, installation: Installation) -> Response[bytes]:
+def finalize_form(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """What would be issued for a month, and the form that issues it."""
     account = chosen_account(request, installation)
     month = chosen_month(request, account)
@@ -94,7 +95,7 @@ def finalize_form(request: Asked, installation: Installation) -> Response[bytes]
 
 
 @post("/finalize", guards=[operator_only, needs("admin")])
-async def finalize_month(request: Asked, installation: Installation) -> Response[Any]:
+async def finalize_month(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Closes a month."""
     form = await read_form(request)
     account = installation.account(request.user, form.get("account", ""))

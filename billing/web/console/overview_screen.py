@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from markupsafe import Markup
 
 from billing.catalog.catalog import Account
@@ -28,7 +29,7 @@ _ON_A_PAGE = 40
 
 
 @get("/", sync_to_thread=True)
-def overview(request: Asked, installation: Installation) -> Response[bytes]:
+def overview(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The accounts that the caller sees, and what needs doing."""
     wanted = asked(request, "q").casefold()
     visible = visible_accounts(request, installation)
@@ -50,7 +51,7 @@ def overview(request: Asked, installation: Installation) -> Response[bytes]:
 
 
 @get("/month", sync_to_thread=True)
-def month_of_account(request: Asked, installation: Installation) -> Response[bytes]:
+def month_of_account(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """A month of an account."""
     account = chosen_account(request, installation)
     month = chosen_month(request, account)
@@ -130,7 +131,7 @@ def _need_link(need: Need) -> str | None:
             return link("/run", id=need.run)
         case "package":
             return link("/packages", account=need.account)
-        case "arrears":
+        case "arrears" | "overdue":
             return link("/invoices", account=need.account)
         case "silent":
             return link("/usage", account=need.account, app=need.subject)

@@ -3,6 +3,7 @@
 from datetime import date
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from markupsafe import Markup
 
 from billing.reports.burn_down import PACE_DAYS, BurnDown, burn_downs
@@ -15,7 +16,7 @@ from billing.web.installation import Installation
 
 
 @get("/packages", sync_to_thread=True)
-def packages_of_account(request: Asked, installation: Installation) -> Response[bytes]:
+def packages_of_account(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The packages and free minutes of an account."""
     account = chosen_account(request, installation)
     found, w = burn_downs(installation.engine, account.id), words_of(request)

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 from anyio import to_thread
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from billing.errors import BillingError, UsageError
@@ -23,7 +24,7 @@ _ON_A_PAGE = 50
 
 
 @get("/quarantine", sync_to_thread=True)
-def quarantine(request: Asked, installation: Installation) -> Response[bytes]:
+def quarantine(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The rows of a reason and a file, or all."""
     reason, file, skip = (
         asked(request, "reason") or None,
@@ -47,20 +48,20 @@ def quarantine(request: Asked, installation: Installation) -> Response[bytes]:
 
 
 @get("/quarantine/row", sync_to_thread=True)
-def one_row(request: Asked, installation: Installation) -> Response[bytes]:
+def one_row(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """A row and its text, to be edited."""
     return _row_page(request, installation, asked(request, "id"))
 
 
 @post("/quarantine/row", guards=[needs("admin")])
-async def edited_row(request: Asked, installation: Installation) -> Response[Any]:
+async def edited_row(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Tries the text of a row, or retries the row with it."""
     form = await read_form(request)
     return await to_thread.run_sync(_edited, request, installation, form)
 
 
 @post("/quarantine", guards=[needs("admin")])
-async def retry_rows(request: Asked, installation: Installation) -> Response[Any]:
+async def retry_rows(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Retries the rows of a reason and a file, or all, as they are."""
     form = await read_form(request)
     return await to_thread.run_sync(_retried, installation, form.get("reason") or None, form.get("file") or None)

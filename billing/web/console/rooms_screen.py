@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from anyio import to_thread
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 from markupsafe import Markup
 
@@ -35,13 +36,13 @@ _MOST_MARKS = 500
 
 
 @get("/rooms")
-async def rooms_of_day(request: Asked, installation: Installation) -> Response[bytes]:
+async def rooms_of_day(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The rooms of a day."""
     return await to_thread.run_sync(partial(_rooms, request, installation), limiter=installation.heavy_work)
 
 
 @get("/room")
-async def one_room(request: Asked, installation: Installation) -> Response[Any]:
+async def one_room(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """A room on a day."""
     return await to_thread.run_sync(partial(_room, request, installation), limiter=installation.heavy_work)
 

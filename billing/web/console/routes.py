@@ -2,6 +2,7 @@
 
 from litestar import Router, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 from billing.web.access import CONSOLE, needs, operator_only
 from billing.web.console import catalog_screen, invoices_screen, quarantine_screen, session_screen, tokens_screen
@@ -19,7 +20,7 @@ from billing.web.console.usage_screen import usage_of_app
 
 
 @get("/{rest:path}")
-async def no_page(rest: str) -> None:
+async def no_page(rest: FromPath[str]) -> None:
     """What is none of the pages."""
     raise NotFoundException(f"there is no page {rest!r} in the console")
 

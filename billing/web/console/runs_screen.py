@@ -1,6 +1,7 @@
 """Runs: what was done to the books, when, with what result."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from billing.errors import UsageError
@@ -14,7 +15,7 @@ _MOST = 5_000
 
 
 @get("/runs", sync_to_thread=True)
-def run_list(request: Asked, installation: Installation) -> Response[bytes]:
+def run_list(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The last runs."""
     limit = min(number_of(request, "limit") or _ON_A_PAGE, _MOST)
     found = runs(installation.engine, limit=limit)
@@ -23,7 +24,7 @@ def run_list(request: Asked, installation: Installation) -> Response[bytes]:
 
 
 @get("/run", sync_to_thread=True)
-def one_run(request: Asked, installation: Installation) -> Response[bytes]:
+def one_run(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """Everything about a run."""
     number = number_of(request, "id") or 0
     try:

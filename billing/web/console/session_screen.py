@@ -10,7 +10,9 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from billing.invoicing.words import LANGUAGES
@@ -34,7 +36,7 @@ async def login_form(request: Visitor) -> Response[bytes]:
 
 
 @post("/login", opt=IS_OPEN)
-async def log_in(request: Visitor, installation: Installation) -> Response[Any]:
+async def log_in(request: Visitor, installation: NamedDependency[Installation]) -> Response[Any]:
     """Opens a session, and goes on to the page that was asked for."""
     form = await read_form(request)
     caller = installation.caller(form.get("token", "").strip())
@@ -51,7 +53,7 @@ async def log_in(request: Visitor, installation: Installation) -> Response[Any]:
 
 
 @post("/logout", sync_to_thread=True)
-def log_out(request: Asked, installation: Installation) -> Response[Any]:
+def log_out(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Ends the session."""
     with writing(installation.engine) as conn:
         close_session(conn, request.cookies[SESSION_COOKIE])
@@ -61,7 +63,7 @@ def log_out(request: Asked, installation: Installation) -> Response[Any]:
 
 
 @get("/language/{language:str}", opt=IS_OPEN)
-async def choose_language(request: Visitor, language: str) -> Response[Any]:
+async def choose_language(request: Visitor, language: FromPath[str]) -> Response[Any]:
     """Keeps the language in a cookie, and goes back."""
     if language not in LANGUAGES:
         raise NotFoundException(f"there is no language {language!r}: {', '.join(LANGUAGES)} are possible")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 from billing.web.access import IS_OPEN
 from billing.web.console.page_frame import SAFE_HEADERS
@@ -11,7 +12,7 @@ from billing.web.console.static_contents import MEDIA_TYPES, stamp_of, static_co
 
 
 @get("/static/{stamp:str}/{name:str}", opt=IS_OPEN)
-async def static_file(stamp: str, name: str) -> Response[bytes]:
+async def static_file(stamp: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A file; its address has the stamp of its content, so a browser may keep it."""
     content = static_contents().get(name)
     if content is None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from anyio import to_thread
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 
 from billing.errors import UsageError
 from billing.jobs.token_change import end_token, make_token
@@ -19,20 +20,20 @@ _LONGEST_NAME = 100
 
 
 @get("/tokens", sync_to_thread=True)
-def tokens(request: Asked, installation: Installation) -> Response[bytes]:
+def tokens(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """All tokens."""
     return _tokens_page(request, installation)
 
 
 @post("/tokens", guards=[needs("admin")])
-async def create(request: Asked, installation: Installation) -> Response[bytes]:
+async def create(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """Makes a token, and shows it this one time."""
     form = await read_form(request)
     return await to_thread.run_sync(_create, request, installation, form)
 
 
 @post("/tokens/revoke", guards=[needs("admin")])
-async def revoke(request: Asked, installation: Installation) -> Response[Any]:
+async def revoke(request: Asked, installation: NamedDependency[Installation]) -> Response[Any]:
     """Revokes a token."""
     form = await read_form(request)
     await to_thread.run_sync(end_token, installation.home, installation.engine, form.get("id", ""))

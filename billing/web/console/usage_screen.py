@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 from litestar import Response, get
+from litestar.di import NamedDependency
 from markupsafe import Markup
 
 from billing import periods
@@ -64,7 +65,7 @@ class View:
 
 
 @get("/usage", sync_to_thread=True)
-def usage_of_app(request: Asked, installation: Installation) -> Response[bytes]:
+def usage_of_app(request: Asked, installation: NamedDependency[Installation]) -> Response[bytes]:
     """The usage of an app on a day, on some days or in a month."""
     account = chosen_account(request, installation)
     app = chosen_app(request, installation, account)
