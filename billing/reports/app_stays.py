@@ -7,7 +7,7 @@ only. Example: entered at 23:50, left at 00:10: one stay of 1,200 s, on both day
 Within each second only its outcome counts: who enters and leaves in one second has no stay.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,10 +17,10 @@ from billing.events.log import EventLog
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.opening import account_days
 from billing.ledger.provisional_days import ProvisionalDay, provisional_days
-from billing.ledger.runs import Run
 from billing.metering.schemas import open_stays
 from billing.metering.tiers import TierRule, tier_rule
 from billing.periods import days_between
+from billing.reports.app_days import app_day
 
 # Epoch seconds. `is_open`: whether it still went on where the knowledge ends.
 STAYS = pl.Schema(
@@ -56,20 +56,18 @@ class AppDays:
     ledger: AccountLedger
     log: EventLog
     app_id: int
-    settled: Mapping[date, Run]
-    corrections: Sequence[Run]
+    settled: Collection[date]
     provisional: Mapping[date, ProvisionalDay]
 
     @classmethod
     def of(cls, ledger: AccountLedger, log: EventLog, app_id: int) -> "AppDays":
         """The days of an app of the ledger's account."""
-        settled = ledger.settled_days()
+        settled = set(ledger.settled_days())
         return cls(
             ledger=ledger,
             log=log,
             app_id=app_id,
             settled=settled,
-            corrections=ledger.posting_runs(),
             provisional={
                 each.day: each for each in provisional_days(ledger.conn, ledger.account_id) if each.day not in settled
             },
@@ -77,8 +75,8 @@ class AppDays:
 
     def on(self, day: date) -> KnownDay | None:
         """A day; None where nothing of it is known."""
-        if run := self.settled.get(day):
-            return self._settled(day, run)
+        if day in self.settled:
+            return self._settled(day)
         stored = self.provisional.get(day)
         return self._provisional(stored) if stored else None
 
@@ -87,16 +85,15 @@ class AppDays:
         days = days_between(self.ledger.day_of(start), self.ledger.day_of(end - 1))
         return [known for day in days if (known := self.on(day))]
 
-    def _settled(self, day: date, run: Run) -> KnownDay:
-        later = [each for each in self.corrections if _covers(each, day) and (each.id or 0) > (run.id or 0)]
-        start, end = self.ledger.settled_bounds(day, day)[day]
+    def _settled(self, day: date) -> KnownDay:
+        known = app_day(self.ledger, self.log, self.app_id, day)
         return KnownDay(
             day=day,
-            start=start,
-            end=end,
-            ingest_id=[run, *later][-1].ingest_id,
-            rule=tier_rule(self.ledger.policy_of(run).version_on(day)),
-            carried=self._of_app(self.ledger.state_before(day)),
+            start=known.start,
+            end=known.end,
+            ingest_id=known.run.ingest_id,
+            rule=known.rule,
+            carried=known.carried(),
         )
 
     def _provisional(self, stored: ProvisionalDay) -> KnownDay:
@@ -112,10 +109,6 @@ class AppDays:
 
     def _of_app(self, state: pl.DataFrame) -> pl.DataFrame:
         return state.filter(pl.col("app_id") == self.app_id)
-
-
-def _covers(run: Run, day: date) -> bool:
-    return run.from_day is not None and run.from_day <= day
 
 
 def stays_on(days: AppDays, known: KnownDay) -> pl.DataFrame:

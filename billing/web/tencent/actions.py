@@ -25,6 +25,9 @@ ACTIONS: dict[str, Action] = {
     "DescribeUserInfo": describe_users,
 }
 
+# Their days are metered again.
+HEAVY_ACTIONS = ACTIONS.keys() - {"DescribeTrtcUsage"}
+
 
 def answered(reader: Reader, call: Call) -> dict[str, Any]:
     """The answer to a call that is signed; a `CallError` when there is none."""

@@ -13,7 +13,7 @@ import time
 import uuid
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from litestar import Request, Response, Router, route
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
@@ -23,17 +23,13 @@ from billing.errors import BillingError, DatabaseError, UsageError
 from billing.web.access import CONSOLE, IS_OPEN
 from billing.web.access_log import ONLY_READS
 from billing.web.installation import Installation
-from billing.web.tencent.actions import answered
+from billing.web.tencent.actions import HEAVY_ACTIONS, answered
 from billing.web.tencent.call_errors import CallError
 from billing.web.tencent.call_signatures import signer
 from billing.web.tencent.calls import Call
 from billing.web.tencent.readers import Reader
 
-# So many are worked out at a time: a day by room is metered again, with all processors.
-_AT_ONCE = 2
-
 _log = logging.getLogger(__name__)
-_limiter = CapacityLimiter(_AT_ONCE)
 
 
 @route("/", http_method=["GET", "POST"], status_code=200, opt=IS_OPEN | ONLY_READS)
@@ -49,13 +45,15 @@ async def tencent_call(
     )
     if call.is_empty:
         return Redirect(CONSOLE, status_code=302)
-    return _response(await to_thread.run_sync(_answer, installation, call, limiter=_limiter))
+    # Only a caller who is known takes a turn.
+    reader = await to_thread.run_sync(_reader, installation, call)
+    turns = installation.heavy_work if call.common("Action") in HEAVY_ACTIONS else None
+    return _response(await to_thread.run_sync(answered, reader, call, limiter=turns))
 
 
-def _answer(installation: Installation, call: Call) -> dict[str, Any]:
+def _reader(installation: Installation, call: Call) -> Reader:
     key = signer(call, installation.secrets.tencent_key, time.time())
-    reader = Reader(key=key, home=installation.home, engine=installation.engine, catalog=installation.catalog())
-    return answered(reader, call)
+    return Reader(key=key, home=installation.home, engine=installation.engine, catalog=installation.catalog())
 
 
 def _response(members: dict[str, Any]) -> Response[bytes]:
