@@ -11,7 +11,7 @@ Minutes follow from the day's cumulative seconds, rounded up: a window shows tho
 and by day, never by room or user.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -30,7 +30,7 @@ from billing.ledger.database import Engine, reading
 from billing.ledger.day_runs import runs_of_days
 from billing.ledger.difference import signed_difference
 from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
-from billing.ledger.runs import BILLED, find_run
+from billing.ledger.runs import BILLED, Run, find_run
 from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
