@@ -95,6 +95,9 @@ def test_customers_see_names_of_files_and_not_where_they_are_kept(console: Site)
         page = client.get(path)
         assert "events.ndjson, line " in page.text
         assert "/events.ndjson" not in page.text
+    rows = client.get(f"/console/explain?{OF_ROOM}&format=csv").text
+    assert "events.ndjson" in rows
+    assert "/events.ndjson" not in rows
 
 
 def test_every_step_of_an_explanation_says_its_sum_and_that_it_agrees(console: Site) -> None:

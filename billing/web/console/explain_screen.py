@@ -1,6 +1,8 @@
 """Explain: where an amount comes from, step by step, each with its sum and whether it agrees with the step before."""
 
+import heapq
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -22,6 +24,7 @@ from billing.reports.explanation_workbook import write_explanation
 from billing.reports.question import Question
 from billing.reports.row_formats import write_csv
 from billing.web.console.chosen import apps_of, chosen_account, chosen_app, chosen_month
+from billing.web.console.file_names import without_folders
 from billing.web.console.forms import asked, choice_of, day_of, month_of, name_of, number_of
 from billing.web.console.number_formats import month as month_text
 from billing.web.console.page_frame import Asked, download, link, page
@@ -55,6 +58,7 @@ def _explained(request: Asked, installation: Installation) -> Response[bytes]:
         return page(request, "explain_none", status=404, fault=str(error), **common)
     except UsageError as error:
         return page(request, "explain_none", status=400, fault=str(error), **common)
+    found = replace(found, intervals=found.intervals and list(map(without_folders, found.intervals)))
     form = choice_of(request, "format", ("page", "csv", "xlsx"))
     if form != "page":
         return _file(found, form)
@@ -103,24 +107,26 @@ def _address(question: Question, **other: object) -> str:
 
 
 def _answer(found: Explanation) -> dict[str, Any]:
-    """The steps and their rows, as many as a page has room for."""
-    links, question = explanation_links(found), found.scope.question
-    rows = {
-        "lines": sorted(links.lines, key=_place),
-        "charges": list(links.charges.rows),
-        "windows": links.windows,
-        "rooms": None if links.rooms is None else sorted(links.rooms, key=lambda row: -int(str(row["seconds"]))),
-        "intervals": links.intervals,
-    }
+    """The steps with the sums of all rows, and as many rows of each as a page has room for."""
+    links, question = explanation_links(_shortened(found)), found.scope.question
+    charges = links.charges.rows[:_MOST_ROWS]
+    rows = {"lines": sorted(links.lines, key=_place)[:_MOST_ROWS], "charges": charges}
     return {
         "found": found,
         "steps": explanation_steps(found),
-        "rows": {name: (each or [])[:_MOST_ROWS] for name, each in rows.items()},
+        "rows": {**rows, "windows": links.windows, "rooms": links.rooms, "intervals": links.intervals},
         "at_clock": _clock(found, found.scope.at),
         "window_clock": _clock(found, found.scope.window),
         "is_narrow": question.user_id is not None or found.scope.at is not None,
         "most": _MOST_ROWS,
     }
+
+
+def _shortened(found: Explanation) -> Explanation:
+    """Without the rows that no page shows: a day may have 100,000 rooms."""
+    rooms = None if found.rooms is None else heapq.nlargest(_MOST_ROWS, found.rooms, key=lambda each: each.seconds)
+    windows, intervals = found.windows and found.windows[:_MOST_ROWS], found.intervals and found.intervals[:_MOST_ROWS]
+    return replace(found, rooms=rooms, windows=windows, intervals=intervals)
 
 
 def _place(line: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,10 +1,9 @@
 """Rooms: those of a day, the largest first; and one room, a lane for each user with every stretch and its events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +24,7 @@ from billing.reports.question import Question
 from billing.reports.room_lanes import lane_legend, room_lanes
 from billing.reports.usage_day import DayFacts, day_facts
 from billing.web.console.chosen import apps_of, chosen_account, chosen_app
+from billing.web.console.file_names import without_folders
 from billing.web.console.finding_marks import Mark, finding_marks
 from billing.web.console.forms import asked, day_of, name_of, number_of
 from billing.web.console.page_frame import Asked, link, page, words_of
@@ -121,7 +121,7 @@ class _Shown:
 
 def _lanes(request: Asked, installation: Installation, found: Explanation) -> dict[str, Any]:
     """The lanes of the users that are shown, their stretches as a table, and the findings of the room."""
-    every, zone = [_without_folders(each) for each in found.intervals or []], found.zone
+    every, zone = [without_folders(each) for each in found.intervals or []], found.zone
     shown = _shown(request, every)
     intervals = [each for each in every if each.user_id in set(shown.users)]
     marks = _marks(installation, found) if found.scope.question.run is None else []
@@ -141,14 +141,6 @@ def _lanes(request: Asked, installation: Installation, found: Explanation) -> di
         "seconds": found.seconds,
         "first_and_last": [_clock(second, zone) for second in span] if span else [],
     }
-
-
-def _without_folders(each: ExplainedInterval) -> ExplainedInterval:
-    """A customer sees the names of files, and not where the operator keeps them."""
-    begins, ends = (
-        replace(boundary, file=boundary.file and PurePath(boundary.file).name) for boundary in (each.begins, each.ends)
-    )
-    return replace(each, begins=begins, ends=ends)
 
 
 def _shown(request: Asked, intervals: Sequence[ExplainedInterval]) -> _Shown:
