@@ -35,6 +35,7 @@ billing usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by user
 billing charges academy --month 2026-03
 billing packages academy
 billing invoice export academy --month 2026-03 -o {output}/academy-2026-03.xlsx
+billing verify --full
 """
 SCHOOL = """
 billing init
@@ -44,6 +45,7 @@ billing nightly
 billing usage 1400000002 --from 2026-10-12 --to 2026-10-12 --by user
 billing charges school --month 2026-10
 billing invoice export school --month 2026-10 -o {output}/school-2026-10.xlsx
+billing verify --full
 """
 
 ISSUED = """
@@ -59,6 +61,7 @@ billing payment add academy 0.35 --id BANK-1 --reference INV-2026-000001
 billing invoice list
 billing status 1400000001
 billing audit
+billing verify --full
 """
 
 # Both classes in one home, to be looked at in a browser.
