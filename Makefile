@@ -81,7 +81,7 @@ growth: .venv/bench
 # Needs uv; writes the versions and hashes of pyproject.toml's ranges for every supported Python.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		--extra postgresql --extra documents --group dev --group mutants pyproject.toml -o requirements.lock
+		--extra postgresql --extra documents --extra serve --group dev --group mutants pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		--group spark -o requirements-spark.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

@@ -15,7 +15,7 @@ from billing.errors import UsageError as UsageError
 if TYPE_CHECKING:
     from billing.front_door import Billing
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 
 def open(  # noqa: A001 - read as `billing.open`

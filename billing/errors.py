@@ -15,6 +15,14 @@ class UsageError(BillingError):
     """The command cannot be meant as it was given: an unknown account, an unfinished day (exit code 2)."""
 
 
+class UnknownNameError(UsageError):
+    """A name or a number that nothing has: over HTTP it is not found."""
+
+
+class DatabaseError(BillingError):
+    """The database failed or cannot be reached: the same may succeed later."""
+
+
 def missing_row(table: str, key: str) -> BillingError:
     """The error of a row that the database must have, but somebody has removed."""
     return BillingError(f"the row of {key} in the table {table} is missing: restore the database from a backup")

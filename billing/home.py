@@ -13,6 +13,7 @@ from billing.errors import BillingError, UsageError
 _log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.5
+TOKENS_STAMP = "tokens.stamp"  # its time changes whenever tokens do
 
 # What the holder of a lock is doing.
 _LOCKS = {

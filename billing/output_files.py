@@ -15,7 +15,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,6 +82,19 @@ class Output:
 
     def _refused(self, reason: str) -> BillingError:
         return BillingError(f"cannot write {self.path}: {reason}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryOutput(Output):
+    """A file that is not on any disk: what was written is `content`."""
+
+    path: str | Path = "memory"
+    content: BytesIO = field(default_factory=BytesIO)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The content, to write to."""
+        yield self.content
 
 
 def _is_read(target: Path, read: Path) -> bool:

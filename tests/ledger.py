@@ -1,7 +1,7 @@
 """Everything that a home has on record, in a form in which two homes can be compared.
 
-Left out is what may differ between two ways to the same result: the ids of runs, instants at which something was
-done, runs that changed nothing, and the version of the event log.
+Left out is what may differ between two ways to the same result: the ids of runs and messages, instants at which
+something was done, runs that changed nothing, and the version of the event log.
 """
 
 import json
@@ -22,7 +22,14 @@ Ledger = dict[str, Rows]
 
 _ALL_TIME = (0, 253_402_300_800)
 _RUN_IDS = ("run_id", "corrects_run_id")
-_OF_ONE_RUN = {"run": ("id", "log_version"), "catalog_change": ("id",), "document": ("hash",)}
+_OF_ONE_RUN = {
+    "run": ("id", "log_version"),
+    "catalog_change": ("id",),
+    "document": ("hash",),
+    # Numbered in the order in which they were written: of accounts, one may come after another was tried again.
+    "arrears_event": ("id",),
+    "outbox": ("id",),
+}
 _RESULTS = ("billed", "corrected")
 
 

@@ -6,7 +6,8 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from billing.cli.report_tables import Report, write_csv, write_json, write_table
+from billing.cli.report_tables import write_table
+from billing.reports.row_formats import Report, write_csv, write_json
 
 
 def table(report: Report, width: int = 80) -> str:

@@ -37,6 +37,7 @@ def test_ci_runs_everything() -> None:
     assert "make check test-all demo spark-test" in commands
     required = (
         "BILLING_REQUIRE_LIBREOFFICE=1 BILLING_REQUIRE_POSTGRESQL=1 BILLING_REQUIRE_HLEDGER=1 BILLING_REQUIRE_FONTS=1"
+        " BILLING_REQUIRE_CHROMIUM=1"
     )
     assert f"export {required}" in commands
     assert "BILLING_REQUIRE_SPARK=1" in MAKEFILE

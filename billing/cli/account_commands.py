@@ -9,11 +9,9 @@ from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.messages import fail
 from billing.cli.options import Accounts, Month, accounts_options, format_option, month_options, provisional_option
-from billing.cli.report_tables import Report, frame_report, print_report, usual
+from billing.cli.report_tables import print_report
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from billing.home import Home
 
 
@@ -35,44 +33,16 @@ def charges(home: "Home", accounts: Accounts, month: Month, provisional: bool, o
     """
     from billing.reports.account import charges as daily_charges
     from billing.reports.account import charges_of_all
+    from billing.reports.account_reports import charges_report
 
     if accounts.account is None:
         rows, errors = charges_of_all(open_engine(home), month.first_day_of, provisional=provisional)
-        print_charges(rows, output_format, empty="no charges")
+        print_report(charges_report(rows), output_format)
         fail(errors)
         return
     first = month.first_day(partial(zone_of, home, account=accounts.account))
     rows = daily_charges(open_engine(home), accounts.account, first, provisional=provisional)
-    print_charges(rows, output_format, empty=f"no charges in {first:%Y-%m}")
-
-
-def print_charges(rows: "pl.DataFrame", output_format: str, *, empty: str) -> None:
-    """Prints charges; what each payer paid is an object from payer to minutes."""
-    named = [
-        {**row, "deducted_by": {payer["payer_id"]: payer["minutes"] for payer in row["deducted_by"]}}
-        for row in rows.to_dicts()
-    ]
-    # A screen has no room for prices beside accounts.
-    of_all = ["unit_price"] if "account" in rows.columns else []
-    one_currency = len({row["currency"] for row in named}) == 1
-    report = Report(
-        fields=rows.columns,
-        rows=named,
-        empty=empty,
-        sums=("minutes", "deducted_minutes", "payable_minutes", *(["amount"] if one_currency else [])),
-        once=("account", "app_id", "currency", "kind", "settled"),
-        without=(
-            "seconds",
-            "run",
-            "corrects_run",
-            "posted_on",
-            "cause",
-            "deducted_by",
-            *of_all,
-            *usual(rows, settled=True, document=None),
-        ),
-    )
-    print_report(report, output_format)
+    print_report(charges_report(rows, empty=f"no charges in {first:%Y-%m}"), output_format)
 
 
 @click.command()
@@ -88,13 +58,7 @@ def packages(home: "Home", account: str, provisional: bool, output_format: str) 
       billing packages acme
     """
     from billing.reports.account import packages as balances
+    from billing.reports.account_reports import packages_report
 
     rows = balances(open_engine(home), account, provisional=provisional)
-    report = frame_report(
-        rows,
-        empty=f"{account} has no packages",
-        sums=("granted", "deducted", "lapsed", "refunded", "remaining"),
-        once=("settled",),
-        without=usual(rows, settled=True, refunded=0),
-    )
-    print_report(report, output_format)
+    print_report(packages_report(rows, account), output_format)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli import known_names
-from billing.cli.account_commands import print_charges
 from billing.cli.homes import open_catalog, open_engine, pass_home
 from billing.cli.messages import fail, record, say, say_error
 from billing.cli.options import collected, format_option
@@ -201,7 +200,9 @@ def rebill(home: "Home", account: str, cause: _Cause, output_format: str) -> Non
     """
     from billing.jobs.rebill import run_rebill
     from billing.reports.account import correction_lines
+    from billing.reports.account_reports import charges_report
 
     done = run_rebill(home, open_engine(home), account, cause.first, reason=cause.reason, dry_run=cause.dry_run)
-    print_charges(correction_lines(done.lines, done.deducted_by, run=done.run), output_format, empty="")
+    lines = correction_lines(done.lines, done.deducted_by, run=done.run)
+    print_report(charges_report(lines, empty=""), output_format)
     say(f"nothing was posted (--dry-run): {done.summary}" if cause.dry_run else f"run {done.run}: {done.summary}")

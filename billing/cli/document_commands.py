@@ -24,11 +24,6 @@ FINALIZED_FIELDS = (
     *("account", "month", "number", "kind", "net", "tax", "total", "currency", "issued_on", "due_on"),
     *("result", "detail"),
 )
-DOCUMENT_FIELDS = (
-    *("number", "kind", "purpose", "account", "seller", "month", "issued_on", "due_on", "currency"),
-    *("net", "tax", "total", "paid", "credited", "open", "state", "credits", "replaces"),
-)
-_NO_ROOM = ("purpose", "seller", "issued_on", "net", "tax", "paid", "credited", "credits", "replaces")
 
 
 @click.command("finalize")
@@ -81,9 +76,10 @@ def list_invoices(home: "Home", accounts: tuple[str, ...], month: date | None, o
       billing invoice list
       billing invoice list academy --month 2026-03 --format json
     """
-    from billing.reports.documents import list_documents
+    from billing.reports.documents import documents_report, list_documents
 
-    print_documents(list_documents(open_engine(home), accounts, month), output_format, empty="no documents")
+    rows = list_documents(open_engine(home), accounts, month)
+    print_report(documents_report(rows, empty="no documents"), output_format)
 
 
 @click.command("show")
@@ -97,15 +93,11 @@ def show_invoices(home: "Home", numbers: tuple[str, ...], output_format: str) ->
     Example:
       billing invoice show INV-2026-000001
     """
-    from billing.reports.documents import show_documents
+    from billing.reports.documents import contents_report, show_documents
 
     rows = show_documents(open_engine(home), numbers)
-    if output_format == "json":
-        print_report(Report(fields=(*DOCUMENT_FIELDS, "reason", "lines", "taxes"), rows=rows), output_format)
-        return
-    lines = [{"number": row["number"], **line} for row in rows for line in row["lines"]]
-    if output_format == "csv":
-        print_report(Report(fields=list(lines[0]) if lines else ["number"], rows=lines), output_format)
+    if output_format != "table":
+        print_report(contents_report(rows, is_nested=output_format == "json"), output_format)
         return
     for row in rows:
         _print_document(row)
@@ -172,16 +164,10 @@ def write_off_invoice(home: "Home", number: str, reason: str, output_format: str
     _print_written(home, [written.number], output_format)
 
 
-def print_documents(rows: Sequence[dict[str, Any]], output_format: str, *, empty: str = "") -> None:
-    """Prints rows of documents."""
-    report = Report(fields=DOCUMENT_FIELDS, rows=rows, empty=empty, once=("currency",), without=_NO_ROOM)
-    print_report(report, output_format)
-
-
 def _print_written(home: "Home", numbers: Sequence[str], output_format: str) -> None:
-    from billing.reports.documents import rows_of
+    from billing.reports.documents import documents_report, rows_of
 
-    print_documents(rows_of(open_engine(home), numbers), output_format)
+    print_report(documents_report(rows_of(open_engine(home), numbers)), output_format)
 
 
 def _print_document(row: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Estimates: what a month would cost."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from billing.periods import now
 
 if TYPE_CHECKING:
     from billing.home import Home
-    from billing.reports.estimate import Room, Tariff
+    from billing.reports.estimate import Room
 
 # Columns for the packages of a set: with amounts in millions the table still fits 80.
 _SET_WIDTH = 30
@@ -55,17 +56,6 @@ class _Month:
     minutes: int
     cameras: tuple[Size, ...]
     screen: Size | None
-
-    def tariff(self, home: "Home") -> "Tariff":
-        """The prices of the policy or the account."""
-        from billing.reports.estimate import tariff_of_account, tariff_of_policy
-
-        match self.policy, self.account:
-            case str(policy), None:
-                return tariff_of_policy(policy, now())
-            case None, str(account):
-                return tariff_of_account(open_catalog(home), account, now())
-        raise UsageError("give either --policy or --account")
 
 
 _month_options = collected(
@@ -164,18 +154,17 @@ def estimate_live(home: "Home", rooms_per_day: int, people: _People, month: _Mon
 
 
 def _print_month(home: "Home", room: "Room", rooms_per_day: int, month: _Month, output_format: str) -> None:
-    from billing.reports.estimate import estimate as estimate_month
+    from billing.reports.estimate_report import asked_tariff, estimate_report
 
-    tariff = month.tariff(home)
-    done = estimate_month(room, tariff, rooms_per_day=rooms_per_day, minutes=month.minutes, days=month.days)
+    tariff = asked_tariff(partial(open_catalog, home), policy=month.policy, account=month.account, at=now())
+    report = estimate_report(room, tariff, rooms_per_day=rooms_per_day, minutes=month.minutes, days=month.days)
     if output_format == "table":
-        _print_table(asdict(done))
+        _print_table(report.rows[0])
     else:
-        row = asdict(done)
-        print_report(Report(fields=tuple(row), rows=[row]), output_format)
+        print_report(report, output_format)
 
 
-def _print_table(month: dict[str, Any]) -> None:
+def _print_table(month: Mapping[str, Any]) -> None:
     """Minutes and list amounts by item, what is to be paid without a package, and with each."""
     items = month["items"]
     print_report(Report(fields=tuple(items[0]), rows=items, sums=("minutes", "package_minutes", "amount")), "table")

@@ -13,8 +13,8 @@ from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home
 from billing.cli.messages import say
 from billing.cli.options import FILE, collected
-from billing.cli.report_tables import write_csv_rows
 from billing.periods import parse_day
+from billing.reports.row_formats import write_csv_rows
 
 if TYPE_CHECKING:
     from billing.home import Home

@@ -16,6 +16,7 @@ from billing.cli.progress import counting
 from billing.cli.report_tables import Report, print_report
 from billing.errors import UsageError
 from billing.periods import local_iso_ms, now, time_zone
+from billing.reports.quarantine_list import COUNTS
 
 if TYPE_CHECKING:
     from billing.home import Home
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TRACES = ("janus",)
 SOURCES = (*TRACES, *RECORD_SOURCES)
-COUNTS = ("file", "read", "accepted", "duplicates", "quarantined")
+
 _LINES_SHOWN = 10
 _KINDS_SHOWN = 10
 

@@ -36,17 +36,20 @@ from billing.cli.notify_commands import alerts, notify
 from billing.cli.options import FILE
 from billing.cli.payment_commands import payment
 from billing.cli.quarantine_commands import quarantine
+from billing.cli.reconcile_commands import reconcile
 from billing.cli.retract_commands import retract
 from billing.cli.run_commands import runs
+from billing.cli.serve_commands import serve
 from billing.cli.standing_commands import account, app, package
 from billing.cli.status_commands import status
+from billing.cli.token_commands import token
 from billing.cli.usage_commands import findings, usage
 from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
-    *(alerts, notify, estimate),
+    *(alerts, notify, estimate, reconcile, serve, token),
 )
 
 for _command in (

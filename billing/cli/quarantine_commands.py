@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from billing.cli.homes import open_engine, pass_home
-from billing.cli.ingest_commands import COUNTS
 from billing.cli.messages import fail
 from billing.cli.options import COUNT, FILE, collected, format_option
-from billing.cli.report_tables import Report, frame_report, print_report
+from billing.cli.report_tables import frame_report, print_report
 from billing.cli.text_files import read_text
-from billing.errors import BillingError, UsageError, unknown
+from billing.errors import BillingError, UsageError
 from billing.periods import now
 
 if TYPE_CHECKING:
     import polars as pl
 
     from billing.home import Home
-
-_ROW = ("id", "file", "line", "reason", "detail", "raw")
-_NONE = "no such rows in quarantine"
 
 
 @click.group()
@@ -70,26 +66,17 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
       billing quarantine list --rows --limit 20
       billing quarantine list --reason no_offset --format json
     """
-    from billing.events.quarantine import Quarantine
+    from billing.reports.quarantine_list import NO_ROWS, quarantine_report, quarantined_rows
 
     open_engine(home)
-    _check_reasons(wanted.reasons)
-    found = Quarantine(directory=home.quarantine).rows(reasons=wanted.reasons or None, files=wanted.files or None)
+    found = quarantined_rows(home, reasons=wanted.reasons, files=wanted.files)
     if rows or output_format != "table":
-        shown = found.select(_ROW).head(found.height if wanted.limit is None else wanted.limit)
-        print_report(frame_report(shown, empty=_NONE, once=("file",)), output_format)
+        shown = found.head(found.height if wanted.limit is None else wanted.limit)
+        print_report(quarantine_report(shown), output_format)
     elif wanted.limit is not None:
         raise UsageError("--limit counts rows: give --rows too")
     else:
-        print_report(frame_report(_summary(found), empty=_NONE, sums=("rows",)), output_format)
-
-
-def _check_reasons(reasons: Sequence[str]) -> None:
-    from billing.events.quarantine import REASONS
-
-    for reason in reasons:
-        if reason not in REASONS:
-            raise UsageError(unknown("reason", reason, REASONS))
+        print_report(frame_report(_summary(found), empty=NO_ROWS, sums=("rows",)), output_format)
 
 
 def _summary(rows: "pl.DataFrame") -> "pl.DataFrame":
@@ -120,12 +107,12 @@ def quarantine_retry(home: "Home", ids: Sequence[str], fixed: Path | None, outpu
     """
     from billing.jobs.ingest import open_context
     from billing.jobs.quarantine_retry import retry_quarantine
+    from billing.reports.quarantine_list import retried_report
 
     corrected = _read_corrections(fixed) if fixed else {}
     wanted = {*ids, *corrected} if ids or fixed else None
     reports = retry_quarantine(open_context(home, open_engine(home), now()), ids=wanted, corrected=corrected)
-    rows = [asdict(report) for report in reports if not report.error]
-    print_report(Report(fields=COUNTS, rows=rows, empty="no rows to judge again", sums=COUNTS[1:]), output_format)
+    print_report(retried_report([asdict(each) for each in reports if not each.error]), output_format)
     fail([report.error for report in reports if report.error])
 
 

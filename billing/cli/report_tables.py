@@ -1,30 +1,27 @@
 """Reports: rows with named fields, as JSON or CSV for a program, or as a table to read.
 
-JSON and CSV hold every field of every row, exactly: JSON is one array in ASCII, an object a line. In CSV, text that a
-spreadsheet would take for a formula has an apostrophe before it. A table is for a screen: numbers are aligned and
-grouped by thousands, totals stand below, what all rows agree on may stand once above, an instant that is a midnight
-shows its day, and text is cut to the width, long text first. Numbers are never cut.
+A table is for a screen: numbers are aligned and grouped by thousands, totals stand below, what all rows agree on may
+stand once above, an instant that is a midnight shows its day, and text is cut to the width, long text first. Numbers
+are never cut.
 """
 
-import csv
-import json
-import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal, localcontext
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from billing.cli.messages import printable, say
 from billing.money import EXACT, plain
+from billing.reports.row_formats import Report as Report
+from billing.reports.row_formats import frame_report as frame_report
+from billing.reports.row_formats import plain_value, write_csv, write_json
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 Format = Literal["table", "json", "csv"]
-Row = Mapping[str, object]
 
 # Numbers that count nothing.
 _NAMES = frozenset({"app_id", "ingest_id", "line", "run"})
@@ -34,35 +31,6 @@ _SHORTEST_CUT = 10
 # No cell of a table is wider than a screen, so there is no need to measure more of a text than this.
 _LONGEST_CELL = 500
 _MIDNIGHT = "T00:00:00"
-# What a spreadsheet takes for a formula; the apostrophes make the rule reversible. Numbers and a lone sign are none.
-_FORMULA = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """Rows and the order of their fields. The rest is for the table.
-
-    `sums` have a total; `once` stand above if all rows agree on them; for `without` there is no room; `empty` is said
-    instead when there are no rows.
-    """
-
-    fields: Sequence[str]
-    rows: Sequence[Row]
-    empty: str = "nothing to show"
-    sums: Collection[str] = ()
-    once: Collection[str] = ()
-    without: Collection[str] = ()
-
-
-def frame_report(frame: "pl.DataFrame", **layout: Any) -> Report:
-    """A report of a frame's rows."""
-    return Report(fields=frame.columns, rows=frame.to_dicts(), **layout)
-
-
-def usual(frame: "pl.DataFrame", **values: object) -> list[str]:
-    """The columns that hold nothing but their usual value, and so need no place in a table."""
-    return [name for name, value in values.items() if set(frame[name]) <= {value}]
 
 
 def print_report(report: Report, output_format: str) -> None:
@@ -76,37 +44,6 @@ def print_report(report: Report, output_format: str) -> None:
     elif report.empty:
         say(report.empty)
     sys.stdout.flush()
-
-
-def write_json(report: Report, stream: IO[str]) -> None:
-    """Writes a JSON array of objects."""
-    before = "["
-    for row in report.rows:
-        stream.write(before + json.dumps({field: row[field] for field in report.fields}, default=_value))
-        before = ",\n "
-    stream.write("]\n" if report.rows else "[]\n")
-
-
-def write_csv(report: Report, stream: IO[str]) -> None:
-    """Writes CSV with a header; an absent value is empty."""
-    write_csv_rows(report.fields, report.rows, stream)
-
-
-def write_csv_rows(fields: Sequence[str], rows: Iterable[Row], stream: IO[str]) -> None:
-    """The same for rows that are read while they are written."""
-    writer = csv.writer(_Lines(stream), lineterminator="\r\n")
-    writer.writerow(fields)
-    writer.writerows([_csv_value(row[field]) for field in fields] for row in rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """Ends lines with LF. The writer is told CR LF, because it quotes only the line ends that it knows."""
-
-    stream: IO[str]
-
-    def write(self, line: str) -> None:
-        self.stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def write_table(report: Report, stream: IO[str], width: int) -> None:
@@ -211,23 +148,6 @@ def _cells(text: str) -> int:
     return cell_len(text)
 
 
-def _value(value: object) -> object:
-    match value:
-        case Decimal():
-            return plain(value)
-        case date():
-            return value.isoformat()
-        case list() | tuple() | dict():
-            return json.dumps(value, default=_value)
-    return value
-
-
-def _csv_value(value: object) -> object:
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return _value(value)
-
-
 def _text(value: object, places: int = 0) -> str:
     match value:
         case None:
@@ -238,7 +158,7 @@ def _text(value: object, places: int = 0) -> str:
             return f"{Decimal(value):,.{places}f}"
         case str():
             return printable(value[:_LONGEST_CELL])
-    return str(_value(value))
+    return str(plain_value(value))
 
 
 def _places(number: int | Decimal) -> int:

@@ -12,7 +12,6 @@ from billing.cli.report_tables import Report, print_report
 if TYPE_CHECKING:
     from billing.home import Home
 
-_COLUMNS = ("id", "command", "account", "day", "result", "detail")
 _VALUE_WIDTH = 64  # the length of a hash
 
 
@@ -31,15 +30,11 @@ def runs(home: "Home", run_id: int | None, limit: int, output_format: str) -> No
       billing runs 17
     """
     from billing.reports.run_list import runs as stored_runs
+    from billing.reports.run_list import runs_report
 
     found = stored_runs(open_engine(home), run_id=run_id, limit=limit)
-    if run_id is not None and output_format == "table":
-        report = _one_run(found[0])
-    else:
-        fields = list(found[0]) if found else []
-        without = [name for name in fields if name not in _COLUMNS]
-        report = Report(fields=fields, rows=found, empty="no runs yet", without=without)
-    print_report(report, output_format)
+    is_shown_whole = run_id is not None and output_format == "table"
+    print_report(_one_run(found[0]) if is_shown_whole else runs_report(found), output_format)
 
 
 def _one_run(run: dict[str, object]) -> Report:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from billing.home import Home
 
-_ACCOUNT_FIELDS = ("id", "name", "currency", "timezone", "policy", "seller", "tax", "apps")
-
 
 @click.group()
 def account() -> None:
@@ -41,12 +39,9 @@ def account_list(home: "Home", accounts: tuple[str, ...], output_format: str) ->
     Example:
       billing account list
     """
-    from billing.reports.balances import account_rows
+    from billing.reports.balances import accounts_report
 
-    rows = account_rows(open_engine(home), accounts)
-    if output_format != "json":
-        rows = [{**row, "apps": " ".join(map(str, row["apps"]))} for row in rows]
-    report = Report(fields=_ACCOUNT_FIELDS, rows=rows, empty="no accounts yet", once=("currency", "policy", "seller"))
+    report = accounts_report(open_engine(home), accounts, is_nested=output_format == "json")
     print_report(report, output_format)
 
 
@@ -63,15 +58,9 @@ def account_balance(home: "Home", accounts: tuple[str, ...], output_format: str)
       billing account balance
       billing account balance academy --format json
     """
-    from billing.reports.balances import balance_rows
+    from billing.reports.balances import balances_report
 
-    report = Report(
-        fields=("account", "currency", "credit", "open", "draft", "balance", "as_of"),
-        rows=balance_rows(open_engine(home), accounts),
-        empty="no accounts yet",
-        once=("currency", "as_of"),
-    )
-    print_report(report, output_format)
+    print_report(balances_report(open_engine(home), accounts), output_format)
 
 
 @account.command("hold")

@@ -19,10 +19,6 @@ _FIELDS = (
     *("account", "app_id", "state", "billed_through", "last_event_at"),
     *("quarantined", "provisional_amount", "currency"),
 )
-ADMISSION_FIELDS = (
-    *("account", "app_id", "admit", "state", "reason", "since", "balance", "currency"),
-    *("code_native", "code_web", "as_of", "valid_until"),
-)
 _MINUTE = len("2026-03-10T10:18")
 
 
@@ -61,6 +57,7 @@ def status(home: "Home", app_id: int | None, output_format: str) -> None:
 def print_admissions(home: "Home", apps: Sequence[int], output_format: str) -> None:
     """Prints whether the users of apps may enter now."""
     from billing.jobs.standing import app_status
+    from billing.ledger.admissions import ADMISSION_FIELDS
 
     engine = open_engine(home)
     rows = [app_status(engine, app_id) for app_id in apps]

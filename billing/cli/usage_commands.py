@@ -10,7 +10,7 @@ import click
 from billing.cli import known_names
 from billing.cli.homes import open_engine, pass_home, zone_of
 from billing.cli.options import APP, COUNT, Period, collected, format_option, period_options, provisional_option
-from billing.cli.report_tables import frame_report, print_report, usual
+from billing.cli.report_tables import print_report
 
 if TYPE_CHECKING:
     from billing.home import Home
@@ -34,10 +34,11 @@ def findings(home: "Home", account: str | None, app_id: int | None, period: Peri
       billing findings acme --month 2026-03
     """
     from billing.reports.account import findings as stored_findings
+    from billing.reports.account_reports import findings_report
 
     first, last = period.days(partial(zone_of, home, account=account, app_id=app_id), default=_ALWAYS)
     found = stored_findings(open_engine(home), account_id=account, app_id=app_id, first=first, last=last)
-    print_report(frame_report(found, empty="no findings", once=("day", "app_id")), output_format)
+    print_report(findings_report(found), output_format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +88,9 @@ def usage(home: "Home", app_id: int, period: Period, view: _View, output_format:
       billing usage 1400000001 --from 2026-03-01 --to 2026-03-07 --by user
       billing usage 1400000001 --last-month --by day --unit minutes
     """
+    from billing.reports.account_reports import usage_report
     from billing.reports.usage import app_usage
 
     first, last = period.days(partial(zone_of, home, app_id=app_id))
     rows = app_usage(home, open_engine(home), app_id, first, last, **asdict(view))
-    report = frame_report(
-        rows,
-        empty="no billed usage on these days",
-        sums=[view.unit],
-        once=("app_id",),
-        without=("run", *usual(rows, kind="usage", settled=True)),
-    )
-    print_report(report, output_format)
+    print_report(usage_report(rows), output_format)

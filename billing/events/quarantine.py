@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from billing.errors import UsageError
+from billing.errors import UnknownNameError
 from billing.events.durable_files import naming_damage, scan_files, sync, whole_parquet
 from billing.events.rows import RawRow, RejectedRow, display_name
 
@@ -74,7 +74,9 @@ class Quarantine:
         with self._naming_damage():
             found = rows.sort("file", "line", "id").collect()
         if missing := sorted(set(map(display_name, ids or ())) - set(found["id"])):
-            raise UsageError(f"no row {missing[0]} in quarantine: see `billing quarantine list` for those that are")
+            raise UnknownNameError(
+                f"no row {missing[0]} in quarantine: see `billing quarantine list` for those that are"
+            )
         return _present(found)
 
     def ids(self, file_hash: str) -> pl.DataFrame:

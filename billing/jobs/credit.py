@@ -9,7 +9,7 @@ from billing.errors import BillingError
 from billing.home import Home
 from billing.invoicing.credits import Credited, credit_note, spread, whole
 from billing.invoicing.documents import Document, DocumentLine, Purpose, group_of, groups, make_document
-from billing.jobs.annex_seal import seal_annex
+from billing.jobs.annex_seal import seal_annexes
 from billing.jobs.issuing import Issuer
 from billing.jobs.standing import publish
 from billing.ledger.database import Connection, Engine, writing
@@ -47,6 +47,7 @@ def credit(home: Home, engine: Engine, number: str, wanted: Wanted) -> StoredDoc
 
 def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
     """Takes a whole invoice back and issues its lines again, with the account's present party, terms and tax."""
+    seal_annexes(engine)  # what an earlier one left that was killed
     with writing(engine) as conn:
         stored = find(conn, number)
         _check_invoice(stored)
@@ -59,7 +60,7 @@ def reissue(home: Home, engine: Engine, number: str) -> list[StoredDocument]:
         again = Issuer.of(home, conn, stored.account_id)
         new = _issue_again(again, stored, credited.document)
         again.settle()
-    seal_annex(engine, new)
+    seal_annexes(engine)
     publish(home, engine, [stored.account_id])
     return [note, new]
 

@@ -6,7 +6,6 @@ It needs every day of the month settled and the seller's days of grace over. Mon
 before is said again, and nothing is written.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,7 +16,7 @@ from billing import periods
 from billing.catalog.catalog import Account
 from billing.catalog.sellers import Seller
 from billing.home import Home
-from billing.jobs.annex_seal import seal_annex
+from billing.jobs.annex_seal import seal_annexes
 from billing.jobs.issuing import Issuer, today_of
 from billing.jobs.metered_days import Failure, guarded
 from billing.jobs.standing import publish
@@ -25,11 +24,9 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import KnownCatalog, known_catalog
 from billing.ledger.closed_months import close_month, closings, first_open_month
 from billing.ledger.database import Engine, reading, writing
-from billing.ledger.documents import StoredDocument, documents, find
+from billing.ledger.documents import StoredDocument, documents
 from billing.ledger.drafts import Draft, month_draft, seller_of
 from billing.periods import month_days
-
-_log = logging.getLogger(__name__)
 
 ISSUED, NOTHING_DUE, ALREADY_ISSUED, WOULD_ISSUE = "issued", "nothing_due", "already_issued", "would_issue"
 NOT_SETTLED, FAILED = "not_settled", "failed"
@@ -76,11 +73,9 @@ def finalize(
             )
         if closed.result == ISSUED:
             issued.append(account.id)
-        if closed.number is not None:
-            sealed = guarded(f"the seal of {closed.number}", partial(_seal, engine, closed.number))
-            if isinstance(sealed, Failure):
-                _log.warning("the annex of %s is not sealed: %s", closed.number, sealed.reason)
         yield closed
+    if not dry_run:
+        seal_annexes(engine)
     if issued:
         publish(home, engine, issued)
 
@@ -101,12 +96,6 @@ def _finalize(
                 return _drafted(ledger, seller, month, draft)
             return _nothing_due(ledger, month, draft)
         return _close(home, ledger, month, draft)
-
-
-def _seal(engine: Engine, number: str) -> None:
-    with reading(engine) as conn:
-        stored = find(conn, number)
-    seal_annex(engine, stored)
 
 
 def _answered(ledger: AccountLedger, month: date) -> Finalized | None:

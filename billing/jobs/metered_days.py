@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from billing.errors import BillingError
+from billing.errors import BillingError, DatabaseError
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.opening import Opening
 from billing.metering.meter import Span
@@ -24,9 +24,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an account's day failed."""
+    """Why an account's day failed; `is_of_database`: it was not the fault of the account."""
 
     reason: str
+    is_of_database: bool = False
 
 
 def guarded(what: str, work: Callable[[], _Result]) -> _Result | Failure:
@@ -34,7 +35,7 @@ def guarded(what: str, work: Callable[[], _Result]) -> _Result | Failure:
     try:
         return work()
     except BillingError as error:
-        return Failure(reason=str(error))
+        return Failure(reason=str(error), is_of_database=isinstance(error, DatabaseError))
     # The broad except of nightly and refresh: a bug is logged with its traceback, and fails this account only.
     except Exception as error:
         _log.exception(what)

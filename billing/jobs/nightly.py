@@ -102,6 +102,10 @@ def run_nightly(
             despite_silence=scope.despite_silence,
         )
         yield from night.bill(accounts)
+        if night.database_failed:
+            # What an account owes is not known: it must not be reminded for what a day may have given back.
+            _log.warning("arrears and alerts are left to the next nightly: the database failed on the way")
+            return
         record_standing(home, engine)
         record_alerts(engine)
     compact_settled_days(home, engine)
@@ -218,9 +222,9 @@ def _already_billed(
             yield Outcome(account=account_id, day=target, result=ALREADY_BILLED, run=run)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Night:
-    """What bills the days that are due."""
+    """What bills the days that are due. `database_failed`: for one of them at least."""
 
     engine: Engine
     cutoff: Cutoff
@@ -228,6 +232,7 @@ class _Night:
     metering: Metering
     feeds: Feeds
     despite_silence: bool
+    database_failed: bool = False
 
     def bill(self, accounts: Sequence[_Account]) -> Iterator[Outcome]:
         """Bills or corrects day after day, all accounts whose days have the same bounds together."""
@@ -392,6 +397,7 @@ class _Night:
     ) -> Outcome:
         """Records that an account's day failed, if the database can still be written to."""
         account.is_stopped = True
+        self.database_failed |= failure.is_of_database
         run = self.cutoff.run(
             _COMMAND,
             opening.terms if opening else None,

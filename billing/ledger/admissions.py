@@ -32,6 +32,12 @@ SUSPENDED = "suspended"
 ARREARS, DISABLED, NO_MINUTES, UNKNOWN_APP = "arrears", "disabled", "no_minutes", "unknown_app"
 
 
+ADMISSION_FIELDS = (
+    *("account", "app_id", "admit", "state", "reason", "since", "balance", "currency"),
+    *("code_native", "code_web", "as_of", "valid_until"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """Whether users may enter; `since_ms` is when the state began, None where that is not on record."""

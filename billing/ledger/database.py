@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 import billing
-from billing.errors import BillingError, UsageError
+from billing.errors import BillingError, DatabaseError, UsageError
 
 # Alembic takes as long to import as SQLAlchemy; only an upgrade needs it.
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _failing_clearly(engine: Engine) -> Iterator[None]:
             raise
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         advice = next((advice for part, advice in _ADVICE.items() if part in reason), _TRY_AGAIN)
-        raise BillingError(f"the database at {_shown(engine.url)} failed ({reason}): {advice}") from error
+        raise DatabaseError(f"the database at {_shown(engine.url)} failed ({reason}): {advice}") from error
 
 
 def _shown(url: URL) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, insert, select, update
 
 from billing.catalog.sellers import NumberSeries, Seller
-from billing.errors import BillingError, UsageError, unknown
+from billing.errors import BillingError, UnknownNameError, unknown
 from billing.invoicing.documents import INVOICE, Document
 from billing.invoicing.snapshot import NO_HASH, chained_hash, parse_snapshot, snapshot
 from billing.ledger import document_tables as tables
@@ -162,7 +162,7 @@ def find(conn: Connection, number: str) -> StoredDocument:
         known = conn.execute(select(tables.document.c.number).order_by(tables.document.c.id.desc()).limit(100))
         numbers = list(known.scalars())
         there_is = unknown("document", number, numbers) if numbers else f"unknown document {number!r}: none is issued"
-        raise UsageError(there_is)
+        raise UnknownNameError(there_is)
     return _document(row)
 
 

@@ -11,7 +11,7 @@ from datetime import date
 
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
-from billing.errors import UsageError
+from billing.errors import UnknownNameError
 from billing.events.commits import Commit
 from billing.ledger import tables
 
@@ -71,7 +71,7 @@ def find_run(conn: Connection, run_id: int) -> Run:
     """A `UsageError` when there is no such run."""
     row = conn.execute(select(tables.run).where(tables.run.c.id == run_id)).mappings().first()
     if row is None:
-        raise UsageError(f"there is no run {run_id}: see `billing runs`")
+        raise UnknownNameError(f"there is no run {run_id}: see `billing runs`")
     return run_of(row)
 
 

@@ -9,6 +9,24 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.balances import account_balance
 from billing.ledger.catalog_store import check_rows, load_catalog
 from billing.ledger.database import Engine, reading
+from billing.reports.row_formats import Report
+
+_ACCOUNT_FIELDS = ("id", "name", "currency", "timezone", "policy", "seller", "tax", "apps")
+_BALANCE_FIELDS = ("account", "currency", "credit", "open", "draft", "balance", "as_of")
+
+
+def accounts_report(engine: Engine, accounts: Sequence[str] = (), *, is_nested: bool) -> Report:
+    """Some accounts, all if none is named, and their terms; where rows cannot be nested, apps stand in one text."""
+    rows = account_rows(engine, accounts)
+    if not is_nested:
+        rows = [{**row, "apps": " ".join(map(str, row["apps"]))} for row in rows]
+    return Report(fields=_ACCOUNT_FIELDS, rows=rows, empty="no accounts yet", once=("currency", "policy", "seller"))
+
+
+def balances_report(engine: Engine, accounts: Sequence[str] = ()) -> Report:
+    """The balance of some accounts, of all if none is named."""
+    rows = balance_rows(engine, accounts)
+    return Report(fields=_BALANCE_FIELDS, rows=rows, empty="no accounts yet", once=("currency", "as_of"))
 
 
 def balance_rows(engine: Engine, accounts: Sequence[str] = ()) -> list[dict[str, Any]]:

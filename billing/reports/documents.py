@@ -10,6 +10,26 @@ from billing.invoicing.documents import Document, DocumentLine, TaxAmount
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.documents import Standing, StoredDocument, contents, documents, find, standings
+from billing.reports.row_formats import Report
+
+DOCUMENT_FIELDS = (
+    *("number", "kind", "purpose", "account", "seller", "month", "issued_on", "due_on", "currency"),
+    *("net", "tax", "total", "paid", "credited", "open", "state", "credits", "replaces"),
+)
+_NO_ROOM = ("purpose", "seller", "issued_on", "net", "tax", "paid", "credited", "credits", "replaces")
+
+
+def documents_report(rows: Sequence[dict[str, Any]], *, empty: str = "") -> Report:
+    """Documents and how they stand."""
+    return Report(fields=DOCUMENT_FIELDS, rows=rows, empty=empty, once=("currency",), without=_NO_ROOM)
+
+
+def contents_report(rows: Sequence[dict[str, Any]], *, is_nested: bool) -> Report:
+    """Documents with their lines and taxes; where rows cannot be nested, a row is a line, with the document."""
+    if is_nested:
+        return Report(fields=(*DOCUMENT_FIELDS, "reason", "lines", "taxes"), rows=rows)
+    lines = [{"number": row["number"], **line} for row in rows for line in row["lines"]]
+    return Report(fields=list(lines[0]) if lines else ["number"], rows=lines)
 
 
 def list_documents(engine: Engine, accounts: Sequence[str] = (), month: date | None = None) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ class Room:
     screen: Size | None = None
 
     def __post_init__(self) -> None:
-        _check("users", self.users, 1)
+        check_number("users", self.users, 1)
         for width, height in (*self.cameras, *([self.screen] if self.screen else [])):
             if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
                 raise UsageError(f"{width}x{height} is not a picture size: each side has 1 to {LONGEST_SIDE} pixels")
@@ -124,8 +124,8 @@ class Estimate:
 
 def live_room(*, anchors: int, audience: int, cameras: tuple[Size, ...] = (), screen: Size | None = None) -> Room:
     """A live room: only anchors publish, and each receives all the others. (A call is a plain `Room`.)"""
-    _check("anchors", anchors, 1)
-    _check("audience", audience, 0)
+    check_number("anchors", anchors, 1)
+    check_number("audience", audience, 0)
     _check_cameras(len(cameras), anchors, "anchors")
     return Room(users=anchors + audience, cameras=cameras, screen=screen)
 
@@ -153,9 +153,9 @@ def tariff_of_account(catalog: Catalog, account_id: str, at: datetime) -> Tariff
 
 def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, days: int = 30) -> Estimate:
     """A month of `days` days with `rooms_per_day` such rooms of `minutes` minutes each."""
-    _check("rooms a day", rooms_per_day, 1)
-    _check("minutes", minutes, 1, LONGEST_MINUTES)
-    _check("days", days, 1, MOST_DAYS)
+    check_number("rooms a day", rooms_per_day, 1)
+    check_number("minutes", minutes, 1, LONGEST_MINUTES)
+    check_number("days", days, 1, MOST_DAYS)
     usage = list(_day_usage(room, rooms_per_day, minutes, tariff.terms))
     month = _Month(usage=usage, terms=tariff.terms, days=days)
     bill = month.billed()
@@ -283,7 +283,8 @@ def _cheapest_set(month: _Month, offers: Sequence[Offer]) -> list[PackageSet]:
     return [found] if found else []
 
 
-def _check(name: str, number: int, least: int, most: int = MOST) -> None:
+def check_number(name: str, number: int, least: int, most: int = MOST) -> None:
+    """A `UsageError` when a number is out of its bounds, both included."""
     if not least <= number <= most:
         raise UsageError(f"{name}: {number} is not from {least} to {most}")
 

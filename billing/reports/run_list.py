@@ -1,8 +1,20 @@
 """Runs: what was done to the books, in the names that the commands print. (Without frames: it loads quickly.)"""
 
+from collections.abc import Mapping, Sequence
+
 from billing import periods
 from billing.ledger.database import Engine, reading
 from billing.ledger.runs import Run, find_run, latest_runs
+from billing.reports.row_formats import Report
+
+_COLUMNS = ("id", "command", "account", "day", "result", "detail")
+
+
+def runs_report(found: Sequence[Mapping[str, object]]) -> Report:
+    """Runs; a screen has room for what was done and with what result."""
+    fields = list(found[0]) if found else []
+    without = [name for name in fields if name not in _COLUMNS]
+    return Report(fields=fields, rows=found, empty="no runs yet", without=without)
 
 
 def runs(engine: Engine, *, run_id: int | None = None, limit: int = 20) -> list[dict[str, object]]:

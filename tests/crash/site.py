@@ -23,15 +23,15 @@ from tests.ledger import cells, differences, ledger
 
 # How much is tried: a step of each command, and one more that is `thorough`; with BILLING_KILLS=all every step that
 # there is, in parts that can run side by side.
-# What a command that is refused the second time leaves to the next one.
-_NEXT_TIME = {"home/status.json.new"}
-# Tables of rows that are changed: the last number given so far.
-_COUNTING = ("number_series",)
 EVERYWHERE = os.environ.get("BILLING_KILLS") == "all"
 PARTS = range(8 if EVERYWHERE else 2)
 EACH_PART = pytest.mark.parametrize(
     "part", [pytest.param(part, marks=[pytest.mark.thorough] if part else []) for part in PARTS]
 )
+# What a command that is refused the second time leaves to the next one.
+_NEXT_TIME = {"home/status.json.new"}
+# Tables of rows that are changed: the last number given so far.
+_COUNTING = ("number_series",)
 
 _UNWATCHED = Fate(watched=False)
 
