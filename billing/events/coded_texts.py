@@ -25,7 +25,7 @@ class CodedRows:
     values: Values
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, values: Values) -> "CodedRows":
+    def of(cls, rows: pl.DataFrame, values: Values = NOT_CODED) -> "CodedRows":
         """Rows of which the columns of `values` are coded, and the others are texts."""
         columns = {name: _coded(rows[name]) for name in CODED_COLUMNS if name not in values}
         frame = rows.with_columns(codes for codes, _ in columns.values())
@@ -51,12 +51,13 @@ def joined(parts: Sequence[CodedRows]) -> CodedRows:
     frames = [part.frame for part in parts]
     values: dict[str, pl.Series] = {}
     for name in parts[0].values:
-        values[name] = pl.concat([part.values[name] for part in parts]).unique(maintain_order=True)
-        places = values[name].alias(name).to_frame().with_row_index("code").lazy()
+        codes, values[name] = _coded(pl.concat([part.values[name] for part in parts]))
+        begin = 0
         for number, part in enumerate(parts):
-            own = part.values[name].alias(name).to_frame().lazy()
-            new = own.join(places, on=name, how="left", maintain_order="left").collect()["code"]
-            frames[number] = frames[number].with_columns(new.gather(frames[number][name]).alias(name))
+            end = begin + len(part.values[name])
+            new = codes[begin:end].gather(part.frame[name])
+            frames[number] = frames[number].with_columns(new.alias(name))
+            begin = end
     return CodedRows(frame=pl.concat(frames), values=values)
 
 

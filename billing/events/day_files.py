@@ -36,7 +36,7 @@ class DayFiles:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def write(self, day: date, rows: pl.DataFrame, values: Values = NOT_CODED, *, expected: int) -> None:
-        """Writes rows of a day, sorted by room, whose texts may be coded; `expected`: how many the day will get in all."""
+        """Writes rows of a day, sorted by room; texts may be coded. `expected`: how many rows the day will get."""
         if day not in self._ranges:
             self._ranges[day] = ranges_of(expected)
         step = MOST_RANGES // self._ranges[day]

@@ -78,8 +78,7 @@ class Deduplication:
             self._files.remove()
 
     def add(self, rows: pl.DataFrame, values: Values = NOT_CODED, *, share_read: float = 1.0) -> None:
-        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`; texts may be coded, with these
-        `values`.
+        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`, in which texts may be coded.
 
         `share_read`: how much of the file was read with them, for how many files are worth it.
         """

@@ -78,7 +78,7 @@ def validate(
         reason, detail = first_problem(checks)
         rejected = looked_at.with_row_index("position").filter(broken).select("position", reason=reason, detail=detail)
         rows = rows.filter(~broken)
-    types = {**EVENT_SCHEMA, **dict.fromkeys(values, pl.UInt32)}
+    types = pl.Schema({**EVENT_SCHEMA, **dict.fromkeys(values, pl.UInt32())})
     accepted = rows.select("row", "line", *(pl.col(name).cast(types[name]) for name in EVENT_SCHEMA))
     present = [_present(name, values) for name in MAY_BE_EMPTY]
     return _named(accepted.with_columns(pl.col("seq").fill_null(0), *present), values), rejected
@@ -136,7 +136,7 @@ def _checks(
     rows: pl.DataFrame, values: Values, apps: Collection[int], now_ms: int, *, may_hold_nul: bool
 ) -> list[Problem]:
     """Every rule that these rows may break, in the order of the reasons; but for those that look at a coded text."""
-    has_long_ids = (rows["event_id"].str.len_bytes().max() or 0) > EVENT_ID_CHARACTERS
+    has_long_ids = bool((rows["event_id"].str.len_bytes() > EVENT_ID_CHARACTERS).any())
     return [
         Problem(pl.col("problem").is_not_null(), pl.col("problem"), pl.col("problem_detail")),
         *_missing(values),
@@ -207,6 +207,8 @@ def _out_of_bounds(*, has_long_ids: bool = True) -> list[tuple[str, Problem]]:
 def _nul(rows: pl.DataFrame) -> list[Problem]:
     """A check for each text column that holds a NUL anywhere: to look at each row costs more than all other checks."""
     columns = [name for name in rows.columns if name in TEXT_COLUMNS and name != "type"]
+    if not columns:
+        return []
     texts = rows.select(pl.col(columns).str.join("")).row(0)
     return [
         Problem.of(pl.col(name).str.contains("\0", literal=True), "bad_value", f"{name} holds a NUL character")

@@ -97,9 +97,8 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     frame = frame.with_columns(
         pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
     )
-    frame = frame.select(
-        pl.col(name).cast(dtype) for name, dtype in {**ROW_SCHEMA, **dict.fromkeys(values, pl.UInt32)}.items()
-    )
+    types = pl.Schema({**ROW_SCHEMA, **dict.fromkeys(values, pl.UInt32())})
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in types.items())
     beginnings = {name: _beginnings(stored[name]) for name in misfits}  # `stored` itself may be large
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
@@ -130,7 +129,7 @@ def _too_long(rows: pl.DataFrame, values: Values) -> pl.Series:
     longest = sum(
         values[name].alias(name).to_frame().select(length.max()).item() or 0 for name, length in lengths.items()
     )
-    if (row_bytes.max() or 0) + longest > LINE_LIMIT_BYTES:
+    if longest > LINE_LIMIT_BYTES or (row_bytes > LINE_LIMIT_BYTES - longest).any():
         for name, length in lengths.items():
             row_bytes += looked_up(rows, values, name, length).fill_null(0)
     return pl.Series(row_bytes > LINE_LIMIT_BYTES)
