@@ -29,6 +29,7 @@ COMPILED_SOURCES = (
         "events/coded_texts.py",
         "events/key_runs.py",
         "events/keys.py",
+        "events/room_leaves.py",
         "events/rows.py",
         "events/schema.py",
         "events/times.py",

@@ -40,13 +40,13 @@ INVOICES = {
 @pytest.fixture(params=HOMES, ids=lambda home: home.name)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Commands, dict[str, Any]]:
     """An upgraded home, and the reports of the version that left it."""
-    commands = _unpacked(tmp_path, request.param)
+    commands = unpacked(tmp_path, request.param)
     assert commands("init").exit_code == 0
     reports = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "reports").glob("*.json")}
     return commands, reports
 
 
-def _unpacked(folder: Path, kept: Path) -> Commands:
+def unpacked(folder: Path, kept: Path) -> Commands:
     """The commands in a kept home, which is not upgraded yet."""
     for name in ("home", "reports"):
         with tarfile.open(kept / f"{name}.tar.gz") as archive:
@@ -142,7 +142,7 @@ def test_the_catalog_of_then_is_the_same_in_an_upgraded_home(tmp_path: Path) -> 
     Their packages are billed elsewhere.
     """
     times = {"before": "2026-04-01T02:15:00Z", "renamed": "2026-04-02T01:00:00Z", "cheaper": "2026-04-02T02:00:00Z"}
-    plain, changed = (_unpacked(tmp_path / name, HOMES[0]) for name in ("plain", "changed"))
+    plain, changed = (unpacked(tmp_path / name, HOMES[0]) for name in ("plain", "changed"))
     texts = _with_changes(changed, {RENAMED: times["renamed"], CHEAPER: times["cheaper"]})
     assert [commands("init").exit_code for commands in (plain, changed)] == [0, 0]
     engine = open_database(f"sqlite:///{changed.home / 'billing.db'}")
@@ -198,6 +198,31 @@ def test_an_upgraded_home_states_the_same_invoices(kept: tuple[Commands, dict[st
         corrected = ["Corrections", "Net of corrections"] if "Corrections" in book.sheetnames else []
         assert [row[0] for row in daily[-len(corrected) :] if corrected] == corrected
         assert len(daily) - len(before) in (0, len(corrected))
+
+
+def test_an_upgraded_home_is_verified_and_what_it_bills_now_is_sealed(
+    kept: tuple[Commands, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The days of then have no seals; a late event of one of them seals its correction."""
+    billing, _ = kept
+    for line in ("verify", "verify --full", "verify --ledger"):
+        done = billing(f"{line} --format json")
+        assert (done.exit_code, done.stdout) == (0, "[]\n"), done.output
+        assert "settled by an earlier version, without seals" in done.stderr
+    late = {"app_id": 20, "room_id": "late", "user_id": "u", "type": "enter", "at": "2026-03-29T10:00:00Z"}
+    events = [late, late | {"type": "exit", "at": "2026-03-29T10:07:00Z"}]
+    (tmp_path / "late.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert billing(f"ingest {tmp_path / 'late.ndjson'}").exit_code == 0
+    assert billing("nightly").exit_code == 0
+    assert billing("verify --full --format json").stdout == "[]\n"
+    with sqlite3.connect(billing.home / "billing.db") as conn:
+        kinds = dict(conn.execute("SELECT kind, count(*) FROM day_seal GROUP BY kind"))
+        conn.execute("DROP TRIGGER day_seal_refuses_delete")
+        conn.execute("DELETE FROM day_seal WHERE kind = 'correction'")
+    conn.close()
+    assert kinds["correction"] > 0
+    done = billing("verify --ledger --format json")
+    assert "seal" in {row["check"] for row in json.loads(done.stdout)}
 
 
 def test_an_issued_document_of_an_upgraded_home_is_the_same_in_every_cell(

@@ -28,6 +28,7 @@ from billing.cli.document_commands import (
     write_off_invoice,
 )
 from billing.cli.estimate_commands import estimate
+from billing.cli.explain_commands import explain
 from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
@@ -44,12 +45,13 @@ from billing.cli.standing_commands import account, app, package
 from billing.cli.status_commands import status
 from billing.cli.token_commands import token
 from billing.cli.usage_commands import findings, usage
+from billing.cli.verify_commands import bundle, verify
 from billing.cli.watch_commands import watch
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
-    *(alerts, notify, estimate, reconcile, serve, token),
+    *(compact, status, runs, usage, charges, packages, explain, invoice, payment, account, package, app, audit, verify),
+    *(bundle, export, alerts, notify, estimate, reconcile, serve, token),
 )
 
 for _command in (

@@ -108,18 +108,26 @@ def charges_of_all(
 
 def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFrame:
     last = periods.month_days(month)[-1]
-    posted = ledger.charges(month, last)
-    deducted = ledger.deducted_minutes(month, last)
-    on = live_documents(ledger.conn, ledger.account_id, month, last)
-    open_days = provisional_bills(ledger) if provisional else []
-    rows = [
-        _charge_row(entry, _deducted_by(entry, deducted), settled=True, document=on.get(charge_key(entry)))
-        for entry in posted
-    ]
-    for bill in open_days:
+    rows: list[tuple[object, ...]] = []
+    for bill in provisional_bills(ledger) if provisional else []:
         if month <= bill.day <= last:
             rows += _provisional_rows(bill, ledger.account.currency)
-    return _charges_frame(rows)
+    return pl.concat([charges_frame(ledger, ledger.charges(month, last)), _charges_frame(rows)])
+
+
+def charges_frame(ledger: AccountLedger, posted: Sequence[PostedCharge]) -> pl.DataFrame:
+    """Charges that are posted, of whatever days: `CHARGES_SCHEMA`."""
+    if not posted:
+        return _charges_frame([])
+    first, last = min(entry.day for entry in posted), max(entry.posted_on for entry in posted)
+    deducted = ledger.deducted_minutes(first, last)
+    on = live_documents(ledger.conn, ledger.account_id, first, last)
+    return _charges_frame(
+        [
+            _charge_row(entry, _deducted_by(entry, deducted), settled=True, document=on.get(charge_key(entry)))
+            for entry in posted
+        ]
+    )
 
 
 def correction_lines(
