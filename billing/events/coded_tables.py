@@ -22,6 +22,8 @@ def arrow_table(rows: pl.DataFrame, values: Values) -> pa.Table:
 
 
 def _dictionary(codes: pl.Series, values: pl.Series) -> pa.DictionaryArray:
+    if codes.null_count() == len(codes):
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), pa.array([], pa.large_string()))
     places = codes.fill_null(len(values)).to_numpy()
     new, used, found = np.full(len(values) + 1, -1, np.int32), np.empty(len(values), np.uint32), np.empty_like(places)
     count = _number_used(places, new, used, found.view(np.int32))

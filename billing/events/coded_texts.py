@@ -50,7 +50,10 @@ def joined(parts: Sequence[CodedRows]) -> CodedRows:
         return parts[0]
     frames = [part.frame for part in parts]
     values: dict[str, pl.Series] = {}
-    for name in parts[0].values:
+    for name, first in parts[0].values.items():
+        if all(part.values[name].equals(first) for part in parts[1:]):
+            values[name] = first
+            continue
         codes, values[name] = _coded(pl.concat([part.values[name] for part in parts]))
         begin = 0
         for number, part in enumerate(parts):

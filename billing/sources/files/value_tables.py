@@ -19,7 +19,7 @@ from billing.events.keys import eight_letters, four_letters
 from billing.numba_cache import inlined
 
 _INLINE, _PREFIX = 12, 4
-_FIRST_SLOTS, _GROWTH = 1024, 2
+FIRST_SLOTS, _GROWTH = 1024, 2
 _MOST_STEPS = 32
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _ALL = np.uint64(2**64 - 1)
@@ -53,15 +53,15 @@ class ValueTables:
             tables = self._tables = _tables_for(self.columns, rows + rows // 4, letters + letters // 4)
         for column, size in enumerate(tables.sizes):
             tables.slots[column, :size] = 0
-        tables.sizes[:], tables.counts[:], tables.ends[:] = _FIRST_SLOTS, 0, 0
+        tables.sizes[:], tables.counts[:], tables.ends[:] = FIRST_SLOTS, 0, 0
         return tables
 
 
 def _tables_for(columns: int, rows: int, letters: int) -> Tables:
-    most = max(_FIRST_SLOTS, 1 << (_GROWTH * rows).bit_length() + 1)
+    most = max(FIRST_SLOTS, 1 << (_GROWTH * rows).bit_length() + 1)
     return Tables(
         slots=np.empty((columns, most), np.uint64),
-        sizes=np.full(columns, _FIRST_SLOTS, np.int64),
+        sizes=np.full(columns, FIRST_SLOTS, np.int64),
         counts=np.zeros(columns, np.int64),
         hashes=np.empty((columns, rows), np.uint64),
         views=np.empty((columns, rows, 2), np.uint64),
@@ -94,7 +94,7 @@ def view_of(content: NDArray[np.uint8], start: int, length: int) -> tuple[np.uin
 @inlined
 def code_of(tables: Tables, column: int, content: NDArray[np.uint8], first: np.uint64, others: np.uint64) -> int:
     """The number of the text with this view in the table of a column."""
-    mixed = _hash(content, first, others)
+    mixed = hash_of(content, first, others)
     mask = np.uint64(tables.sizes[column] - 1)
     slot = mixed & mask
     for _ in range(_MOST_STEPS):
@@ -153,7 +153,8 @@ def _slot_of(mixed: np.uint64, code: int) -> np.uint64:
 
 
 @inlined
-def _hash(content: NDArray[np.uint8], first: np.uint64, others: np.uint64) -> np.uint64:
+def hash_of(content: NDArray[np.uint8], first: np.uint64, others: np.uint64) -> np.uint64:
+    """A hash of the text with this view: quick, and no secret."""
     length = int(first & _LOW)
     mixed = _mixed(_MULTIPLIER, first)
     if length <= _INLINE:
