@@ -14,6 +14,7 @@ from billing.web.access_log import recorded
 from billing.web.account_routes import account_router
 from billing.web.app_routes import app_router
 from billing.web.callback_routes import take_callback
+from billing.web.console.routes import console_router
 from billing.web.content_encodings import LARGEST_BODY
 from billing.web.document_routes import document_router
 from billing.web.estimate_routes import estimate_router
@@ -43,7 +44,7 @@ def application(
         route_handlers=[
             *(healthz, readyz, metrics, take_events, one_batch, take_callback),
             *(account_router, document_router, app_router, estimate_router, operator_router),
-            *(explain_router, timeline_router, tencent_router),
+            *(explain_router, timeline_router, tencent_router, console_router),
         ],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,
