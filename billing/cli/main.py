@@ -18,6 +18,7 @@ from billing.cli.account_commands import charges, packages
 from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
+from billing.cli.check_commands import check
 from billing.cli.compact_commands import compact
 from billing.cli.document_commands import (
     credit_invoice,
@@ -51,7 +52,7 @@ from billing.cli.watch_commands import watch
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, explain, invoice, payment, account, package, app, audit, verify),
-    *(bundle, export, alerts, notify, estimate, reconcile, serve, token),
+    *(bundle, export, alerts, notify, estimate, reconcile, check, serve, token),
 )
 
 for _command in (

@@ -38,22 +38,24 @@ _COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deduplicated:
-    """The result of an ingest: the files to commit and the counts of rows. `conflicts` are row numbers."""
+    """The result of an ingest: the files to commit and the counts of rows. `conflicts` are row numbers, and so are
+    `duplicate_rows`, if they were to be kept."""
 
     ingest_id: int
     files: list[DataFile]
     accepted: int
     duplicates: int
     conflicts: pl.Series
+    duplicate_rows: pl.Series
 
 
 class Deduplication:
     """Takes the accepted rows of the ingest that follows the last one of the log.
 
-    `directory` must be empty, and the caller removes it after `close`.
+    `directory` must be empty, and the caller removes it after `close`. `keeps_duplicates`: their row numbers are told.
     """
 
-    def __init__(self, log: EventLog, directory: Path) -> None:
+    def __init__(self, log: EventLog, directory: Path, *, keeps_duplicates: bool = False) -> None:
         self._log = log
         self._directory = directory
         self._share_read = 1.0
@@ -64,6 +66,8 @@ class Deduplication:
         self._keys: dict[date, DayKeys] = {}
         self._files = DayFiles(log=log, name=f"{self._ingest_id:010d}")
         self._duplicates = 0
+        self._keeps_duplicates = keeps_duplicates
+        self._duplicate_rows: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
         self._conflicts: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
         self._taken_back: list[pl.DataFrame] = []
         self._doubtful: list[tuple[date, Path]] = []
@@ -113,6 +117,7 @@ class Deduplication:
             accepted=sum(file.rows for file in files),
             duplicates=self._duplicates,
             conflicts=pl.concat(self._conflicts).sort(),
+            duplicate_rows=pl.concat(self._duplicate_rows).sort(),
         )
 
     def committed(self, commit: Commit | None) -> None:
@@ -153,7 +158,7 @@ class Deduplication:
         held = self._keys_of(day)
         verdicts = judged(held.runs, run, order)
         is_new = verdicts == NEW
-        self._duplicates += int((verdicts == DUPLICATE).sum())
+        self._count_duplicates(rows["row"], pl.Series(verdicts == DUPLICATE))
         self._conflicts.append(rows["row"].filter(pl.Series(verdicts == CONFLICT)))
         is_doubtful = pl.Series(verdicts == DOUBTFUL)
         if is_doubtful.any():
@@ -174,8 +179,13 @@ class Deduplication:
             holders = self._log.standing_of(day, rows.select(_KEY), files)
         pairs = rows.join(holders, on=_KEY, suffix="_first")
         is_same = pairs.select(pl.all_horizontal(_is_same(name) for name in _COMPARED)).to_series()
-        self._duplicates += int(is_same.sum())
+        self._count_duplicates(pairs["row"], is_same)
         self._conflicts.append(pairs["row"].filter(~is_same))
+
+    def _count_duplicates(self, rows: pl.Series, is_duplicate: pl.Series) -> None:
+        self._duplicates += int(is_duplicate.sum())
+        if self._keeps_duplicates:
+            self._duplicate_rows.append(rows.filter(is_duplicate))
 
     def _keys_of(self, day: date) -> DayKeys:
         if day not in self._keys:
