@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 @click.option(
     "--refresh/--no-refresh", "refreshes", default=True, show_default=True, help="Also refresh, after each 5 minutes."
 )
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, 3650),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Keep what came in for N days after its ingest, in spool/kept of the home.",
+)
 @pass_home
 def serve(home: "Home", **settings: Any) -> None:
     """Serve this home over HTTP: events come in, reports and the console go out. It runs until SIGTERM or Ctrl-C. A

@@ -260,10 +260,13 @@ def cause(error: BaseException) -> str:
 def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Deduplication, rejects: Rejects) -> int:
     """Hands each row on as accepted or rejected; the number of rows."""
     rules = partial(validate, apps=context.apps, now_ms=context.now_ms, archive=context.log.archive())
-    validated = ((batch, *rules(batch.frame, may_hold_nul=batch.may_hold_nul)) for batch in read_ahead(rows.batches()))
+    validated = (
+        (batch, *rules(batch.frame, values=batch.values, may_hold_nul=batch.may_hold_nul))
+        for batch in read_ahead(rows.batches())
+    )
     read = 0
     for batch, accepted, rejected in read_ahead(validated):
-        deduplication.add(accepted, share_read=batch.share_read)
+        deduplication.add(accepted, batch.values, share_read=batch.share_read)
         if rejected.height:
             _reject(rows, batch, rejected, rejects)
         read += batch.frame.height

@@ -1,9 +1,10 @@
 """The drainer: what the spool holds goes into the event log, by the ordinary ingest and its lock.
 
-It is `billing watch` over the spool, as a thread of the service. A segment that was ingested is removed, when what
-became of its rows is kept. A drainer that is killed takes the segment again, and finds only duplicates. When the home
-cannot take anything (a full disk, a database that is gone) segments stay, and are tried again. One that fails by itself
-is moved to `spool/failed`, and tried again when the service is started the next time.
+It is `billing watch` over the spool, as a thread of the service. A segment that was ingested is removed, or moved to
+`spool/kept` for some days, when what became of its rows is known. A drainer that is killed takes the segment again, and
+finds only duplicates. When the home cannot take anything (a full disk, a database that is gone) segments stay, and are
+tried again. One that fails by itself is moved to `spool/failed`, and tried again when the service is started the next
+time.
 """
 
 import logging
@@ -32,6 +33,7 @@ from billing.web.segments import EVENTS, OPEN, SEALED, Feed, SegmentName
 from billing.web.spool import Spool
 
 TRACE_SOURCES = ("janus",)
+_KEPT = "kept"
 _LOOK_SECONDS = 1.0
 _CLEAN_SECONDS = 3600.0
 
@@ -59,13 +61,15 @@ class Drained:
 
 @dataclass(slots=True, kw_only=True)
 class Drainer:
-    """Ingests the segments of a spool, and refreshes every five minutes if it should."""
+    """Ingests the segments of a spool, and refreshes every five minutes if it should. `keep_days`: how long segments
+    stay in `spool/kept` when they are ingested, for whoever restores an earlier backup."""
 
     home: Home
     engine: Engine
     spool: Spool
     batches: Batches
     refreshes: bool = True
+    keep_days: int = 0
     drained: Drained = field(default_factory=Drained)
 
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -78,7 +82,7 @@ class Drainer:
         for path in failed.glob(f"*{SEALED}") if failed.is_dir() else ():
             path.rename(self.spool.directory / path.name)
         for path in self.batches.done.glob(f"*{SEALED}"):
-            path.unlink()
+            self._put_away(path)
 
     def start(self) -> None:
         """Begins to ingest."""
@@ -114,6 +118,7 @@ class Drainer:
                     clean_at = time.monotonic() + _CLEAN_SECONDS
                     with suppress(OSError):
                         self.batches.forget_old()
+                        self._forget_kept()
                 self.spool.await_segments(True)
                 self._wake.wait(_LOOK_SECONDS)
                 self._wake.clear()
@@ -193,8 +198,22 @@ class Drainer:
         if report.error:
             _log.error("%s: moved to %s", report.error, path)
         else:
-            path.unlink(missing_ok=True)
+            self._put_away(path)
         self.spool.drained(path.name)
+
+    def _put_away(self, path: Path) -> None:
+        if not self.keep_days:
+            path.unlink(missing_ok=True)
+            return
+        kept = self.spool.directory / _KEPT
+        kept.mkdir(exist_ok=True)
+        path.rename(kept / path.name)
+
+    def _forget_kept(self) -> None:
+        oldest = time.time() - self.keep_days * 86_400
+        for path in (self.spool.directory / _KEPT).glob(f"*{SEALED}") if self.keep_days else ():
+            if path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
 
 
 def _first_error(reports: Sequence[FileReport]) -> FileReport:

@@ -30,6 +30,7 @@ LARGEST_LAG_SECONDS = 900  # above it the service is not ready
 _SPOOL = "spool"
 _LOOK_SECONDS = 0.02
 _OWNERS_SECONDS = 1.0
+_FEW_ROWS = 500  # more are looked at in a thread, so that others need not wait
 _STOP_SECONDS = 2.0
 
 
@@ -50,13 +51,16 @@ class Intake:
     _owners_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
-    def of(cls, installation: Installation, *, refreshes: bool = True, rates: Rates | None = None) -> "Intake":
+    def of(
+        cls, installation: Installation, *, refreshes: bool = True, keep_days: int = 0, rates: Rates | None = None
+    ) -> "Intake":
         """The intake of an installation."""
         directory = installation.home.directory / _SPOOL
         batches = Batches(spool=directory)
         spool = Spool(directory=directory)
+        home, engine = installation.home, installation.engine
         drainer = Drainer(
-            home=installation.home, engine=installation.engine, spool=spool, batches=batches, refreshes=refreshes
+            home=home, engine=engine, spool=spool, batches=batches, refreshes=refreshes, keep_days=keep_days
         )
         intake = cls(installation=installation, spool=spool, batches=batches, drainer=drainer, rates=rates or Rates())
         spool.tell, spool.sealed = intake._tell, drainer.wake
@@ -146,7 +150,8 @@ class Intake:
     async def _check_apps(self, caller: Caller, lines: list[bytes]) -> None:
         """404 when a row names an app of another account. Apps that nobody has are left to the quarantine."""
         owners = await self._owners_now()
-        for app in apps_named(lines):
+        named = apps_named(lines) if len(lines) <= _FEW_ROWS else await to_thread.run_sync(apps_named, lines)
+        for app in named:
             if not caller.sees(owners.get(app, caller.account_id)):
                 raise NotFoundException(f"there is no app {app}: nothing of this request was stored")
 

@@ -31,13 +31,14 @@ _FIRST_SYSTEMD_SOCKET = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How the service is run: where it listens, the proxies that are believed who the client is, the requests a second
-    that a token may send, and whether it refreshes every five minutes."""
+    that a token may send, whether it refreshes every five minutes, and for how many days it keeps segments."""
 
     host: str
     port: int
     proxies: Sequence[str]
     requests_per_second: float
     refreshes: bool
+    keep_days: int
 
 
 def serve(home: Home, engine: Engine, settings: Settings, *, listening: Callable[[str], None]) -> None:
@@ -50,7 +51,7 @@ def serve(home: Home, engine: Engine, settings: Settings, *, listening: Callable
         with FileLock(home.directory / "serve.lock", blocking=False):
             installation = Installation.of(home, engine)
             rates = Rates(per_second=settings.requests_per_second)
-            intake = Intake.of(installation, refreshes=settings.refreshes, rates=rates)
+            intake = Intake.of(installation, refreshes=settings.refreshes, keep_days=settings.keep_days, rates=rates)
             app = application(installation, intake=intake)
             config = uvicorn.Config(
                 whole_names(app),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -246,3 +247,26 @@ def test_a_wait_ends_in_time_when_the_ingest_is_held_up(site: Site, wait: str) -
     while client.get(f"/v1/batches/{taken['batch']}").json()["state"] != "done":
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_what_was_ingested_is_kept_for_some_days_if_it_should_be(billing: Commands) -> None:
+    spool, body = billing.home / "spool", ndjson(event(1))
+    with serving(billing, "--keep-days", "2") as site:
+        ingested(site, body)
+        until = time.monotonic() + 20
+        while not (kept := list(spool.glob("kept/*.ndjson"))):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert [path.read_bytes() for path in kept] == [body]
+    (days_3, more) = (time.time() - 3 * 86_400, spool / "kept" / "events-20260301T000000000-0001.ndjson")
+    more.write_bytes(body)
+    os.utime(more, (days_3, days_3))
+    with serving(billing, "--keep-days", "2"):
+        until = time.monotonic() + 20
+        while more.exists():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert kept[0].exists()
+    with serving(billing) as site:
+        ingested(site, ndjson(event(2)))
+    assert list(spool.rglob("*.ndjson")) == kept
