@@ -92,15 +92,26 @@ def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tupl
 def meter_by_user(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
     """The seconds of the span per app, room, user, item and reason (`USER_USAGE_SCHEMA`): they sum to those of
     `meter`."""
+    return _by_names(USER_COLUMNS, events, carried, span).sort(list(USER_USAGE_SCHEMA)[:-1])
+
+
+def meter_by_room(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
+    """The same per app, room, item and reason, in no order."""
+    by_name = _by_names(("app_id", "room_id"), events, carried, span)
+    return by_name.group_by(by_name.columns[:-1]).agg(pl.col("seconds").sum())
+
+
+def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
+    """The seconds of each user under some names (`app_id` among them): `columns, item, reason, seconds`."""
 
     def compute(hashing: Hashing) -> pl.DataFrame:
         found = _metered_rooms(span_rows(events, carried, span.start, hashing), span, by_user=True)
         users = found.all("users")
-        user_names = found.rows.read(USER_COLUMNS, users["row_number"]).of(users["row_number"], *USER_COLUMNS)
+        names = found.rows.read(columns, users["row_number"]).of(users["row_number"], *columns)
         places = pl.DataFrame({"app_id": sorted(span.rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
-        by_app = pl.concat([users, user_names], how="horizontal").join(places, on="app_id").drop("app_id")
+        by_app = pl.concat([users, names], how="horizontal").join(places, on="app_id").drop("app_id")
         named = _named(_checked(by_app, found.results, span.rules), span.rules)
-        return named.select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
+        return named.select(*columns, "item", "reason", "seconds")
 
     return _without_collisions(compute)
 
