@@ -103,10 +103,11 @@ def test_a_page_shows_what_the_commands_print(page: str, now: str | None, run: C
 NIGHT = ("init", "catalog apply sample_data/catalog.toml", "ingest sample_data/events.ndjson", "nightly")
 
 
-def test_the_page_on_explanations_shows_what_the_command_prints(run: Commands) -> None:
+@pytest.mark.parametrize("page", ["explain.md", "what-if.md"])
+def test_the_page_on_one_command_shows_what_it_prints(run: Commands, page: str) -> None:
     for line in NIGHT:
         assert run(line).exit_code == 0
-    (example,) = examples((ROOT / "docs" / "explain.md").read_text(encoding="utf-8"))
+    (example,) = examples((ROOT / "docs" / page).read_text(encoding="utf-8"))
     assert run(example.line).output == example.output
     assert max(map(len, str(example.output).splitlines())) <= 80
 
