@@ -19,6 +19,7 @@ from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
 from billing.cli.compact_commands import compact
+from billing.cli.diff_commands import diff
 from billing.cli.document_commands import (
     credit_invoice,
     finalize_months,
@@ -45,11 +46,12 @@ from billing.cli.status_commands import status
 from billing.cli.token_commands import token
 from billing.cli.usage_commands import findings, usage
 from billing.cli.watch_commands import watch
+from billing.cli.what_if_commands import what_if
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
-    *(alerts, notify, estimate, reconcile, serve, token),
+    *(diff, what_if, alerts, notify, estimate, reconcile, serve, token),
 )
 
 for _command in (

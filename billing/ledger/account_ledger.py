@@ -5,10 +5,11 @@ what was interpreted (findings) and the stays that go on the next day (state). C
 both together are what is right. All periods are local days, both ends included.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.items import ITEM_RANK
+from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.policies import Policy, policy_from_source
 from billing.catalog.terms import DayTerms, day_terms
@@ -53,6 +54,22 @@ _METERED = (
 )
 # Minutes by payer, by day, app, item and correcting run (None: as the day was settled).
 DeductedMinutes = dict[tuple[date, int, str, int | None], dict[str, int]]
+
+
+class ChargeRow(NamedTuple):
+    """A charge or a correction; money is in 10^-8."""
+
+    day: date
+    app_id: int
+    item: str
+    kind: str
+    run_id: int
+    seconds: int
+    minutes: int
+    deducted_minutes: int
+    payable_minutes: int
+    unit_price_scaled: int
+    amount_scaled: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,9 +208,34 @@ class AccountLedger:
         """Findings that came (`count` above 0) or went: the columns of `findings`, `run_id` and `count`."""
         return self._frame(tables.finding_correction, first, last, apps)
 
+    def window_sums(self, day: date, start: int, end: int) -> list[WindowUsage]:
+        """The seconds of the windows of a day from `start` to before `end`, summed by app and item, with what
+        corrections added to them; all in one window at `start`."""
+        # By app the windows are found through the key; without, all of the day are looked at.
+        charged = select(tables.charge.c.app_id).where(self._of_day(tables.charge, day)).distinct().subquery()
+        seconds: Counter[tuple[int, str]] = Counter()
+        for table in (tables.usage, tables.usage_correction):
+            keys = (table.c.app_id, table.c.item)
+            sums = select(*keys, *_sum_of(table.c.seconds)).join_from(
+                charged, table, charged.c.app_id == table.c.app_id
+            )
+            within = (table.c.window_start >= start) & (table.c.window_start < end)
+            for app_id, item, total in self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys)):
+                seconds[app_id, item] += total
+        return [WindowUsage(start, app_id, item, total) for (app_id, item), total in seconds.items() if total]
+
     def charges(self, first: date, last: date) -> list[PostedCharge]:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
         return self._charges(self._posted(tables.charge, first, last))
+
+    def charge_rows(self, first: date, last: date, *, by: Literal["day", "posted_on"]) -> list[ChargeRow]:
+        """Charges and corrections of a period as plain rows, in no order: those of its days, or those posted in it.
+
+        A month of 1,000 apps has more than 100,000.
+        """
+        where = self._of_days if by == "day" else self._posted
+        columns = [tables.charge.c[name] for name in ChargeRow._fields]
+        return [ChargeRow(*row) for row in self.conn.execute(select(*columns).where(where(tables.charge, first, last)))]
 
     def last_posting_day(self) -> date | None:
         """The last day on which anything is posted."""
@@ -351,6 +393,10 @@ class AccountLedger:
     def _of_days(self, table: Table, first: date, last: date) -> ColumnElement[bool]:
         """Rows about these days, as far as they are known."""
         return self._known(table, (table.c.account_id == self.account_id) & table.c.day.between(first, last))
+
+    def _of_day(self, table: Table, day: date) -> ColumnElement[bool]:
+        """The same about one day: as an equation, so that the rest of a key finds rows, too."""
+        return self._known(table, (table.c.account_id == self.account_id) & (table.c.day == day))
 
     def _posted(self, table: Table, first: date, last: date) -> ColumnElement[bool]:
         """Rows that are posted in these days, as far as they are known."""

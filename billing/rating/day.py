@@ -14,6 +14,7 @@ from billing.catalog.packages import free_minutes_id, valid_days
 from billing.catalog.terms import DayTerms
 from billing.rating.balances import Balances
 from billing.rating.charges import Charge, rate_day
+from billing.rating.day_sums import DayWindows, in_stretches
 from billing.rating.deductions import Deduction
 from billing.rating.payers import payers_on
 
@@ -33,9 +34,15 @@ class BilledDay:
     balances: Balances
 
 
-def bill_day(terms: DayTerms, usage: Sequence[WindowUsage], balances: Balances) -> BilledDay:
+def bill_day(
+    terms: DayTerms,
+    usage: Sequence[WindowUsage],
+    balances: Balances,
+    windows: DayWindows | None = None,
+) -> BilledDay:
     """Seconds to minutes, minutes to payers, the rest to money; `balances` are those before the day.
 
+    With `windows`, `usage` has the sums of the day, and windows are read where a payer runs out.
     A `BillingError` when an item in use has no price.
     """
     free_id = free_minutes_id(terms.day)
@@ -45,7 +52,10 @@ def bill_day(terms: DayTerms, usage: Sequence[WindowUsage], balances: Balances) 
         granted[free_id] = free_grant
     before = balances.after(granted=granted)
     remaining = {payer_id: before.remaining(payer_id) for payer_id in before.granted}
-    rated = rate_day(usage, payers_on(terms, remaining), terms.prices)
+    payers = payers_on(terms, remaining)
+    if windows is not None:
+        usage = in_stretches(usage, windows, payers)
+    rated = rate_day(usage, payers, terms.prices)
     after = before.after(deductions=rated.deductions)
     lapses = {payer_id: left for payer_id in _ending(terms) if (left := after.remaining(payer_id)) > 0}
     return BilledDay(

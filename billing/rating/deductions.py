@@ -36,9 +36,14 @@ class Deduction(NamedTuple):
 WindowMinutes = tuple[int, int, str, int]
 
 
-def minutes_by_window(usage: Iterable[WindowUsage]) -> Iterator[WindowMinutes]:
-    """The minutes each row of a day's usage adds, in the order they are paid; they sum to the day's minutes."""
-    seconds_so_far: dict[tuple[int, str], int] = {}
+def minutes_by_window(
+    usage: Iterable[WindowUsage], seconds_so_far: dict[tuple[int, str], int] | None = None
+) -> Iterator[WindowMinutes]:
+    """The minutes each row of a day's usage adds, in the order they are paid; they sum to the day's minutes.
+
+    `seconds_so_far`: those before, by app and item, if this is not the beginning of the day; these are added to them.
+    """
+    seconds_so_far = {} if seconds_so_far is None else seconds_so_far
     for window_start, app_id, item, seconds in _in_order_of_payment(usage):
         before = seconds_so_far.get((app_id, item), 0)
         after = seconds_so_far[app_id, item] = before + seconds

@@ -1,7 +1,7 @@
 """A span of days in money: each day is billed with the balances that the day before has left.
 
 This is the one loop from terms to bill to balances. The nightly settles with it, a rerating compares with it,
-provisional bills and estimates show what it gives: so all of them agree on the same days. Pure.
+provisional bills, estimates and what-ifs show what it gives: so all of them agree on the same days. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,14 +11,19 @@ from billing.catalog.items import WindowUsage
 from billing.catalog.terms import DayTerms
 from billing.rating.balances import Balances
 from billing.rating.day import BilledDay, bill_day
+from billing.rating.day_sums import DayWindows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayUsage:
-    """A day to bill: what holds on it, and the seconds used, by window, app and item in any order."""
+    """A day to bill: what holds on it, and the seconds used, by window, app and item in any order.
+
+    With `windows`, `usage` has the sums of the day in one window, and `windows` those of its parts where that counts.
+    """
 
     terms: DayTerms
     usage: Sequence[WindowUsage] = ()
+    windows: DayWindows | None = None
 
 
 def bill_span(days: Iterable[DayUsage], balances: Balances) -> Iterator[BilledDay]:
@@ -27,6 +32,6 @@ def bill_span(days: Iterable[DayUsage], balances: Balances) -> Iterator[BilledDa
     A `BillingError` when an item in use has no price.
     """
     for day in days:
-        billed = bill_day(day.terms, day.usage, balances)
+        billed = bill_day(day.terms, day.usage, balances, day.windows)
         balances = billed.balances
         yield billed

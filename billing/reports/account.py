@@ -14,6 +14,7 @@ import polars as pl
 from billing import periods
 from billing.catalog.catalog import Account
 from billing.catalog.packages import free_minutes_id, is_free_minutes
+from billing.catalog.terms import DayTerms
 from billing.errors import BillingError, UsageError
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import check_rows, load_catalog
@@ -24,6 +25,7 @@ from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
 from billing.rating.charges import PostedCharge
+from billing.rating.day import BilledDay
 
 _MONEY = pl.Decimal(38, SCALE_DIGITS)
 CHARGES_SCHEMA = pl.Schema(
@@ -118,8 +120,8 @@ def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFr
     ]
     for bill in open_days:
         if month <= bill.day <= last:
-            rows += _provisional_rows(bill, ledger.account.currency)
-    return _charges_frame(rows)
+            rows += day_rows(bill.terms, bill.billed, ledger.account.currency)
+    return charges_frame(rows)
 
 
 def correction_lines(
@@ -137,7 +139,7 @@ def correction_lines(
         )
         for line in lines
     ]
-    return _charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
+    return charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
 
 
 def _deducted_by(
@@ -147,25 +149,26 @@ def _deducted_by(
     return deducted.get((posted.day, posted.charge.app_id, posted.charge.item, run), {})
 
 
-def _provisional_rows(bill: ProvisionalBill, currency: str) -> list[tuple[object, ...]]:
+def day_rows(terms: DayTerms, billed: BilledDay, currency: str) -> list[tuple[object, ...]]:
+    """The charges of a day that is billed but not settled, as rows for `charges_frame`."""
     deducted: dict[tuple[int, str], Counter[str]] = {}
-    for deduction in bill.billed.deductions:
+    for deduction in billed.deductions:
         deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
     return [
         _charge_row(
             PostedCharge(
-                day=bill.day,
+                day=terms.day,
                 kind="usage",
                 run_id=0,
-                posted_on=bill.day,
+                posted_on=terms.day,
                 currency=currency,
-                list_price=bill.terms.list_prices.get(charge.item),
+                list_price=terms.list_prices.get(charge.item),
                 charge=charge,
             ),
             deducted.get((charge.app_id, charge.item), {}),
             settled=False,
         )
-        for charge in bill.billed.charges
+        for charge in billed.charges
     ]
 
 
@@ -195,8 +198,8 @@ def _charge_row(
     )
 
 
-def _charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    """Rows of `_charge_row` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
+def charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    """Rows of `day_rows` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
     numpy for them.)"""
     as_text = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in CHARGES_SCHEMA.items()}
     return pl.DataFrame(rows, schema=as_text, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})

@@ -42,7 +42,7 @@ from billing.rating.balances import Balances
 from billing.rating.charges import rate_day
 from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.package_sets import Offer, PackageSet, cheapest_set, demand
+from billing.reports.package_sets import Offer, PackageSet, Payable, cheapest_set, demand
 
 LONGEST_MINUTES = DAY_SECONDS // 60
 MOST_DAYS = 31
@@ -278,7 +278,11 @@ def _alone(offer: Offer, month: _Month) -> PackageChoice:
 
 def _cheapest_set(month: _Month, offers: Sequence[Offer]) -> list[PackageSet]:
     everything = sum(item.package_minutes for item in _items(month))
-    wanted = demand(month.billed([everything]).by_packages, month.terms.prices)
+    prices = month.terms.prices
+    wanted = demand(
+        Payable(each.minutes, each.package_minutes, prices[each.item])
+        for each in month.billed([everything]).by_packages
+    )
     found = cheapest_set(offers, wanted, lambda packages: month.billed(packages).amount)
     return [found] if found else []
 

@@ -34,7 +34,7 @@ the one with fewer of the largest size, then of the next.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -43,7 +43,6 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from billing.money import EXACT, SCALE, from_scaled
-from billing.rating.deductions import Deduction
 
 # Minutes and price of a package on the list.
 Offer = tuple[int, Decimal]
@@ -98,7 +97,7 @@ class Demand:
     """The usage that packages can pay, in the order in which they pay it. Money is in 10^-8."""
 
     stretches: Sequence[_Stretch]
-    by_price: Sequence["_OfItem"]
+    by_price: Sequence["_AtPrice"]
     pay_as_you_go: int
     ratios: frozenset[int]
 
@@ -125,8 +124,8 @@ class Demand:
         return sum(each.package_minutes for each in self.by_price if each.price > price)
 
 
-class _OfItem(NamedTuple):
-    """The whole demand for one item: package minutes and what they cost."""
+class _AtPrice(NamedTuple):
+    """The whole demand at one ratio and price: package minutes and what they cost."""
 
     package_minutes: int
     worth: int
@@ -137,23 +136,33 @@ class _OfItem(NamedTuple):
         return Fraction(self.worth, self.package_minutes)
 
 
-def demand(deductions: Iterable[Deduction], prices: Mapping[str, Decimal]) -> Demand:
-    """The usage as a package that pays all of it has paid it; `prices` are per minute."""
+class Payable(NamedTuple):
+    """Minutes that a package could pay, the package minutes that they take, and the price of one of the minutes."""
+
+    minutes: int
+    package_minutes: int
+    price: Decimal
+
+
+def demand(payable: Iterable[Payable]) -> Demand:
+    """The usage that a package for all of it would pay, in the order in which it would.
+
+    Of usage whose order is not known, such as that of a day known by its sums, the package minutes with the highest
+    price come first: then no package minutes of the true order save more, and the bounds stay bounds.
+    """
     stretches = []
-    of_items: dict[str, _OfItem] = {}
+    of_prices: dict[tuple[int, int], _AtPrice] = {}
     start = worth = 0
-    for each in deductions:
-        ratio, price = each.package_minutes // each.minutes, _scaled(prices[each.item])
-        stretches.append(_Stretch(start, worth, each.minutes, ratio, price))
-        so_far = of_items.get(each.item, _OfItem(0, 0))
-        of_items[each.item] = _OfItem(
-            so_far.package_minutes + each.package_minutes, so_far.worth + each.minutes * price
-        )
-        start += each.package_minutes
-        worth += each.minutes * price
+    for minutes, package_minutes, unit_price in payable:
+        ratio, price = package_minutes // minutes, _scaled(unit_price)
+        stretches.append(_Stretch(start, worth, minutes, ratio, price))
+        so_far = of_prices.get((ratio, price), _AtPrice(0, 0))
+        of_prices[ratio, price] = _AtPrice(so_far.package_minutes + package_minutes, so_far.worth + minutes * price)
+        start += package_minutes
+        worth += minutes * price
     return Demand(
         stretches=stretches,
-        by_price=sorted(of_items.values(), key=attrgetter("price"), reverse=True),
+        by_price=sorted(of_prices.values(), key=attrgetter("price"), reverse=True),
         pay_as_you_go=worth,
         ratios=frozenset(stretch.ratio for stretch in stretches) or frozenset({1}),
     )

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.money import from_scaled
-from billing.rating.deductions import WindowMinutes, deduct
+from billing.rating.deductions import Deduction, WindowMinutes, deduct
 from billing.rating.payers import Payer
-from billing.reports.package_sets import Offer, cheapest_set, demand
+from billing.reports.package_sets import Demand, Offer, Payable, cheapest_set, demand
 
 ITEMS = ("audio", "sd", "hd")
 # The brute force looks at sets of up to so many packages.
@@ -29,6 +29,11 @@ def overage(packages: Sequence[int], usage: Sequence[WindowMinutes], prices: Pri
     payers = [Payer(id=str(number), remaining=minutes, ratios=ratios) for number, minutes in enumerate(packages)]
     paid = sum(each.minutes * prices[each.item] for each in deduct(usage, payers))
     return sum(minutes * prices[item] for _, _, item, minutes in usage) - paid
+
+
+def wanted_by(paid: Sequence[Deduction], prices: Prices) -> Demand:
+    """The usage that a package for all of it has paid."""
+    return demand(Payable(each.minutes, each.package_minutes, prices[each.item]) for each in paid)
 
 
 def sets(offers: Sequence[Offer]) -> Iterator[tuple[int, ...]]:
@@ -81,7 +86,7 @@ def test_no_set_of_packages_is_cheaper_than_the_one_that_is_found(
     everything = Payer(id="all", remaining=10**6, ratios=ratios)
     found = cheapest_set(
         sorted(offers),
-        demand(deduct(usage, [everything]), prices),
+        wanted_by(deduct(usage, [everything]), prices),
         lambda packages: overage(packages, usage, prices, ratios),
     )
     assert found
@@ -107,7 +112,7 @@ def test_no_set_at_all_is_cheaper_by_more_than_whole_minutes_leave_over(
 ) -> None:
     """A single package may be the cheapest, which the estimate compares by itself."""
     usage = [(300 * number, 1, item, count) for number, (item, count) in enumerate(minutes)]
-    wanted = demand(deduct(usage, [Payer(id="all", remaining=10**6, ratios=ratios)]), prices)
+    wanted = wanted_by(deduct(usage, [Payer(id="all", remaining=10**6, ratios=ratios)]), prices)
 
     def total(packages: Sequence[int]) -> Decimal:
         return sum(price_list[each] for each in packages) + overage(packages, usage, prices, ratios)
@@ -130,7 +135,7 @@ def test_a_list_of_many_sizes_of_nearly_one_price_is_searched_in_seconds(monkeyp
     ratios, prices = dict.fromkeys(ITEMS, 1), dict.fromkeys(ITEMS, Decimal("0.00099"))
     found = cheapest_set(
         sorted(price_list.items()),
-        demand(deduct(usage, [Payer(id="all", remaining=10**9, ratios=ratios)]), prices),
+        wanted_by(deduct(usage, [Payer(id="all", remaining=10**9, ratios=ratios)]), prices),
         lambda packages: overage(packages, usage, prices, ratios),
     )
     assert found
@@ -140,4 +145,4 @@ def test_a_list_of_many_sizes_of_nearly_one_price_is_searched_in_seconds(monkeyp
 
 
 def test_a_month_without_offers_has_no_set() -> None:
-    assert cheapest_set([], demand([], {}), lambda _: Decimal(0)) is None
+    assert cheapest_set([], demand([]), lambda _: Decimal(0)) is None

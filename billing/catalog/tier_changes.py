@@ -1,0 +1,26 @@
+"""Tier changes: what metered seconds become under another version of the rules.
+
+Seconds that were classified by finer tiers can be put together into coarser ones: with the tops 307,200 and 921,600 a
+second is `sd`, `hd` or `fhd`; where only 921,600 is a top, `sd` and `hd` are `hd`, and `fhd` is what is above. With any
+other top, or with another way to take the area, the sizes of the pictures are needed, and they are in the events only.
+"""
+
+from collections.abc import Mapping
+
+from billing.catalog.items import AUDIO
+from billing.catalog.policies import PolicyVersion
+
+
+def items_after(old: PolicyVersion, new: PolicyVersion) -> Mapping[str, str] | None:
+    """The item under `new` for each item under `old`; None: the events must be metered again."""
+    tops = [tier.top_area for tier in old.tiers]
+    if old.method != new.method or not {tier.top_area for tier in new.tiers} <= set(tops):
+        return None
+    holding = iter(new.tiers)
+    tier = next(holding)
+    items = {AUDIO: AUDIO}
+    for known in old.tiers:
+        items[known.item] = tier.item
+        if known.top_area == tier.top_area and tier.top_area is not None:
+            tier = next(holding)
+    return items

@@ -1,0 +1,184 @@
+"""Assumed packages: those that a what-if lets pay in place of an account's own, and the cheapest set of them.
+
+They begin full, whatever the account's own of the same name have left. A package without a price has the list price of
+its size. The cheapest set is bought at the first instant of the first month and pays in the order of all packages; it
+is compared with no package, and with each of the list alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import lru_cache, partial
+
+from billing.catalog.items import WindowUsage
+from billing.catalog.packages import Package, is_free_minutes
+from billing.catalog.terms import DayTerms
+from billing.errors import BillingError
+from billing.money import EXACT
+from billing.periods import day_start
+from billing.rating.balances import Balances
+from billing.rating.day import BilledDay
+from billing.rating.deductions import whole_minutes
+from billing.rating.span import DayUsage, bill_span
+from billing.reports.package_sets import Offer, Payable, cheapest_set, demand
+
+# A part of a day may have thousands of apps; a search mostly looks at the same few again.
+_PARTS_KEPT = 256
+# Where only the sums of all apps count.
+_ALL_APPS = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoughtPackages:
+    """`count` packages of `minutes`, each at `price`."""
+
+    minutes: int
+    price: Decimal
+    count: int
+
+    @property
+    def total(self) -> Decimal:
+        """What all of them cost."""
+        with localcontext(EXACT):
+            return self.price * self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySpan:
+    """Days to bill, and the balances before the first of them."""
+
+    days: Sequence[DayUsage]
+    balances: Balances
+
+    def with_packages(self, packages: Sequence[Package]) -> "HistorySpan":
+        """The same with these packages in place of all others, and full."""
+        free = (self.balances.granted, self.balances.deducted, self.balances.lapsed)
+        granted, deducted, lapsed = ({key: n for key, n in of.items() if is_free_minutes(key)} for of in free)
+        return HistorySpan(
+            days=[replace(day, terms=replace(day.terms, packages=packages)) for day in self.days],
+            balances=Balances(granted=granted, deducted=deducted, lapsed=lapsed),
+        )
+
+    def bills(self) -> Iterator[BilledDay]:
+        """Each day in money."""
+        return bill_span(self.days, self.balances)
+
+    def amount(self) -> Decimal:
+        """What is to be paid for all days."""
+        with localcontext(EXACT):
+            return sum((charge.amount for billed in self.bills() for charge in billed.charges), Decimal(0))
+
+
+def with_prices(packages: Sequence[Package], terms: DayTerms, currency: str) -> list[Package]:
+    """The packages with the list price of their size where they have none; a `BillingError` when none is listed."""
+    listed = dict(terms.version.package_prices.get(currency, ()))
+    for package in packages:
+        if package.price is None and package.minutes not in listed:
+            raise BillingError(
+                f'package "{package.id}" has no price, and {package.minutes:,} minutes are not on the list of '
+                f'{terms.policy.id} in {currency}: write its price = "…"'
+            )
+    return [replace(each, price=listed[each.minutes] if each.price is None else each.price) for each in packages]
+
+
+def counted(packages: Sequence[Package]) -> tuple[BoughtPackages, ...]:
+    """The packages by size and price, the largest first."""
+    counts = Counter((package.minutes, package.price or Decimal(0)) for package in packages)
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[0][0], entry[0][1]))
+    return tuple(BoughtPackages(minutes=minutes, price=price, count=count) for (minutes, price), count in ordered)
+
+
+def cheapest_packages(span: HistorySpan, currency: str, account_id: str, first: date) -> list[Package]:
+    """The packages of the policy's list that make the total lowest, bought when the day `first` begins.
+
+    Of equal totals the first one is taken: none, the smallest alone, a set of several.
+    """
+    terms = span.days[0].terms
+    search = _Search(
+        span=_of_all_apps(span),
+        offers=terms.version.package_prices.get(currency, ()),
+        account_id=account_id,
+        bought_at=datetime.fromtimestamp(day_start(first, terms.zone), terms.zone),
+    )
+    choices: list[Sequence[int]] = [(), *([minutes] for minutes, _ in search.offers), *search.set_of_several()]
+    return search.buy(min(choices, key=search.total))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """A span, and the packages that may be bought for it; `sizes` are their minutes, in the order in which they pay."""
+
+    span: HistorySpan
+    offers: Sequence[Offer]
+    account_id: str
+    bought_at: datetime
+
+    def buy(self, sizes: Sequence[int]) -> list[Package]:
+        prices = dict(self.offers)
+        return [self._package(number, minutes, prices.get(minutes)) for number, minutes in enumerate(sizes)]
+
+    def overage(self, sizes: Sequence[int]) -> Decimal:
+        """What they do not pay."""
+        return self.span.with_packages(self.buy(sizes)).amount()
+
+    def total(self, sizes: Sequence[int]) -> Decimal:
+        """With the price of the packages."""
+        prices = dict(self.offers)
+        with localcontext(EXACT):
+            return sum((prices[size] for size in sizes), self.overage(sizes))
+
+    def set_of_several(self) -> Iterator[Sequence[int]]:
+        """The cheapest set of several packages, if there is any."""
+        found = cheapest_set(self.offers, demand(self._payable()), self.overage)
+        if found:
+            yield [each.minutes for each in found.set for _ in range(each.count)]
+
+    def _payable(self) -> Iterator[Payable]:
+        """What a package for everything would pay: of each day, the package minutes with the highest price first."""
+        for day, billed in zip(self.span.days, self._all_paid(), strict=True):
+            prices = day.terms.prices
+            of_day = [
+                Payable(each.minutes, each.package_minutes, prices[each.item])
+                for each in billed.deductions
+                if not is_free_minutes(each.payer_id)
+            ]
+            yield from sorted(of_day, key=lambda each: -Fraction(each.price) * each.minutes / each.package_minutes)
+
+    def _all_paid(self) -> Iterator[BilledDay]:
+        everything = sum(
+            whole_minutes(seconds) * day.terms.version.ratios[item]
+            for day in self.span.days
+            for _, _, item, seconds in day.usage
+        )
+        return self.span.with_packages([self._package(0, everything, None)]).bills()
+
+    def _package(self, number: int, minutes: int, price: Decimal | None) -> Package:
+        return Package(
+            id=f"bought-{number:06}",
+            account=self.account_id,
+            minutes=minutes,
+            purchased_at=self.bought_at,
+            price=price,
+        )
+
+
+def _of_all_apps(span: HistorySpan) -> HistorySpan:
+    """The span with sums over all apps: whatever pays, pays for the whole account, so the amounts are the same."""
+
+    @lru_cache(maxsize=_PARTS_KEPT)
+    def sums(number: int, start: int, end: int) -> Sequence[WindowUsage]:
+        windows = span.days[number].windows
+        return windows.sums(start, end) if windows else ()
+
+    def folded(number: int, day: DayUsage) -> DayUsage:
+        minutes: Counter[str] = Counter()
+        for _, _, item, seconds in day.usage:
+            minutes[item] += whole_minutes(seconds)
+        usage = [WindowUsage(0, _ALL_APPS, item, 60 * count) for item, count in minutes.items()]
+        windows = day.windows and replace(day.windows, sums=partial(sums, number))
+        return replace(day, usage=usage, windows=windows)
+
+    return replace(span, days=[folded(number, day) for number, day in enumerate(span.days)])
