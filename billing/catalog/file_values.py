@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from billing.catalog.alerts import EVENTS
 from billing.catalog.feeds import check_feed, parse_size
-from billing.catalog.items import ITEMS
+from billing.catalog.items import ITEMS, VIDEO_ITEMS
 from billing.catalog.packages import is_free_minutes
 from billing.catalog.tax_ids import countries
 from billing.errors import BillingError, unknown
@@ -130,8 +130,8 @@ def item(value: object) -> str:
 
 def video_item(value: object) -> str:
     """An item that is the name of a tier."""
-    if value not in ITEMS[1:]:
-        raise ValueError(f"{_shown(value)} is none of {', '.join(ITEMS[1:])}")
+    if value not in VIDEO_ITEMS:
+        raise ValueError(f"{_shown(value)} is none of {', '.join(VIDEO_ITEMS)}")
     return str(value)
 
 
