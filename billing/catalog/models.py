@@ -108,8 +108,8 @@ class VersionTable(_DatedTable):
     ratios: _Ratios
     free_minutes: _FreeMinutes
     free_ratios: _Ratios | None = None
-    prices: dict[_Currency, _Prices] = {}
-    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = {}
+    prices: dict[_Currency, _Prices] = Field(default_factory=dict)
+    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
     money: MoneyTable | None = None
 
     @model_validator(mode="after")
@@ -130,12 +130,12 @@ class MeteredVersionTable(_DatedTable):
     """A version with a `meter`."""
 
     meter: list[MeterTable]
-    quantity: QuantityTable = QuantityTable()
+    quantity: QuantityTable = Field(default_factory=QuantityTable)
     ratios: _Ratios | None = None
-    allowance: list[AllowanceTable] = []
-    price: dict[_Currency, PriceTable] = {}
-    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = {}
-    fee: dict[_Currency, FeeTable] = {}
+    allowance: list[AllowanceTable] = Field(default_factory=list)
+    price: dict[_Currency, PriceTable] = Field(default_factory=dict)
+    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
+    fee: dict[_Currency, FeeTable] = Field(default_factory=dict)
     money: MoneyTable | None = None
 
     @model_validator(mode="after")
@@ -154,9 +154,13 @@ class MeteredVersionTable(_DatedTable):
         items = tuple(each.name for each in meter.items)
         yield from self._quantity_problems(meter, items)
         tables: dict[str, Mapping[str, object]] = {} if self.ratios is None else {"ratios": self.ratios}
-        tables |= {"allowance.ratios": each.ratios for each in self.allowance if each.ratios}
         for path, of_items in tables.items():
             yield from _unfit(path, of_items, items)
+        for allowance in self.allowance:
+            if allowance.ratios:
+                yield from _unfit("allowance.ratios", allowance.ratios, items)
+            if allowance.scope == "app" and not {"app", "stay"} & set(self.quantity.per):
+                yield '.allowance.scope: apps are counted together; write scope = "account"'
         for currency, prices in self.price.items():
             yield from prices.problems(f"price.{currency}", items)
 
@@ -166,7 +170,9 @@ class MeteredVersionTable(_DatedTable):
             yield '.quantity: count = "stay" goes with per = ["stay"]'
         if meter.count == "stay" and (quantity.step, quantity.mode) != (60, "up"):
             yield ".quantity: a stay is counted in started minutes; leave out step and mode"
-        yield from (f".quantity.weights: {each} is no item of the meter" for each in quantity.weights if each not in items)
+        yield from (
+            f".quantity.weights: {each} is no item of the meter" for each in quantity.weights if each not in items
+        )
 
 
 def _unfit(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> Iterator[str]:
@@ -307,7 +313,7 @@ class AssumeTable(Table):
     camera: _Size | None = None
     screen: _Size | None = None
     subscribe: _Subscribe | None = None
-    kinds: dict[_Id, _Subscribe] = {}
+    kinds: dict[_Id, _Subscribe] = Field(default_factory=dict)
 
 
 class AppTable(Table):
@@ -333,7 +339,7 @@ class ContractTable(Table):
     account: _Id
     valid_from: _Day
     discount: _Discount | None = None
-    prices: _Prices = {}
+    prices: _Prices = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -378,7 +384,7 @@ class WebhookTable(Table):
     url: _Url
     secret_file: _SecretFile | None = None
     secret_env: _SecretVariable | None = None
-    events: list[_Event] = []
+    events: list[_Event] = Field(default_factory=list)
     account: _Id | None = None
     allow_private: bool = False
 

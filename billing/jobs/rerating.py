@@ -297,19 +297,21 @@ def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFram
 def _correction_lines(
     ledger: AccountLedger, rerating: Rerating, opening: Opening, billed: BilledDay, deductions: pl.DataFrame
 ) -> Iterator[PostedCharge]:
-    """A line for each app and item whose seconds, minutes or payers are different."""
+    """A line for each app, item and slab whose seconds, minutes or payers are different."""
     day, terms = opening.account_day.day, opening.terms
     run = rerating.settled.get(day)
     before = _sums([posted.charge for posted in ledger.charges_of_day(day)])
     after = _sums(billed.charges)
-    payers = _minutes_by_payer(deductions)
-    for app_id, item in sorted(before.keys() | after.keys() | payers.keys()):
-        old, new = (sums.get((app_id, item), (0, 0, 0)) for sums in (before, after))
+    first_slabs = {cell[:2]: cell[2] for cell in sorted(before.keys() | after.keys(), reverse=True)}
+    payers = {(*cell, first_slabs.get(cell, 0)) for cell in _minutes_by_payer(deductions)}
+    for app_id, item, slab in sorted(before.keys() | after.keys() | payers):
+        old, new = (sums.get((app_id, item, slab), (0, 0, 0)) for sums in (before, after))
         seconds, minutes, deducted = (now - then for now, then in zip(new, old, strict=True))
-        if not (seconds or minutes or deducted or payers.get((app_id, item))):
+        if not (seconds or minutes or deducted or (app_id, item, slab) in payers):
             continue
+        unit_price = terms.price_of(item, slab)
         with localcontext(EXACT):
-            amount = (minutes - deducted) * terms.prices[item]
+            amount = (minutes - deducted) * unit_price
         yield PostedCharge(
             day=day,
             kind="correction",
@@ -326,18 +328,19 @@ def _correction_lines(
                 minutes=minutes,
                 deducted_minutes=deducted,
                 payable_minutes=minutes - deducted,
-                unit_price=terms.prices[item],
+                unit_price=unit_price,
                 amount=amount,
+                slab=slab,
             ),
         )
 
 
-def _sums(charges: Iterable[Charge]) -> dict[tuple[int, str], tuple[int, int, int]]:
-    """Seconds, minutes and deducted minutes by app and item."""
-    sums: dict[tuple[int, str], tuple[int, int, int]] = {}
+def _sums(charges: Iterable[Charge]) -> dict[tuple[int, str, int], tuple[int, int, int]]:
+    """Seconds, minutes and deducted minutes by app, item and slab."""
+    sums: dict[tuple[int, str, int], tuple[int, int, int]] = {}
     for charge in charges:
-        seconds, minutes, deducted = sums.get((charge.app_id, charge.item), (0, 0, 0))
-        sums[charge.app_id, charge.item] = (
+        seconds, minutes, deducted = sums.get((charge.app_id, charge.item, charge.slab), (0, 0, 0))
+        sums[charge.app_id, charge.item, charge.slab] = (
             seconds + charge.seconds,
             minutes + charge.minutes,
             deducted + charge.deducted_minutes,
@@ -358,7 +361,7 @@ def _burned(deductions: pl.DataFrame, balances: Balances) -> Mapping[str, tuple[
     """Package minutes more or less, and what is left at the end of the day before anything lapses, by payer."""
     sums = deductions.group_by("payer_id").agg(pl.col("package_minutes").sum())
     return {
-        payer_id: (units, balances.granted.get(payer_id, 0) - balances.deducted.get(payer_id, 0))
+        payer_id: (units, balances.remaining(payer_id) + balances.lapsed.get(payer_id, 0))
         for payer_id, units in sums.sort("payer_id").iter_rows()
         if units
     }

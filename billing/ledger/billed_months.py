@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from billing.catalog.policies import Policy, PolicyVersion
+from billing.catalog.quantities import ALL_APPS
 from billing.invoicing.invoice import BilledMonth
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.runs import BILLED, Run
@@ -28,7 +29,7 @@ def billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) -
         seller=catalog.seller_of(ledger.account),
         month=month,
         days=list(runs),
-        apps={app.id: app.name for app in apps},
+        apps={app.id: app.name for app in apps} | {ALL_APPS: "all apps"},
         charges=ledger.charges(month, month_days(month)[-1]),
         contracts=[contract for contract in catalog.contracts.values() if contract.account == account_id],
         policies=_policies(ledger, runs),

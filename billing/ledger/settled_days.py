@@ -145,6 +145,7 @@ def charge_row(account_id: str, posted: PostedCharge) -> dict[str, object]:
         "day": posted.day,
         "app_id": charge.app_id,
         "item": charge.item,
+        "slab": charge.slab,
         "kind": posted.kind,
         "run_id": posted.run_id,
         "corrects_run_id": posted.corrects_run_id,

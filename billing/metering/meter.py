@@ -19,7 +19,6 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from billing.catalog.items import AUDIO
 from billing.metering.engine.keyed_rows import (
     USER_COLUMNS,
     HashCollisionError,
@@ -201,6 +200,7 @@ def _named(seconds: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataFrame
 
 def _classes(rule: TierRule) -> dict[int, tuple[str, str]]:
     """The item and reason of every class that is billed."""
-    audio = {code: (AUDIO, reason) for code, reason in _AUDIO_REASONS.items()}
+    base = {code: (rule.base_item, reason) for code, reason in _AUDIO_REASONS.items()}
     video = [(item, reason) for item in rule.items for reason in _VIDEO_REASONS]
-    return audio | dict(enumerate(video, FIRST_VIDEO))
+    classes = base | dict(enumerate(video, FIRST_VIDEO))
+    return {code: named for code, named in classes.items() if named[1] not in rule.free_when}

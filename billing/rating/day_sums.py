@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from billing.catalog.items import WindowUsage
+from billing.catalog.quantities import DAILY, Quantity
 from billing.periods import WINDOW_SECONDS, window_start
-from billing.rating.deductions import WindowMinutes, deduct, minutes_by_window
+from billing.rating.deductions import WindowMinutes, counted, deduct, minutes_by_window
 from billing.rating.payers import Payer
+from billing.rating.period_use import NOTHING, PeriodUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +29,37 @@ class DayWindows:
     whole: Sequence[WindowUsage]
     sums: Callable[[int, int], Sequence[WindowUsage]]
 
+    def counted(self, quantity: Quantity) -> "DayWindows":
+        """The same as it is counted (`deductions.counted`)."""
+        if not quantity.is_over_apps:
+            return self
+        sums = self.sums
+        return replace(
+            self, whole=counted(self.whole, quantity), sums=lambda start, end: counted(sums(start, end), quantity)
+        )
 
-def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequence[Payer]) -> Sequence[WindowUsage]:
+
+def in_stretches(
+    usage: Sequence[WindowUsage],
+    windows: DayWindows,
+    payers: Sequence[Payer],
+    quantity: Quantity = DAILY,
+    use: PeriodUse = NOTHING,
+) -> Sequence[WindowUsage]:
     """Usage with the bill of the day's windows, in as few stretches as that takes.
 
-    `usage` has the sums of the day, with the same minutes of each item as `windows.whole`.
+    `usage` has the sums of the day, with the same minutes of each item as `windows.whole`; `use` is what the period has
+    before the day.
     """
-    if not _runs_out(minutes_by_window(usage), payers):
+    seconds_so_far = use.seconds_by_group(quantity)
+    if not _runs_out(minutes_by_window(usage, dict(seconds_so_far), quantity), payers):
         return usage
     stretches: list[WindowUsage] = []
-    seconds_so_far: dict[tuple[int, str], int] = {}
     pending = [(windows.start, windows.end, windows.whole)]
     while pending:
         start, end, of_part = pending.pop()
         after = dict(seconds_so_far)
-        minutes = list(minutes_by_window(of_part, after))
+        minutes = list(minutes_by_window(of_part, after, quantity))
         middle = window_start((start + end) // 2)
         if end - start > WINDOW_SECONDS and middle > start and _runs_out(minutes, payers):
             first = windows.sums(start, middle)

@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Any
 
 from billing.catalog.items import ITEM_RANK
+from billing.catalog.quantities import ALL_APPS
 from billing.errors import UsageError
 from billing.events.log import EventLog
 from billing.home import Home
@@ -233,7 +234,17 @@ def _assumed_figures(ledger: AccountLedger, home: Home, side: Side) -> _Figures:
     found = answer(ledger, EventLog(directory=home.events), question)
     names = (*("day", "app_id", "item", "kind", "seconds"), *("minutes", "deducted_minutes", "payable_minutes"))
     rows = (
-        ChargeRow._make((*values[:4], 0, *values[4:8], to_scaled(values[8]), to_scaled(values[9])))
+        ChargeRow._make(
+            (
+                values[0],
+                values[1] or ALL_APPS,
+                *values[2:4],
+                0,
+                *values[4:8],
+                to_scaled(values[8]),
+                to_scaled(values[9]),
+            )
+        )
         for values in found.charges.select(*names, "unit_price", "amount").iter_rows()
     )
     return _Figures(currency=found.currency, usage=_usage(rows), packages=_packages(ledger, side.month))

@@ -13,6 +13,7 @@ from functools import partial
 
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import PolicyVersion
+from billing.catalog.quantities import ALL_APPS
 from billing.catalog.terms import DayTerms
 from billing.catalog.tier_changes import items_after
 from billing.events.log import EventLog
@@ -58,6 +59,9 @@ class SettledUsage:
         for account_day, of_day in zip(self.days, terms, strict=True):
             items = items_after(self.versions[of_day.day], of_day.version)
             stored = sums.get(of_day.day, Counter())
+            if any(app_id == ALL_APPS for app_id, _ in stored):
+                whole_day = self.ledger.window_sums(of_day.day, window_start(account_day.start), account_day.end)
+                stored = Counter({(app_id, item): seconds for _, app_id, item, seconds in whole_day})
             if items is not None:
                 read = partial(self._stored, of_day.day, items)
                 usage = _renamed(_in_one_window(stored, account_day.start), items)

@@ -28,7 +28,9 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(
 INSTANTS = st.datetimes(datetime(2000, 1, 2), datetime(2999, 12, 30), timezones=OFFSETS | st.just(UTC))  # noqa: DTZ001
 PRICES = st.decimals(0, 600_000, places=8).map(plain) | st.integers(0, 600_000)
 PRICES_BY_ITEM = st.dictionaries(st.sampled_from(ITEMS), PRICES, min_size=1)
-VIDEO = st.lists(st.sampled_from(VIDEO_ITEMS), unique=True, min_size=1).map(lambda items: sorted(items, key=ITEMS.index))
+VIDEO = st.lists(st.sampled_from(VIDEO_ITEMS), unique=True, min_size=1).map(
+    lambda items: sorted(items, key=ITEMS.index)
+)
 
 
 def either(value: Any) -> st.SearchStrategy[Any]:
