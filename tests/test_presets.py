@@ -231,7 +231,28 @@ def test_vonage_bills_participant_minutes_and_nothing_while_nobody_publishes(tmp
     assert amount(rows) == Decimal("410.003895")
 
 
-@pytest.mark.parametrize("policy", ["agora-2025", "alibaba-artc", "byteplus", "vonage"])
+def test_livekit_rounds_each_stay_up_before_summing(tmp_path: Path) -> None:
+    """10 s and 70 s are 1 + 2 minutes; 00:04:10 to 00:06:11 is 121 s: 3."""
+    vendor = Vendor(tmp_path, "livekit-cloud")
+    vendor.ingest([*stay("a", 10), *stay("b", 70), *stay("a", 121, start=250)])
+    (row,) = vendor.charges()
+    assert (row["item"], row["minutes"], Decimal(row["amount"])) == ("connection", 6, Decimal("0.003"))
+    usage = json.loads(vendor.run(f"usage {APPS[0]} --from 2026-03-02 --to 2026-03-02 --by window --format json"))
+    assert [row["seconds"] for row in usage] == [4 * 60, 2 * 60]
+    by_user = json.loads(vendor.run(f"usage {APPS[0]} --from 2026-03-02 --to 2026-03-02 --by user --format json"))
+    assert {row["user_id"]: row["seconds"] for row in by_user} == {"a": 240, "b": 120}
+
+
+def test_livekit_rounds_a_stay_over_midnight_once(tmp_path: Path) -> None:
+    """90 s from 23:59:30 on: 30 s before midnight are a minute, and the second one begins 30 s after it."""
+    vendor = Vendor(tmp_path, "livekit-cloud")
+    who = {"app_id": APPS[0], "room_id": "r", "user_id": "u"}
+    vendor.ingest([{**who, "type": "enter", "at": at(2, 86_370)}, {**who, "type": "exit", "at": at(3, 60)}])
+    rows = vendor.charges()
+    assert [(row["day"], row["minutes"]) for row in rows] == [("2026-03-02", 1), ("2026-03-03", 1)]
+
+
+@pytest.mark.parametrize("policy", ["agora-2025", "alibaba-artc", "byteplus", "vonage", "livekit-cloud"])
 def test_what_if_gives_what_the_policy_would_have_billed(tmp_path: Path, policy: str) -> None:
     """The same events under TRTC and asked what another costs, and billed by it."""
     events = [

@@ -16,12 +16,14 @@ class TierRule:
     """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None).
 
     Seconds without video belong to `base_item`. Those whose reason is in `free_when` are not billed.
+    `per_stay`: what is billed are the started minutes of each stay (`billing.metering.stay_minutes`).
     """
 
     per_stream: bool
     tiers: tuple[tuple[str, int | None], ...]
     base_item: str = AUDIO
     free_when: frozenset[str] = frozenset()
+    per_stay: bool = False
 
     def __post_init__(self) -> None:
         tops = [top for _, top in self.tiers]
@@ -47,4 +49,5 @@ def tier_rule(version: PolicyVersion) -> TierRule:
         tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
         base_item=version.base_item,
         free_when=frozenset(version.free_when),
+        per_stay=version.method == "stay",
     )
