@@ -5,6 +5,9 @@ Anything else that is raised is a bug and crashes with its traceback.
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+_MOST_LISTED, _MOST_COMPARED = 50, 10_000
 
 
 class BillingError(Exception):
@@ -30,7 +33,8 @@ def missing_row(table: str, key: str) -> BillingError:
 
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist: it suggests the closest known name, or lists all of them."""
-    names = list(known)
+    names = list(islice(known, _MOST_COMPARED))
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(names)}"
+    more = ", …" if len(names) > _MOST_LISTED else ""
+    hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(names[:_MOST_LISTED])}{more}"
     return f"unknown {noun} {name!r}; {hint}"

@@ -73,6 +73,11 @@ class Home:
         return self.directory / "folds"
 
     @property
+    def room_seconds(self) -> Path:
+        """The seconds of the rooms of settled days, as far as somebody asked for them; they can be computed again."""
+        return self.directory / "room_seconds"
+
+    @property
     def quarantine(self) -> Path:
         """The rows that could not be accepted."""
         return self.directory / "quarantine"

@@ -100,8 +100,19 @@ def test_a_page_shows_what_the_commands_print(page: str, now: str | None, run: C
             assert "--format" in example.line or max(map(len, output.splitlines())) <= 80
 
 
+NIGHT = ("init", "catalog apply sample_data/catalog.toml", "ingest sample_data/events.ndjson", "nightly")
+
+
+def test_the_page_on_explanations_shows_what_the_command_prints(run: Commands) -> None:
+    for line in NIGHT:
+        assert run(line).exit_code == 0
+    (example,) = examples((ROOT / "docs" / "explain.md").read_text(encoding="utf-8"))
+    assert run(example.line).output == example.output
+    assert max(map(len, str(example.output).splitlines())) <= 80
+
+
 def test_the_page_on_python_shows_what_the_functions_return(run: Commands) -> None:
-    for line in ("init", "catalog apply sample_data/catalog.toml", "ingest sample_data/events.ndjson", "nightly"):
+    for line in NIGHT:
         assert run(line).exit_code == 0
     page = "\n".join(blocks((ROOT / "docs" / "python.md").read_text(encoding="utf-8"), "pycon"))
     session = doctest.DocTestParser().get_doctest(page, {}, "docs/python.md", None, None)

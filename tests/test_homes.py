@@ -40,13 +40,13 @@ INVOICES = {
 @pytest.fixture(params=HOMES, ids=lambda home: home.name)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Commands, dict[str, Any]]:
     """An upgraded home, and the reports of the version that left it."""
-    commands = _unpacked(tmp_path, request.param)
+    commands = unpacked(tmp_path, request.param)
     assert commands("init").exit_code == 0
     reports = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "reports").glob("*.json")}
     return commands, reports
 
 
-def _unpacked(folder: Path, kept: Path) -> Commands:
+def unpacked(folder: Path, kept: Path) -> Commands:
     """The commands in a kept home, which is not upgraded yet."""
     for name in ("home", "reports"):
         with tarfile.open(kept / f"{name}.tar.gz") as archive:
@@ -142,7 +142,7 @@ def test_the_catalog_of_then_is_the_same_in_an_upgraded_home(tmp_path: Path) -> 
     Their packages are billed elsewhere.
     """
     times = {"before": "2026-04-01T02:15:00Z", "renamed": "2026-04-02T01:00:00Z", "cheaper": "2026-04-02T02:00:00Z"}
-    plain, changed = (_unpacked(tmp_path / name, HOMES[0]) for name in ("plain", "changed"))
+    plain, changed = (unpacked(tmp_path / name, HOMES[0]) for name in ("plain", "changed"))
     texts = _with_changes(changed, {RENAMED: times["renamed"], CHEAPER: times["cheaper"]})
     assert [commands("init").exit_code for commands in (plain, changed)] == [0, 0]
     engine = open_database(f"sqlite:///{changed.home / 'billing.db'}")

@@ -16,6 +16,10 @@ AUDIO = "audio"
 VIDEO_ITEMS = ("sd", "hd", "fhd", "2k", "4k")
 ITEMS = (AUDIO, *VIDEO_ITEMS, "participant", "connection")
 ITEM_RANK = {item: rank for rank, item in enumerate(ITEMS)}
+# Why a second has its item: of audio, and of video.
+DISCONNECT_GRACE, ALONE_IN_ROOM, NO_VIDEO_RECEIVED = "disconnect_grace", "alone_in_room", "no_video_received"
+CAMERA, SCREEN_SHARE = "camera", "screen_share"
+REASONS = (DISCONNECT_GRACE, ALONE_IN_ROOM, NO_VIDEO_RECEIVED, CAMERA, SCREEN_SHARE)
 
 
 def in_order(values: Mapping[str, T]) -> dict[str, T]:

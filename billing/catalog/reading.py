@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from billing.catalog.canonical import entry_from_table
 from billing.catalog.catalog import KINDS, Catalog, identity, refuse
 from billing.catalog.file_values import LONGEST_ID, not_a
-from billing.catalog.models import METERED, MODELS, TABLES_IN_TABLES, TIERED, Table, keys
+from billing.catalog.models import METERED, MODELS, TABLES_IN_TABLES, TIERED, keys
+from billing.catalog.rule_tables import Table
 from billing.catalog.sellers import ONLY_SELLER
 from billing.errors import BillingError, unknown
 

@@ -26,7 +26,7 @@ _Discount = Annotated[Decimal, PlainValidator(values.discount)]
 _Amount = Annotated[Decimal, PlainValidator(values.package_price)]
 _Reason = Literal["disconnect_grace", "alone_in_room", "no_video_received", "camera", "screen_share"]
 _Per = Literal["app", "item", "stay"]
-_PERS = (["app", "item"], ["app"], ["item"], [], ["stay"])
+_PERS: tuple[list[str], ...] = (["app", "item"], ["app"], ["item"], [], ["stay"])
 
 
 class Table(BaseModel):

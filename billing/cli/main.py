@@ -29,6 +29,7 @@ from billing.cli.document_commands import (
     write_off_invoice,
 )
 from billing.cli.estimate_commands import estimate
+from billing.cli.explain_commands import explain
 from billing.cli.export_commands import export
 from billing.cli.ingest_commands import convert, ingest, ingests
 from billing.cli.invoice_commands import invoice
@@ -50,8 +51,8 @@ from billing.cli.what_if_commands import what_if
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
-    *(compact, status, runs, usage, charges, packages, invoice, payment, account, package, app, audit, export),
-    *(diff, what_if, alerts, notify, estimate, reconcile, serve, token),
+    *(compact, status, runs, usage, charges, packages, explain, diff, what_if, invoice, payment, account, package),
+    *(app, audit, export, alerts, notify, estimate, reconcile, serve, token),
 )
 
 for _command in (

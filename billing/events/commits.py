@@ -69,6 +69,11 @@ def commit_in(directory: Path, version: int) -> Commit | None:
     return Commit(ingest_id=int(str(description["ingest_id"])), identity=_identity_in(description))
 
 
+def ingest_in(directory: Path, version: int) -> Ingest:
+    """What the ingest of a version of the table wrote about itself."""
+    return _ingest(_described(directory, version))
+
+
 def ingests_in(directory: Path) -> list[Ingest]:
     """The ingests whose commit files are there, in order; what a commit does not say of itself is None."""
     versions = sorted(int(path.name[:20]) for path in directory.glob("*.json") if _COMMIT.fullmatch(path.name))

@@ -21,7 +21,7 @@ from pathlib import Path
 import polars as pl
 
 from billing.errors import BillingError
-from billing.events.commits import Commit, Ingest, commit_in, ingests_in, next_identity
+from billing.events.commits import Commit, Ingest, commit_in, ingest_in, ingests_in, next_identity
 from billing.events.data_files import (
     BOUNDED,
     DAY_MS,
@@ -48,6 +48,7 @@ from billing.events.log_table import (
 from billing.events.log_table import Archive as Archive
 from billing.events.log_table import DeltaError as DeltaError
 from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
+from billing.events.room_keys import room_key
 from billing.events.schema import CONNECTION_KEYS_SCHEMA
 
 MOST_RANGES = 64
@@ -99,6 +100,20 @@ class EventLog:
                 rows = standing(rows, number or _NUMBER).drop(() if number else _NUMBER)
             only_these = apps is None or set(rows.select(pl.col("app_id").unique()).collect()["app_id"]) <= set(apps)
         return rows if only_these else rows.filter(pl.col("app_id").is_in(sorted(apps or ())))
+
+    def scan_room(
+        self, start: int, end: int, app_id: int, room_id: str, *, ingest_id: int | None = None
+    ) -> pl.LazyFrame:
+        """What `scan` gives of one room. Little is read but the pieces of files that may hold the room."""
+        key = room_key(app_id, room_id)
+        files = self._files([*self._timely(start, end, ingest_id), ("room_key", "<=", key), ("room_key", ">=", key)])
+        bounds = self._bounds(files)
+        of_room = (pl.col("room_key") == key) & (pl.col("app_id") == app_id) & (pl.col("room_id") == room_id)
+        may_retract = _may_retract(bounds)
+        rows = scan_files(files, LOG_SCHEMA, number=_NUMBER if may_retract else None)
+        rows = _narrowed(rows, bounds, start, end, ingest_id).filter(of_room)
+        with self.naming_damage():
+            return standing(rows, _NUMBER).drop(_NUMBER) if may_retract else rows
 
     def naming_damage(self) -> AbstractContextManager[None]:
         """Around the reading of a scan: when it fails, the error names the file of the log that is damaged."""
@@ -202,6 +217,10 @@ class EventLog:
 
         A `BillingError` where some of them are archived.
         """
+        return self._files(self._timely(start, end, ingest_id))
+
+    def _timely(self, start: int, end: int, ingest_id: int | None) -> list[tuple[str, str, object]]:
+        """What is wanted of files that may hold events of a span; a `BillingError` where some are archived."""
         archive = self.archive()
         if archive and start < span_of(archive.before)[0]:
             raise BillingError(
@@ -217,7 +236,7 @@ class EventLog:
         ]
         if ingest_id is not None:
             wanted.append(("ingest_id", "<=", ingest_id))
-        return self._files(wanted)
+        return wanted
 
     def scan_day(self, day: date) -> pl.LazyFrame:
         """The events of a UTC day that stand."""
@@ -263,6 +282,11 @@ class EventLog:
         """The ingests in order, without those whose commit files were removed by a clean-up."""
         return ingests_in(self._commits) if self._table() else []
 
+    def ingest(self, ingest_id: int) -> Ingest | None:
+        """What an ingest wrote about itself; None when its commit file was removed by a clean-up."""
+        version = self._version_of(ingest_id)
+        return None if version is None else ingest_in(self._commits, version)
+
     def commit_identity(self, ingest_id: int) -> str | None:
         """The identity of an ingest: two logs in which it is equal have the same history up to there. None when the log
         has no such ingest, or its commit file was removed by a clean-up."""
@@ -287,7 +311,12 @@ class EventLog:
             )
 
     def _commit(self, ingest_id: int) -> Commit | None:
-        """Versions are those of ingests, with a few others (the first, compactions) anywhere between."""
+        version = self._version_of(ingest_id)
+        return None if version is None else commit_in(self._commits, version)
+
+    def _version_of(self, ingest_id: int) -> int | None:
+        """The version of an ingest's commit. Versions are those of ingests, with a few others (the first, compactions)
+        anywhere between."""
         version, last = self.version(), self.last_ingest_id()
         if version is None or not 0 < ingest_id <= last:
             return None
@@ -296,7 +325,7 @@ class EventLog:
             middle = (low + high) // 2
             at, commit = self._commit_before(middle, low)
             if commit and commit.ingest_id == ingest_id:
-                return commit
+                return at
             if commit and commit.ingest_id > ingest_id:
                 high = at - 1
             else:

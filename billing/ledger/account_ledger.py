@@ -350,7 +350,7 @@ class AccountLedger:
         free = [
             balance(free_minutes_id(month, app), app, (month, month_days(month)[-1]), minutes)
             for month, minutes in sorted(self._free_grants(on).items())
-            for app in [app for of_month, app in own if of_month == month] or [None]
+            for app in (*(app for of_month, app in own if of_month == month),) or (None,)
         ]
         packages = [package for package in self.catalog.packages.values() if package.account == self.account_id]
         bought = [

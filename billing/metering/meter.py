@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from billing.catalog.items import ALONE_IN_ROOM, CAMERA, DISCONNECT_GRACE, NO_VIDEO_RECEIVED, SCREEN_SHARE
 from billing.metering.engine.keyed_rows import (
     USER_COLUMNS,
     HashCollisionError,
@@ -40,8 +41,8 @@ from billing.metering.windows import window_seconds
 from billing.periods import WINDOW_SECONDS
 from billing.read_ahead import read_ahead
 
-_AUDIO_REASONS = {GRACE: "disconnect_grace", ALONE: "alone_in_room", NO_VIDEO: "no_video_received"}
-_VIDEO_REASONS = ("camera", "screen_share")
+_AUDIO_REASONS = {GRACE: DISCONNECT_GRACE, ALONE: ALONE_IN_ROOM, NO_VIDEO: NO_VIDEO_RECEIVED}
+_VIDEO_REASONS = (CAMERA, SCREEN_SHARE)
 _ANY_AREA = 2**62
 # The frames of a `WorkerResult` that say what is carried on, and those of them that name its users.
 _CARRIED = ("open_stays", "open_streams", "connections", "published", "excepted")

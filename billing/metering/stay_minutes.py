@@ -87,8 +87,8 @@ def with_beginnings(state: pl.DataFrame, stays: pl.DataFrame, end: int) -> pl.Da
 
 def _filled(edges: pl.DataFrame) -> pl.DataFrame:
     """Every window between the first and the last edge of an app."""
-    first, last = edges["window"].min(), edges["window"].max()
-    windows = pl.DataFrame({"window": pl.int_range(first, last + 1, eager=True)})  # type: ignore[operator]
+    first, last = edges["window"][0], edges["window"][-1]
+    windows = pl.DataFrame({"window": pl.int_range(first, last + 1, eager=True)})
     filled = windows.join(edges, on="window", how="left", maintain_order="left").with_columns(
         pl.col("here", "on").fill_null(0), app_id=pl.lit(edges["app_id"][0], pl.Int64)
     )

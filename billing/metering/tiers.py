@@ -41,6 +41,10 @@ class TierRule:
         """The items of the tiers, ascending."""
         return tuple(item for item, _ in self.tiers)
 
+    def item_of(self, area: int) -> str:
+        """The item of a second with so many pixels."""
+        return next(item for item, top in self.tiers if top is None or area <= top)
+
 
 def tier_rule(version: PolicyVersion) -> TierRule:
     """The rule by which the meter classifies video under a policy version."""

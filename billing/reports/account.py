@@ -5,7 +5,7 @@ exact decimals.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -110,18 +110,30 @@ def charges_of_all(
 
 def _charges(ledger: AccountLedger, month: date, provisional: bool) -> pl.DataFrame:
     last = periods.month_days(month)[-1]
-    posted = ledger.charges(month, last)
-    deducted = ledger.deducted_minutes(month, last)
-    on = live_documents(ledger.conn, ledger.account_id, month, last)
     open_days = provisional_bills(ledger) if provisional else []
-    rows = [
-        _charge_row(entry, _deducted_by(entry, deducted), settled=True, document=on.get(charge_key(entry)))
-        for entry in posted
-    ]
-    for bill in open_days:
-        if month <= bill.day <= last:
-            rows += day_rows(bill.terms, bill.billed, ledger.account.currency)
-    return charges_frame(rows)
+    unsettled = [(bill.terms, bill.billed) for bill in open_days if month <= bill.day <= last]
+    posted = charges_frame(ledger, ledger.charges(month, last))
+    return pl.concat([posted, bills_frame(unsettled, ledger.account.currency)])
+
+
+def charges_frame(ledger: AccountLedger, posted: Sequence[PostedCharge]) -> pl.DataFrame:
+    """Charges that are posted, of whatever days: `CHARGES_SCHEMA`."""
+    if not posted:
+        return _charges_frame([])
+    first, last = min(entry.day for entry in posted), max(entry.posted_on for entry in posted)
+    deducted = ledger.deducted_minutes(first, last)
+    on = live_documents(ledger.conn, ledger.account_id, first, last)
+    return _charges_frame(
+        [
+            _charge_row(entry, _deducted_by(entry, deducted), settled=True, document=on.get(charge_key(entry)))
+            for entry in posted
+        ]
+    )
+
+
+def bills_frame(bills: Iterable[tuple[DayTerms, BilledDay]], currency: str) -> pl.DataFrame:
+    """The charges of days that are billed but not posted: `CHARGES_SCHEMA`."""
+    return _charges_frame([row for terms, billed in bills for row in _day_rows(terms, billed, currency)])
 
 
 def correction_lines(
@@ -139,7 +151,7 @@ def correction_lines(
         )
         for line in lines
     ]
-    return charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
+    return _charges_frame(rows).with_columns(run=pl.when(pl.col("settled")).then("run"))
 
 
 def _deducted_by(
@@ -149,27 +161,21 @@ def _deducted_by(
     return deducted.get((posted.day, posted.charge.app_id, posted.charge.item, run), {})
 
 
-def day_rows(terms: DayTerms, billed: BilledDay, currency: str) -> list[tuple[object, ...]]:
-    """The charges of a day that is billed but not settled, as rows for `charges_frame`."""
+def _day_rows(terms: DayTerms, billed: BilledDay, currency: str) -> Iterator[tuple[object, ...]]:
     deducted: dict[tuple[int, str], Counter[str]] = {}
     for deduction in billed.deductions:
         deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
-    return [
-        _charge_row(
-            PostedCharge(
-                day=terms.day,
-                kind="usage",
-                run_id=0,
-                posted_on=terms.day,
-                currency=currency,
-                list_price=terms.list_prices.get(charge.item),
-                charge=charge,
-            ),
-            deducted.get((charge.app_id, charge.item), {}),
-            settled=False,
+    for charge in billed.charges:
+        entry = PostedCharge(
+            day=terms.day,
+            kind="usage",
+            run_id=0,
+            posted_on=terms.day,
+            currency=currency,
+            list_price=terms.list_prices.get(charge.item),
+            charge=charge,
         )
-        for charge in billed.charges
-    ]
+        yield _charge_row(entry, deducted.get((charge.app_id, charge.item), {}), settled=False)
 
 
 def _charge_row(
@@ -198,8 +204,8 @@ def _charge_row(
     )
 
 
-def charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    """Rows of `day_rows` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
+def _charges_frame(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+    """Rows of `_charge_row` in `CHARGES_SCHEMA`. (Decimals that come as text are as exact, and polars need not load
     numpy for them.)"""
     as_text = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in CHARGES_SCHEMA.items()}
     return pl.DataFrame(rows, schema=as_text, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})

@@ -22,10 +22,12 @@ from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
-from billing.metering.tiers import TierRule
+from billing.metering.schemas import USAGE_SCHEMA
+from billing.metering.tiers import TierRule, tier_rule
 from billing.money import EXACT
 from billing.reports.foreign_usage import Place
-from billing.reports.usage import app_usage, settled_windows, windows_metered_by
+from billing.reports.other_rules import metered_again
+from billing.reports.usage import app_usage, settled_windows
 
 # What the roles of users are called that servers run themselves.
 _RECORDERS = ("egress", "record", "robot", "agent", "bot")
@@ -129,13 +131,12 @@ class OwnUsage:
     def other_method(self) -> View:
         """Each stream counted where the policy sums areas, and the other way round."""
 
-        def other(rule: TierRule) -> TierRule:
-            return replace(rule, per_stream=not rule.per_stream)
-
-        frames = [
-            windows_metered_by(ledger, self.home, app_id, self.first, self.last, other)
-            for app_id, ledger in self._ledgers()
-        ]
+        log = EventLog(directory=self.home.events)
+        frames = [pl.DataFrame(schema=USAGE_SCHEMA)]
+        for app_id, ledger in self._ledgers():
+            days = ledger.terms_on(*ledger.settled_days(self.first, self.last))
+            rules = {terms.day: _other_method(tier_rule(terms.version)) for terms in days}
+            frames += [usage for _, usage in metered_again(ledger, log, [app_id], rules)]
         return View(windows=_cells(pl.concat(frames)), by_user=lambda: self.users.clear())
 
     @property
@@ -181,6 +182,10 @@ class OwnUsage:
 
 _ENTERED_BEFORE = 7 * periods.DAY_SECONDS
 _USER = ["app_id", "room_id", "user_id"]
+
+
+def _other_method(rule: TierRule) -> TierRule:
+    return replace(rule, per_stream=not rule.per_stream)
 
 
 def _cells(rows: pl.DataFrame) -> _Cells:

@@ -2,7 +2,7 @@
 
 A day has its sums by app and item, from the charges, and its windows, which are read only when asked for. Where other
 rules need more than the stored seconds tell (`billing.catalog.tier_changes`), the day is metered again from the event
-log: from the events that the account's last run has read, with the stays carried in that are stored.
+log (`billing.reports.other_rules`).
 """
 
 from collections import Counter
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+
+import polars as pl
 
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import PolicyVersion
@@ -19,12 +21,11 @@ from billing.catalog.tier_changes import items_after
 from billing.events.log import EventLog
 from billing.ledger.account_ledger import AccountLedger, ChargeRow
 from billing.ledger.opening import AccountDay, account_days
-from billing.ledger.runs import read_through
-from billing.metering.schemas import window_usage
 from billing.metering.tiers import tier_rule
 from billing.periods import window_start
 from billing.rating.day_sums import DayWindows
 from billing.rating.span import DayUsage
+from billing.reports.other_rules import metered_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,6 @@ class SettledUsage:
     days: Sequence[AccountDay]
     versions: Mapping[date, PolicyVersion]
     charged: Sequence[ChargeRow]
-    ingest_id: int
 
     @classmethod
     def of(cls, ledger: AccountLedger, log: EventLog, own_terms: Sequence[DayTerms]) -> "SettledUsage":
@@ -49,29 +49,35 @@ class SettledUsage:
             days=account_days(ledger, first, last),
             versions={terms.day: terms.version for terms in own_terms},
             charged=ledger.charge_rows(first, last, by="day"),
-            ingest_id=read_through(ledger.conn)[ledger.account_id],
         )
 
     def under(self, terms: Sequence[DayTerms]) -> tuple[list[DayUsage], bool]:
         """The days to bill under other terms, and whether one of them had to be metered again."""
         sums = self._sums()
-        days, metered_again = [], False
+        items = {of_day.day: items_after(self.versions[of_day.day], of_day.version) for of_day in terms}
+        wanted = {
+            each.day: tier_rule(each.version)
+            for each in terms
+            if items[each.day] is None and (each.day in sums or self.versions[each.day].free_when)
+        }
+        apps = {app_id for account_day in self.days for app_id in account_day.apps}
+        metered = {day: _by_window(usage) for day, usage in metered_again(self.ledger, self.log, apps, wanted)}
+        days = []
         for account_day, of_day in zip(self.days, terms, strict=True):
-            items = items_after(self.versions[of_day.day], of_day.version)
-            stored = sums.get(of_day.day, Counter())
-            if any(app_id == ALL_APPS for app_id, _ in stored):
-                whole_day = self.ledger.window_sums(of_day.day, window_start(account_day.start), account_day.end)
-                stored = Counter({(app_id, item): seconds for _, app_id, item, seconds in whole_day})
-            if items is not None:
-                read = partial(self._stored, of_day.day, items)
-                usage = _renamed(_in_one_window(stored, account_day.start), items)
+            start, end = window_start(account_day.start), account_day.end
+            if of_day.day in metered:
+                read = partial(_part, metered[of_day.day])
+                usage = read(start, end)
             else:
-                read = partial(_part, self._metered(account_day, of_day) if stored else [])
-                usage = read(window_start(account_day.start), account_day.end)
-                metered_again = True
-            windows = DayWindows(start=window_start(account_day.start), end=account_day.end, whole=usage, sums=read)
+                names = items[of_day.day] or {}
+                read = partial(self._stored, of_day.day, names)
+                stored = _in_one_window(sums.get(of_day.day, {}), start)
+                if any(row.app_id == ALL_APPS for row in stored):
+                    stored = self.ledger.window_sums(of_day.day, start, end)
+                usage = _renamed(stored, names)
+            windows = DayWindows(start=start, end=end, whole=usage, sums=read)
             days.append(DayUsage(terms=of_day, usage=usage, windows=windows))
-        return days, metered_again
+        return days, bool(metered)
 
     def _sums(self) -> dict[date, Counter[tuple[int, str]]]:
         sums: dict[date, Counter[tuple[int, str]]] = {}
@@ -82,27 +88,16 @@ class SettledUsage:
     def _stored(self, day: date, items: Mapping[str, str], start: int, end: int) -> list[WindowUsage]:
         return _renamed(self.ledger.window_sums(day, start, end), items)
 
-    def _metered(self, account_day: AccountDay, terms: DayTerms) -> list[WindowUsage]:
-        # What is compiled is loaded only here: mostly the stored seconds suffice.
-        from billing.metering.meter import Span
-        from billing.metering.spans import meter_log
 
-        span = Span(
-            start=account_day.start,
-            end=account_day.end,
-            rules=dict.fromkeys(account_day.apps, tier_rule(terms.version)),
-        )
-        carried = self.ledger.state_before(account_day.day)
-        return window_usage(meter_log(self.log, self.ingest_id, carried, span).usage)
+def _by_window(usage: pl.DataFrame) -> pl.DataFrame:
+    return usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
 
 
-def _part(windows: Sequence[WindowUsage], start: int, end: int) -> list[WindowUsage]:
+def _part(windows: pl.DataFrame, start: int, end: int) -> list[WindowUsage]:
     """The sums of the windows from `start` to before `end`."""
-    sums: Counter[tuple[int, str]] = Counter()
-    for begins, app_id, item, seconds in windows:
-        if start <= begins < end:
-            sums[app_id, item] += seconds
-    return _in_one_window(sums, start)
+    part = windows.filter(pl.col("window_start").is_between(start, end, closed="left"))
+    sums = part.group_by("app_id", "item").agg(pl.col("seconds").sum())
+    return [WindowUsage(start, app_id, item, seconds) for app_id, item, seconds in sums.iter_rows()]
 
 
 def _in_one_window(sums: Mapping[tuple[int, str], int], start: int) -> list[WindowUsage]:

@@ -11,7 +11,7 @@ Minutes follow from the day's cumulative seconds, rounded up: a window shows tho
 and by day, never by room or user.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -27,9 +27,10 @@ from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.catalog_store import load_catalog
 from billing.ledger.database import Engine, reading
+from billing.ledger.day_runs import runs_of_days
 from billing.ledger.difference import signed_difference
 from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
-from billing.ledger.runs import BILLED, Run, find_run
+from billing.ledger.runs import BILLED, find_run
 from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
@@ -127,28 +128,6 @@ def settled_windows(ledger: AccountLedger, home: Home, app_id: int, first: date,
     return _windows(_AppLedger(ledger=ledger, log=EventLog(directory=home.events), app_id=app_id), first, last)
 
 
-def windows_metered_by(
-    ledger: AccountLedger, home: Home, app_id: int, first: date, last: date, rule_of: Callable[[TierRule], TierRule]
-) -> pl.DataFrame:
-    """The settled days of an app metered again under another rule (`day` and `USAGE_SCHEMA`): the events and the stays
-    of each day as the last run that settled or corrected it knew them."""
-    from billing.metering.meter import Span
-    from billing.metering.spans import meter_log
-
-    log = EventLog(directory=home.events)
-    books = _AppLedger(ledger=ledger, log=log, app_id=app_id)
-    bounds = ledger.settled_bounds(first, last)
-    frames = [pl.DataFrame(schema={"day": pl.Date, **USAGE_SCHEMA})]
-    for day, run in ledger.settled_days(first, last).items():
-        rule = rule_of(tier_rule(ledger.policy_of(run).version_on(day)))
-        start, end = bounds[day]
-        span = Span(start=start, end=end, rules={app_id: rule})
-        known = [run, *_reratings(ledger.posting_runs(), day, run)][-1]
-        metered = meter_log(log, known.ingest_id, books.state_before(day, known.id), span)
-        frames.append(metered.usage.select(pl.lit(day).alias("day"), *USAGE_SCHEMA))
-    return pl.concat(frames)
-
-
 def _windows(books: _AppLedger, first: date, last: date) -> pl.DataFrame:
     """Settled seconds and the corrections to them, in `_WINDOWS`."""
     settled = books.ledger.settled_days(first, last)
@@ -224,12 +203,11 @@ def _minutes_of_day(usage: pl.DataFrame) -> dict[tuple[int, int, str], int]:
 def _days_by_user(books: _AppLedger, first: date, last: date, windows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Each settled day by room and user, and what its corrections changed, in `_USERS`."""
     yield pl.DataFrame(schema=_USERS)
-    settled, corrected = books.ledger.settled_days(first, last), books.ledger.posting_runs()
     bounds = books.ledger.settled_bounds(first, last)
-    for day, run in settled.items():
-        rule = tier_rule(books.ledger.policy_of(run).version_on(day))
+    for day, runs in runs_of_days(books.ledger, first, last).items():
+        rule = tier_rule(books.ledger.policy_of(runs[0]).version_on(day))
         known = pl.DataFrame(schema=USER_USAGE_SCHEMA)
-        for each in (run, *_reratings(corrected, day, run)):
+        for each in runs:
             now = _by_user(books, bounds[day], rule, each.ingest_id, books.state_before(day, each.id))
             different = signed_difference(known, now, USER_USAGE_SCHEMA.names()[:-1], ["seconds"])
             _check_sums(different, windows.filter(pl.col("day") == day, pl.col("run") == each.id), day)
@@ -237,15 +215,6 @@ def _days_by_user(books: _AppLedger, first: date, last: date, windows: pl.DataFr
             origin = [pl.lit(day).alias("day"), pl.lit(kind).alias("kind"), pl.lit(each.id, pl.Int64).alias("run")]
             yield different.with_columns(*origin, settled=pl.lit(True)).select(*_USERS)
             known = now
-
-
-def _reratings(posting: Iterable[Run], day: date, settled_by: Run) -> list[Run]:
-    """The runs that billed a day again after it was settled, in their order."""
-    return [
-        later
-        for later in posting
-        if later.from_day and later.from_day <= day and (later.id or 0) > (settled_by.id or 0)
-    ]
 
 
 def _by_user(

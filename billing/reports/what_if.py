@@ -27,7 +27,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import Engine, reading
 from billing.money import EXACT, from_scaled
 from billing.periods import month_days, next_month
-from billing.reports.account import CHARGES_SCHEMA, charges_frame, day_rows
+from billing.reports.account import CHARGES_SCHEMA, bills_frame
 from billing.reports.assumed_packages import BoughtPackages, HistorySpan, cheapest_packages, counted, with_prices
 from billing.reports.assumed_terms import Assumption, assume
 from billing.reports.settled_usage import SettledUsage
@@ -176,12 +176,8 @@ def _packages(span: HistorySpan, question: Question, currency: str) -> Sequence[
 
 
 def _billed_anew(span: HistorySpan, currency: str) -> tuple[pl.DataFrame, Decimal]:
-    rows: list[tuple[object, ...]] = []
-    amounts = []
-    for day, billed in zip(span.days, span.bills(), strict=True):
-        rows += day_rows(day.terms, billed, currency)
-        amounts += [charge.amount for charge in billed.charges]
-    return charges_frame(rows), _sum_of(amounts)
+    bills = [(day.terms, billed) for day, billed in zip(span.days, span.bills(), strict=True)]
+    return bills_frame(bills, currency), _sum_of(charge.amount for _, billed in bills for charge in billed.charges)
 
 
 def _sum_of(amounts: Iterable[Decimal]) -> Decimal:

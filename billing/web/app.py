@@ -15,6 +15,7 @@ from billing.web.account_routes import account_router
 from billing.web.app_routes import app_router
 from billing.web.document_routes import document_router
 from billing.web.estimate_routes import estimate_router
+from billing.web.explain_routes import explain_router, timeline_router
 from billing.web.health_routes import healthz
 from billing.web.inquiries import give_inquiry
 from billing.web.installation import Installation
@@ -34,7 +35,10 @@ def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()
         return installation
 
     return Litestar(
-        route_handlers=[healthz, account_router, document_router, app_router, estimate_router, operator_router],
+        route_handlers=[
+            *(healthz, account_router, document_router, app_router, estimate_router, operator_router),
+            *(explain_router, timeline_router),
+        ],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,
         dependencies={

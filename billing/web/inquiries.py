@@ -1,8 +1,9 @@
 """Inquiries: what a request asks, checked, and the answer in the form that it wants.
 
 A route declares what it offers (`offers`): its parameters, the forms of its answer and what a row looks like. From that
-come the checks of the query, the choice of the form, and what `/openapi.json` says. An account or an app in the path is
-looked up before anything else, so that no route can forget it: what the caller does not see is 404.
+come the checks of the query, the choice of the form, and what `/openapi.json` says. An account or an app in the path,
+or else the account in the query, is looked up before anything else, so that no route can forget it: what the caller
+does not see is 404.
 
 An answer has an ETag that follows from the state it was made of. `If-None-Match` with it is 304, and nothing is
 computed. What also follows from the clock (an invoice is overdue, a balance has its instant) has an ETag of its bytes.
@@ -111,7 +112,8 @@ class Inquiry:
         return found
 
     def rows(self, make: Callable[[Any], Report], *, follows: Follows = "books") -> Response[bytes]:
-        """The rows that `make` gives for the account or the app in the path (None: the path has neither)."""
+        """The rows that `make` gives for the account or the app in the path, or the account that is asked about; for
+        None where there is neither."""
         about = self._about()
         state = self._state(follows)
         if state and self._knows(self._tag(state)):
@@ -162,6 +164,8 @@ class Inquiry:
             return self.account(self.names["account_id"])
         if "app_id" in self.names:
             return self.installation.app_named(self.caller, self.names["app_id"])
+        if self.values.get("account") is not None:
+            return self.account(self.values["account"])
         return None
 
     def _state(self, follows: Follows) -> str | None:

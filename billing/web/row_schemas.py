@@ -38,6 +38,11 @@ def array(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
+def some_array(items: Schema) -> Schema:
+    """The same, or null."""
+    return {"type": ["array", "null"], "items": items}
+
+
 def frame_row(schema: pl.Schema, **instead: Schema) -> Schema:
     """A row of a frame; `instead` has the fields that are printed otherwise."""
     return row(**{name: instead.get(name) or _of_type(kind) for name, kind in schema.items()})
@@ -180,4 +185,75 @@ ESTIMATE = row(
     pay_as_you_go=AMOUNT,
     currency=TEXT,
     packages=array(_CHOICE),
+)
+_LINK_LINE = row(
+    app_id=INTEGER,
+    item=TEXT,
+    kind={"enum": ["usage", "correction"]},
+    policy=TEXT,
+    policy_version=DAY,
+    contract=SOME_DAY,
+    list_price=SOME_AMOUNT,
+    unit_price=AMOUNT,
+    seconds=INTEGER,
+    minutes=INTEGER,
+    deducted_minutes=INTEGER,
+    payable_minutes=INTEGER,
+    amount=AMOUNT,
+)
+_LINK_WINDOW = row(
+    app_id=INTEGER,
+    item=TEXT,
+    start=INSTANT,
+    seconds=INTEGER,
+    seconds_so_far=INTEGER,
+    minutes_so_far=INTEGER,
+    minutes=INTEGER,
+    paid=array(row(payer=TEXT, minutes=INTEGER, units=INTEGER, left=INTEGER)),
+    payable_minutes=INTEGER,
+    amount=AMOUNT,
+)
+_LINK_ROOM = row(app_id=INTEGER, day=DAY, room_id=TEXT, item=TEXT, reason=TEXT, seconds=INTEGER, share=AMOUNT)
+_BOUNDARY = row(
+    cause={"enum": ["event", "grace_over", "silent_24h", "day_start", "day_end"]},
+    event_id=SOME_TEXT,
+    type=SOME_TEXT,
+    user_id=SOME_TEXT,
+    at=SOME_INSTANT,
+    file=SOME_TEXT,
+    line=SOME_INTEGER,
+)
+_LINK_INTERVAL = row(
+    app_id=INTEGER,
+    room_id=TEXT,
+    user_id=TEXT,
+    start=INSTANT,
+    end=INSTANT,
+    seconds=INTEGER,
+    item=TEXT,
+    reason=TEXT,
+    area=INTEGER,
+    streams=array(row(stream=TEXT, width=INTEGER, height=INTEGER)),
+    begins=_BOUNDARY,
+    ends=_BOUNDARY,
+)
+EXPLANATION = row(
+    account=TEXT,
+    month=TEXT,
+    currency=TEXT,
+    run=SOME_INTEGER,
+    app_id=SOME_INTEGER,
+    item=SOME_TEXT,
+    day=SOME_DAY,
+    window=SOME_INSTANT,
+    room_id=SOME_TEXT,
+    user_id=SOME_TEXT,
+    at=SOME_INSTANT,
+    seconds=INTEGER,
+    amount=AMOUNT,
+    lines=array(_LINK_LINE),
+    charges=array(CHARGE),
+    windows=some_array(_LINK_WINDOW),
+    rooms=some_array(_LINK_ROOM),
+    intervals=some_array(_LINK_INTERVAL),
 )

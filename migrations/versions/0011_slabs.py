@@ -75,8 +75,8 @@ def _is_postgresql() -> bool:
 
 
 def _take_triggers() -> list[str]:
-    """Lets the tables be changed. SQLite drops the triggers of a table that is made anew, and refuses to rename one that
-    triggers of others name."""
+    """Lets the tables be changed. SQLite drops the triggers of a table that is made anew, and refuses to rename one
+    that triggers of others name."""
     if _is_postgresql():
         for table in _TABLES:
             op.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")

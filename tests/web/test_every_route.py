@@ -68,6 +68,8 @@ ROUTES = {
     "GET /v1/accounts/{account_id}/invoices/{number}": Asked(kind=Kind.OWN),
     "GET /v1/apps/{app_id}/usage": Asked(kind=Kind.OWN, query="month=2026-03"),
     "GET /v1/apps/{app_id}/admission": Asked(kind=Kind.OWN),
+    "GET /v1/apps/{app_id}/rooms/{room_id}/timeline": Asked(kind=Kind.OWN, query="day=2026-03-10"),
+    "GET /v1/explain": Asked(kind=Kind.OWN, query="account={account_id}&month=2026-03&app={app_id}"),
     "POST /v1/estimate": Asked(kind=Kind.LIST, body=ESTIMATE),
     "GET /v1/runs": Asked(kind=Kind.OPERATOR),
     "GET /v1/runs/{run_id}": Asked(kind=Kind.OPERATOR),
@@ -142,12 +144,13 @@ def names(site: Site, *, is_mine: bool) -> dict[str, str]:
 def ask(
     client: httpx.Client, site: Site, route: str, *, is_mine: bool = True, token: str | None = None
 ) -> httpx.Response:
-    method, _, path = route.partition(" ")
-    for name, value in names(site, is_mine=is_mine).items():
-        path = path.replace(f"{{{name}}}", quote(value, safe=""))
     asked = ROUTES[route]
+    method, _, path = route.partition(" ")
+    target = f"{path}?{asked.query}"
+    for name, value in names(site, is_mine=is_mine).items():
+        target = target.replace(f"{{{name}}}", quote(value, safe=""))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return client.request(method, f"{path}?{asked.query}", json=asked.body, headers=headers)
+    return client.request(method, target, json=asked.body, headers=headers)
 
 
 def test_every_route_of_the_application_is_classified() -> None:
@@ -209,6 +212,11 @@ def test_what_is_for_the_operator_is_refused_to_a_customer(route: str, site: Sit
         f"/v1/accounts/{RIVAL.upper()}",
         f"/v1/accounts/{RIVAL}%00",
         f"/v1/apps/0{RIVAL_APP}/usage?month=2026-03",
+        f"/v1/apps/{APP}/rooms/{RIVAL_ROOM}/timeline?day=2026-03-10",
+        f"/v1/explain?account={RIVAL}&month=2026-03",
+        f"/v1/explain?account=acme&month=2026-03&app={RIVAL_APP}",
+        f"/v1/explain?account=acme&day=2026-03-10&room={RIVAL_ROOM}",
+        f"/v1/explain?account=acme&day=2026-03-10&user={RIVAL_ROOM}",
     ],
 )
 def test_no_detour_leads_to_another_account(path: str, site: Site) -> None:
@@ -224,8 +232,10 @@ def test_an_estimate_for_another_account_is_not_found(site: Site) -> None:
     assert site.client("read").post("/v1/estimate", json=body).status_code == 200
 
 
-def test_the_known_tag_of_another_account_tells_nothing(site: Site) -> None:
-    path = f"/v1/accounts/{RIVAL}/charges?month=2026-03"
+@pytest.mark.parametrize(
+    "path", [f"/v1/accounts/{RIVAL}/charges?month=2026-03", f"/v1/explain?account={RIVAL}&month=2026-03"]
+)
+def test_the_known_tag_of_another_account_tells_nothing(path: str, site: Site) -> None:
     tag = site.client("read", RIVAL).get(path).headers["etag"]
     for known in (tag, "*"):
         assert site.client("read", "acme").get(path, headers={"If-None-Match": known}).status_code == 404
