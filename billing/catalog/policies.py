@@ -77,9 +77,10 @@ class PolicyVersion:
         return tuple(dict.fromkeys((self.base_item, *(tier.item for tier in self.tiers))))
 
     @property
-    def currencies(self) -> tuple[str, ...]:
-        """The currencies that it has prices in."""
-        return tuple(self.prices)
+    def counts_app_days(self) -> bool:
+        """Whether each app and day is counted by itself, in seconds of audio and video, at flat prices."""
+        counts_stays = self.method == "stay" or self.base_item != AUDIO or self.free_when
+        return self.quantity == DAILY and not counts_stays and not self.slabs and self.free_order == "time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
