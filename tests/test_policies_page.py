@@ -1,5 +1,6 @@
 """`docs/policies.md` tells the truth: every example is read, and every key stands in one."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,7 @@ def policies() -> dict[str, Policy]:
 
 def test_every_example_is_a_policy_that_can_be_stored_and_read_back() -> None:
     read = policies()
-    assert len(read) == len(EXAMPLES) == 8
+    assert len(read) == len(EXAMPLES) == 9
     for policy in read.values():
         assert policy_from_source(policy_source(policy)) == policy
 
@@ -66,3 +67,29 @@ def test_a_total_is_rounded_down_as_the_page_says(tmp_path: Path) -> None:
     assert '"total": "0.63"' in finalized
     vendor.run(f"invoice export a --month 2026-03 -o {tmp_path / 'invoice.xlsx'}")
     vendor.run("audit")  # exit 0: everything agrees
+
+
+def test_fees_stand_on_the_last_day_and_follow_late_events(tmp_path: Path) -> None:
+    """100 minutes cost 0.099; with late ones 0.198: what is missing to the minimum is less."""
+    (example,) = [text for text in EXAMPLES if 'id = "plan"' in text]
+    vendor = Vendor(tmp_path, "trtc-intl")
+    account = '\n[[account]]\nid = "a"\nname = "A"\ncurrency = "USD"\ntimezone = "UTC"\npolicy = "plan"\n'
+    vendor.write("policy.toml", example + account)
+    vendor.run(f"catalog apply {tmp_path / 'policy.toml'}")
+    vendor.ingest(hours_of_audio(100, day=2))
+    rows = vendor.charges()
+    assert [(row["day"], row["item"], Decimal(row["amount"])) for row in rows] == [
+        ("2026-03-02", "audio", Decimal("0.099")),
+        ("2026-03-31", "base_fee", Decimal(49)),
+        ("2026-03-31", "minimum_fee", Decimal("50.901")),
+    ]
+    vendor.ingest(hours_of_audio(100, day=3))
+    rows = vendor.charges()
+    assert [(row["item"], Decimal(row["amount"])) for row in rows if row["kind"] == "correction"] == [
+        ("audio", Decimal("0.099")),
+        ("minimum_fee", Decimal("-0.099")),
+    ]
+    assert sum(Decimal(row["amount"]) for row in rows) == 100
+    vendor.run(f"invoice export a --month 2026-03 -o {tmp_path / 'invoice.xlsx'}")
+    (difference,) = json.loads(vendor.run("diff a 2026-03 2026-03@policy:trtc-intl --format json"))
+    assert {cause["cause"]: Decimal(cause["amount"]) for cause in difference["causes"]}["fee"] == Decimal("-99.901")

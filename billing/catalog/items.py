@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 AUDIO = "audio"
 VIDEO_ITEMS = ("sd", "hd", "fhd", "2k", "4k")
-ITEMS = (AUDIO, *VIDEO_ITEMS, "participant", "connection")
+# What a month costs besides its use: one unit each.
+BASE_FEE, MINIMUM_FEE = FEES = ("base_fee", "minimum_fee")
+ITEMS = (AUDIO, *VIDEO_ITEMS, "participant", "connection", *FEES)
 ITEM_RANK = {item: rank for rank, item in enumerate(ITEMS)}
 # Why a second has its item: of audio, and of video.
 DISCONNECT_GRACE, ALONE_IN_ROOM, NO_VIDEO_RECEIVED = "disconnect_grace", "alone_in_room", "no_video_received"

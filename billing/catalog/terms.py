@@ -15,6 +15,7 @@ from billing.catalog.catalog import Account, Catalog
 from billing.catalog.contracts import contract_on, slab_prices, unit_prices
 from billing.catalog.packages import Package
 from billing.catalog.policies import Policy, PolicyVersion
+from billing.catalog.quantities import Fee
 from billing.money import plain
 
 
@@ -34,6 +35,7 @@ class DayTerms:
     free_minutes: int
     packages: Sequence[Package]
     ladder: tuple[tuple[int | None, Mapping[str, Decimal]], ...] = ()
+    fee: Fee | None = None
 
     def price_of(self, item: str, slab: int) -> Decimal:
         """The price of a minute in a slab of the price."""
@@ -68,4 +70,5 @@ def day_terms(
         free_minutes=version.free_minutes if free_minutes is None else free_minutes,
         packages=[package for package in catalog.packages.values() if package.account == account.id],
         ladder=ladder,
+        fee=version.fees.get(account.currency),
     )

@@ -89,6 +89,7 @@ def settle(engine: Engine, bill: SpanBill) -> int:
         for day in bill.days:
             if day.metered is not None:
                 _insert_metered(conn, bill, day, day.metered, run_id)
+            insert_rows(conn, tables.charge, [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges])
             balances = _insert_payments(conn, bill.account_id, day, run_id, balances)
         settled = Moment(day=bill.days[-1].day, at_ms=bill.run.finished_at_ms)
         recognise_packages(conn, bill.account_id, bill.currency, settled)
@@ -189,7 +190,6 @@ def _insert_metered(conn: Connection, bill: SpanBill, day: DayBill, metered: Met
     insert_frame(conn, tables.usage, key, metered.usage.select(*USAGE_SCHEMA))
     insert_frame(conn, tables.deduction, key, deduction_frame(day.billed.deductions))
     insert_frame(conn, tables.finding, key, findings)
-    insert_rows(conn, tables.charge, [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges])
     if metered.state.height:
         insert_state(conn, bill.account_id, day.day, run_id, metered.state)
 

@@ -16,6 +16,7 @@ from billing.rating.balances import Balances
 from billing.rating.charges import Charge, Counting, rate_day
 from billing.rating.day_sums import DayWindows, in_stretches
 from billing.rating.deductions import Deduction, counted
+from billing.rating.fees import fee_charges
 from billing.rating.payers import Payer, payers_on
 from billing.rating.period_use import NOTHING, is_cumulative
 
@@ -66,13 +67,16 @@ def bill_day(
     if windows is not None and not quantity.is_over_items:
         usage = in_stretches(usage, windows.counted(quantity), payers, quantity, counting.use)
     rated = rate_day(usage, payers, terms.prices, counting)
+    charges = list(rated.charges)
+    if terms.fee is not None and _is_last_of_month(terms.day):
+        charges += fee_charges(terms.fee, use.plus(charges, 0).amount)
     after = before.after(deductions=rated.deductions)
     ending = [*_ending(terms), *(_ending_free(terms, after) if _is_last_of_month(terms.day) else ())]
     lapses = {payer_id: left for payer_id in ending if (left := after.remaining(payer_id)) > 0}
     free_units = sum(each.package_minutes for each in rated.deductions if each.payer_id == free_id)
-    after = replace(after.after(lapsed=lapses), use=use.plus(rated.charges, free_units) if use is not NOTHING else use)
+    after = replace(after.after(lapsed=lapses), use=use.plus(charges, free_units) if use is not NOTHING else use)
     return BilledDay(
-        charges=rated.charges,
+        charges=charges,
         deductions=rated.deductions,
         free_grant=free_grant,
         lapses=lapses,

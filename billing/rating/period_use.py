@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from billing.catalog.items import ITEM_RANK
+from billing.catalog.items import FEES, ITEM_RANK
 from billing.catalog.policies import PolicyVersion
 from billing.catalog.quantities import Quantity
 from billing.money import EXACT
@@ -55,11 +55,13 @@ class PeriodUse:
         amount = self.amount
         with localcontext(EXACT):
             for charge in charges:
+                amount += charge.amount
+                if charge.item in FEES:
+                    continue
                 use = cells.get((charge.app_id, charge.item), CellUse())
                 cells[charge.app_id, charge.item] = CellUse(
                     use.seconds + charge.seconds, use.units + charge.minutes, use.payable + charge.payable_minutes
                 )
-                amount += charge.amount
         return PeriodUse(
             month=self.month,
             policy_id=self.policy_id,

@@ -261,9 +261,7 @@ def _items(month: _Month, bill: _Bill) -> Iterator[ItemEstimate]:
         )
 
 
-def _package_choices(
-    month: _Month, offers: Sequence[Offer], bill: _Bill
-) -> tuple[PackageChoice | PackageSet, ...]:
+def _package_choices(month: _Month, offers: Sequence[Offer], bill: _Bill) -> tuple[PackageChoice | PackageSet, ...]:
     """Each published package alone and the cheapest set, bought on the day of the estimate."""
     pay_as_you_go = bill.amount
     choices = [_alone(offer, month) for offer in offers] + _cheapest_set(month, offers, bill)
