@@ -252,6 +252,36 @@ def test_livekit_rounds_a_stay_over_midnight_once(tmp_path: Path) -> None:
     assert [(row["day"], row["minutes"]) for row in rows] == [("2026-03-02", 1), ("2026-03-03", 1)]
 
 
+def test_livekit_rounds_connections_where_they_have_names(tmp_path: Path) -> None:
+    """A phone of 30 s and a laptop of 70 s beside it are 1 + 2 minutes; an exit without a name ends all that are left.
+
+    The laptop of the second user goes on over midnight: 23:59:30 to 00:00:40 are 70 s, 2 minutes, of which the second
+    begins on the next day.
+    """
+    vendor = Vendor(tmp_path, "livekit-cloud")
+    a, b = ({"app_id": APPS[0], "room_id": "r", "user_id": user} for user in "ab")
+    vendor.ingest(
+        [
+            {**a, "connection": "phone", "type": "enter", "at": at(2, 0)},
+            {**a, "connection": "laptop", "type": "enter", "at": at(2, 10)},
+            {**a, "connection": "phone", "type": "exit", "at": at(2, 30)},
+            {**a, "type": "exit", "at": at(2, 80)},
+            {**b, "connection": "phone", "type": "enter", "at": at(2, 86_350)},
+            {**b, "connection": "laptop", "type": "enter", "at": at(2, 86_370)},
+            {**b, "connection": "phone", "type": "exit", "at": at(2, 86_380)},
+            {**b, "connection": "laptop", "type": "exit", "at": at(3, 40)},
+        ]
+    )
+    rows = vendor.charges()
+    assert [(row["day"], row["minutes"]) for row in rows] == [("2026-03-02", 1 + 2 + 1 + 1), ("2026-03-03", 1)]
+    by_user = json.loads(vendor.run(f"usage {APPS[0]} --from 2026-03-02 --to 2026-03-03 --by user --format json"))
+    assert {(row["day"], row["user_id"]): row["seconds"] for row in by_user} == {
+        ("2026-03-02", "a"): 180,
+        ("2026-03-02", "b"): 120,
+        ("2026-03-03", "b"): 60,
+    }
+
+
 @pytest.mark.parametrize("policy", ["agora-2025", "alibaba-artc", "byteplus", "vonage", "livekit-cloud"])
 def test_what_if_gives_what_the_policy_would_have_billed(tmp_path: Path, policy: str) -> None:
     """The same events under TRTC and asked what another costs, and billed by it."""

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from billing.catalog.items import ALONE_IN_ROOM, CAMERA, DISCONNECT_GRACE, NO_VIDEO_RECEIVED, SCREEN_SHARE
+from billing.metering.connections_apart import events_apart, state_apart
 from billing.metering.engine.keyed_rows import (
     USER_COLUMNS,
     HashCollisionError,
@@ -133,10 +134,17 @@ class _MeteredRooms:
         return any(rule.per_stay for rule in self.span.rules.values())
 
     def rounded_stays(self) -> pl.DataFrame:
-        """The stays whose started minutes are counted (`stays_by_minute`)."""
-        stays = self.all("stays")
-        named = named_stays(stays, self.rows.read(USER_COLUMNS, stays["row_number"]))
-        return stays_by_minute(named, self.carried, self.span.rules, self.span.start)
+        """The stays whose started minutes are counted (`stays_by_minute`); connections, where they have names."""
+        span = self.span
+        rules = {app: rule for app, rule in span.rules.items() if rule.per_stay}
+        carried = state_apart(self.carried, rules)
+        found, events = self, events_apart(self.rows.events, self.carried, rules, span.start, span.end)
+        if events is not None:
+            own_keys = Hashing(seed=self.rows.hashing.seed)
+            found = _metered_rooms(events, carried, Span(start=span.start, end=span.end, rules=rules), own_keys)
+        stays = found.all("stays")
+        named = named_stays(stays, found.rows.read(USER_COLUMNS, stays["row_number"]))
+        return stays_by_minute(named, carried, rules, span.start)
 
     def metered(self, names: Names, *more_findings: pl.DataFrame) -> Metered:
         """The results with names instead of row numbers."""

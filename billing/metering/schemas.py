@@ -51,7 +51,8 @@ STATE_SCHEMA = pl.Schema(
         ),
         "published": pl.List(_STREAM),
         "excepted": pl.List(pl.String),  # streams that are published and that the user does not receive
-        "began": pl.Int64(),  # when the stay began; null: its minutes are not counted by stay
+        # When the stay or each of its connections began, where their minutes are counted.
+        "begun": pl.List(pl.Struct({"connection": pl.String, "began": pl.Int64})),
     }
 )
 
@@ -86,8 +87,6 @@ def as_state(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col(name).cast(dtype) if name in frame.columns else pl.lit([], dtype).alias(name)
         for name, dtype in lists.items()
     )
-    if "began" not in frame.columns:
-        frame = frame.with_columns(began=pl.lit(None, pl.Int64))
     return frame.with_columns(*columns).select(*STATE_SCHEMA)
 
 

@@ -1,4 +1,5 @@
-"""Stay minutes: stays that are rounded up to whole minutes one by one, before they are summed.
+"""Stay minutes: stays that are rounded up to whole minutes one by one, before they are summed; where the feed names
+connections, connections (`connections_apart`).
 
 A minute counts in the window in which it begins: with 60 seconds, the reason `connected`, and the only item of the
 policy. So a stay from 00:04:10 to 00:06:11 (121 s) has one minute in the window of 00:00 and two in that of 00:05; and
@@ -13,8 +14,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from billing.metering.connections_apart import together
 from billing.metering.engine.keyed_rows import USER_COLUMNS
-from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
+from billing.metering.schemas import STATE_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule
 from billing.periods import WINDOW_SECONDS
 
@@ -28,9 +30,11 @@ def stays_by_minute(
 ) -> pl.DataFrame:
     """The stays (`STAY_SCHEMA`) of the apps whose stays are rounded, with their beginning, and the first and the last
     minute that begins in the span: `began, first, last` in epoch seconds, `minutes`; also those in which none begins.
+
+    `carried`: the stays open at the start with their beginnings (`connections_apart.state_apart`).
     """
     apps = [app for app, rule in rules.items() if rule.per_stay]
-    known = carried.filter(pl.col("last_event").is_not_null()).select(*USER_COLUMNS, carried_began="began")
+    known = carried.select(*USER_COLUMNS, carried_began="began")
     in_span = pl.col("second").cast(pl.Int64) + start
     begins, ends = pl.col("began"), pl.col("stay_end").cast(pl.Int64) + start
     started = -((begins - pl.col("from")) // _MINUTE)
@@ -42,6 +46,7 @@ def stays_by_minute(
         .with_columns(first=begins + started * _MINUTE, end=ends)
         .with_columns(minutes=pl.max_horizontal(-((pl.col("first") - pl.col("end")) // _MINUTE), 0))
         .with_columns(last=pl.col("first") + (pl.col("minutes") - 1) * _MINUTE)
+        .pipe(together)
     )
 
 
@@ -77,12 +82,13 @@ def user_minutes(stays: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataF
 
 def with_beginnings(state: pl.DataFrame, stays: pl.DataFrame, end: int) -> pl.DataFrame:
     """The state at the end of a span with the beginnings of the stays that go on: those of `stays_by_minute`."""
-    going_on = stays.filter(pl.col("end") == end).sort("from").unique(USER_COLUMNS, keep="last")
-    found = state.drop("began").join(
-        going_on.select(*USER_COLUMNS, "began"), on=USER_COLUMNS, how="left", maintain_order="left"
-    )
-    is_open = pl.col("last_event").is_not_null()
-    return found.with_columns(began=pl.when(is_open).then("began")).select(state.columns)
+    key = [*USER_COLUMNS, "connection"]
+    going_on = stays.filter(pl.col("end") == end).sort("from").unique(key, keep="last").sort(key)
+    begun = going_on.group_by(USER_COLUMNS, maintain_order=True).agg(begun=pl.struct("connection", "began"))
+    found = state.drop("begun").join(begun, on=USER_COLUMNS, how="left", maintain_order="left")
+    is_open = pl.col("last_event").is_not_null() & pl.col("begun").is_not_null()
+    nothing = pl.lit([], STATE_SCHEMA["begun"])
+    return found.with_columns(begun=pl.when(is_open).then("begun").otherwise(nothing)).select(state.columns)
 
 
 def _filled(edges: pl.DataFrame) -> pl.DataFrame:

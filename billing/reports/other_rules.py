@@ -38,9 +38,9 @@ def metered_again(
         start, end = bounds[day]
         carried = replace(ledger, as_of=runs[-1].id).state_before(day).filter(pl.col("app_id").is_in(apps))
         # Under the rules that settled the day the beginnings of stays may not have counted.
-        carried = carried.join(before.select(*_USER, begun="began"), on=_USER, how="left").with_columns(
-            began=pl.coalesce("begun", "began")
-        )
+        begun = pl.when(pl.col("begun_before").list.len() > 0).then("begun_before").otherwise("begun")
+        known = before.select(*_USER, begun_before="begun")
+        carried = carried.join(known, on=_USER, how="left").with_columns(begun=begun).select(*STATE_SCHEMA)
         span = Span(start=start, end=end, rules=dict.fromkeys(apps, rules[day]))
         metered = meter_log(log, runs[-1].ingest_id, carried, span)
         before = metered.state
