@@ -1,12 +1,15 @@
 """Whole commands, timed as a user would type them, and what they should take."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import polars as pl
 
 from benchmarks.days import ACCOUNTS, Day
 from benchmarks.month import export_invoice
@@ -55,6 +58,23 @@ def _usage(day: Day, by: str) -> Measured:
     first = day.shape.day.isoformat()
     command = ("usage", str(day.shape.app_ids[0]), "--from", first, "--to", first, "--by", by)
     return Measured(timing=median_of(SHORT_RUNS, lambda: billing.run(*command)))
+
+
+def _explain(day: Day, *, is_first: bool) -> Measured:
+    """The first room of the first app, when somebody asked about that day before, or nobody did."""
+    app_id, first = day.shape.app_ids[0], day.shape.day.isoformat()
+    rooms = day.log().scan(day.shape.start, day.shape.end, apps=[app_id]).select(pl.col("room_id").min()).collect()
+    billing = day.billing()
+    billing.run("nightly")
+    kept, command = billing.home / "room_seconds", ("explain", ACCOUNTS[0], "--app", str(app_id), "--day", first)
+
+    def ask() -> Timing:
+        if is_first:
+            shutil.rmtree(kept, ignore_errors=True)
+        return billing.run(*command, "--room", rooms.item(), "--format", "json")
+
+    ask()
+    return Measured(timing=median_of(SHORT_RUNS, ask))
 
 
 def _ingest(day: Day, ending: str) -> Measured:
@@ -135,6 +155,12 @@ COMMANDS = {
     "spark-2": Command(run=lambda day: _on_spark(day, 2), title="that nightly on Spark, two workers of one core"),
     "usage-window": Command(
         run=lambda day: _usage(day, "window"), title="`billing usage --by window`, one day", seconds=1.5
+    ),
+    "explain-room": Command(
+        run=lambda day: _explain(day, is_first=False), title="`billing explain --room`, one day", seconds=2
+    ),
+    "explain-first": Command(
+        run=lambda day: _explain(day, is_first=True), title="the same, the first question about that day"
     ),
     "usage-day": Command(run=lambda day: _usage(day, "day"), title="`billing usage --by day`", seconds=1.5),
     "ingest-ndjson": Command(

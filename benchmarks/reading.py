@@ -25,6 +25,7 @@ APP = str(SHAPE.app_ids[0])
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("charges", ACCOUNTS[0], *MONTH),
     ("charges", "--all", *MONTH),
+    ("explain", ACCOUNTS[0], *MONTH),
     ("packages", ACCOUNTS[0]),
     ("runs",),
     ("status",),

@@ -24,7 +24,8 @@ from numba.extending import overload
 # import.
 COMPILED_SOURCES = (
     *("numba_cache.py", "errors.py", "limits.py", "periods.py"),
-    *("events/key_runs.py", "events/keys.py", "events/rows.py", "events/schema.py", "events/times.py"),
+    *("events/key_runs.py", "events/keys.py", "events/room_leaves.py", "events/rows.py", "events/schema.py"),
+    "events/times.py",
     *("metering/engine/*.py", "metering/schemas.py"),
     *("sources/files/fast_ndjson.py", "sources/files/lines.py"),
 )

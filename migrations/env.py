@@ -11,11 +11,11 @@ from alembic import context
 from sqlalchemy import Connection
 
 from billing.home import Home
-from billing.ledger import access_tables, document_tables
+from billing.ledger import access_tables, document_tables, proof_tables
 from billing.ledger.database import migrating
 
 # Each module adds its tables to the same metadata.
-(metadata,) = {access_tables.metadata, document_tables.metadata}
+(metadata,) = {access_tables.metadata, document_tables.metadata, proof_tables.metadata}
 
 
 def _run(conn: Connection) -> None:

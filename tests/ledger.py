@@ -29,6 +29,8 @@ _OF_ONE_RUN = {
     # Numbered in the order in which they were written: of accounts, one may come after another was tried again.
     "arrears_event": ("id",),
     "outbox": ("id",),
+    # Their roots name ingests. The root of the events, which does not, is compared.
+    "day_seal": ("number", "catalog_change", "root", "head"),
 }
 _RESULTS = ("billed", "corrected")
 
@@ -116,7 +118,10 @@ def _sorted(rows: Any) -> Rows:
 
 
 def _without_last_run(row: dict[str, Any]) -> tuple[Any, ...]:
-    """A document without the number of the last run that it knows of, which its snapshot and so its hash hold."""
+    """A document without what its snapshot has of runs: the last one that it knows of, and the seal, which names
+    ingests."""
     table = json.loads(row["snapshot"])
+    seal = table["document"].pop("seal", None)
     table["document"]["last_run"] = None
+    table["page"]["notes"] = [note for note in table["page"]["notes"] if not seal or seal not in note]
     return *(value for name, value in row.items() if name != "snapshot"), json.dumps(table, sort_keys=True)

@@ -63,6 +63,7 @@ def play(folder: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             case arguments:
                 found[command] = table_of(program.rows(*arguments), table[0])
     assert {row["result"] for row in program.rows("nightly")} == {"already_billed"}
+    assert program.rows("verify", "--full") == []
     return expected, found
 
 

@@ -404,3 +404,25 @@ def test_an_hour_that_clocks_skip_is_refused_and_one_that_they_repeat_needs_its_
         assert (found["window"], found["seconds"]) == (instant, 300)
     run = Commands(home=berlin.home.directory, now="2027-01-01T00:00:00Z")
     assert "there was no 02:30" in failing(run, "acme --app 1 --day 2026-03-29 --window 02:30", 2)
+
+
+def test_an_app_without_usage_on_a_billed_day_has_empty_links(acme: Acme) -> None:
+    acme.ingest((0, "r", "a", "enter", {}), (60, "r", "a", "exit", {}), day=DAY)
+    acme.bill(DAY)
+    found = explained(Commands(home=acme.home.directory, now="2027-01-01T00:00:00Z"), f"acme --app 2 --day {DAY}")
+    links = ("lines", "charges", "windows", "rooms")
+    assert {name: found[name] for name in links} == {name: [] for name in links}
+    assert (found["seconds"], found["amount"], found["intervals"]) == (0, "0", None)
+
+
+def test_a_room_that_was_taken_back_is_explained_as_it_was_billed(acme: Acme) -> None:
+    run = Commands(home=acme.home.directory, now="2027-01-01T00:00:00Z")
+    acme.ingest((0, "r", "a", "enter", {}), (60, "r", "a", "exit", {}), day=DAY)
+    acme.bill(DAY)
+    assert run("retract --app 1 --ingest 1 --reason 'a test server'").exit_code == 0
+    acme.bill(NEXT)
+    assert "unknown room 'r'" in failing(run, f"acme --app 1 --day {DAY} --room r", 2)
+    assert acme_explained(acme, f"--day {DAY} --room r --run 1")["seconds"] == 60
+    now = acme_explained(acme, f"--day {DAY}")
+    assert (now["seconds"], Decimal(now["amount"]), now["rooms"], now["windows"]) == (0, 0, [], [])
+    assert [row["seconds"] for row in now["charges"]] == [60, -60]

@@ -200,6 +200,31 @@ def test_an_upgraded_home_states_the_same_invoices(kept: tuple[Commands, dict[st
         assert len(daily) - len(before) in (0, len(corrected))
 
 
+def test_an_upgraded_home_is_verified_and_what_it_bills_now_is_sealed(
+    kept: tuple[Commands, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The days of then have no seals; a late event of one of them seals its correction."""
+    billing, _ = kept
+    for line in ("verify", "verify --full", "verify --ledger"):
+        done = billing(f"{line} --format json")
+        assert (done.exit_code, done.stdout) == (0, "[]\n"), done.output
+        assert "settled by an earlier version, without seals" in done.stderr
+    late = {"app_id": 20, "room_id": "late", "user_id": "u", "type": "enter", "at": "2026-03-29T10:00:00Z"}
+    events = [late, late | {"type": "exit", "at": "2026-03-29T10:07:00Z"}]
+    (tmp_path / "late.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert billing(f"ingest {tmp_path / 'late.ndjson'}").exit_code == 0
+    assert billing("nightly").exit_code == 0
+    assert billing("verify --full --format json").stdout == "[]\n"
+    with sqlite3.connect(billing.home / "billing.db") as conn:
+        kinds = dict(conn.execute("SELECT kind, count(*) FROM day_seal GROUP BY kind"))
+        conn.execute("DROP TRIGGER day_seal_refuses_delete")
+        conn.execute("DELETE FROM day_seal WHERE kind = 'correction'")
+    conn.close()
+    assert kinds["correction"] > 0
+    done = billing("verify --ledger --format json")
+    assert "seal" in {row["check"] for row in json.loads(done.stdout)}
+
+
 def test_an_issued_document_of_an_upgraded_home_is_the_same_in_every_cell(
     kept: tuple[Commands, dict[str, Any]], tmp_path: Path
 ) -> None:

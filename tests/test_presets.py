@@ -302,6 +302,7 @@ def test_what_if_gives_what_the_policy_would_have_billed(tmp_path: Path, policy:
         billed.ingest(each)
     asked.charges()
     rows, answer = billed.charges(), asked.what_if(policy)
+    billed.run("verify a")  # exit 0: nothing that does not agree
     assert (answer["currency"], Decimal(answer["amount"])) == (currency, amount(rows))
     keys = ("day", "app_id", "item", "seconds", "minutes", "payable_minutes", "unit_price", "amount")
     assert [[row[key] for key in keys] for row in answer["charges"]] == [[row[key] for key in keys] for row in rows]

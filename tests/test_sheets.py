@@ -474,3 +474,12 @@ def test_the_reasons_say_what_was_assumed() -> None:
     annex = replace(month().annex(), assumptions=[said])
     assert plain_rows(sheet_of(annex, "Reasons").foot)[-1] == [said]
     assert said not in str(plain_rows(sheet_of(month().annex(), "Reasons").foot))
+
+
+def test_the_reasons_of_a_draft_name_the_command_that_explains_the_month() -> None:
+    annex = month().annex()
+    header = replace(annex.invoice.header, account_id="acme; x")
+    foot = plain_rows(sheet_of(replace(annex, invoice=replace(annex.invoice, header=header)), "Reasons").foot)
+    (line,) = (str(row[0]) for row in foot if "billing explain" in str(row[0]))
+    assert line.endswith("billing explain 'acme; x' --month 2026-03")
+    assert "billing explain" not in str(plain_rows(sheet_of(replace(annex, number="INV-1"), "Reasons").foot))

@@ -18,6 +18,7 @@ from billing.cli.account_commands import charges, packages
 from billing.cli.audit_commands import audit
 from billing.cli.billing_commands import nightly, rebill, refresh
 from billing.cli.catalog_commands import catalog, init
+from billing.cli.check_commands import check
 from billing.cli.compact_commands import compact
 from billing.cli.diff_commands import diff
 from billing.cli.document_commands import (
@@ -46,13 +47,14 @@ from billing.cli.standing_commands import account, app, package
 from billing.cli.status_commands import status
 from billing.cli.token_commands import token
 from billing.cli.usage_commands import findings, usage
+from billing.cli.verify_commands import bundle, verify
 from billing.cli.watch_commands import watch
 from billing.cli.what_if_commands import what_if
 
 _COMMANDS = (
     *(init, catalog, ingest, watch, convert, ingests, quarantine, retract, findings, nightly, refresh, rebill),
     *(compact, status, runs, usage, charges, packages, explain, diff, what_if, invoice, payment, account, package),
-    *(app, audit, export, alerts, notify, estimate, reconcile, serve, token),
+    *(app, audit, verify, bundle, export, alerts, notify, estimate, reconcile, check, serve, token),
 )
 
 for _command in (

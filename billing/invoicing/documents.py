@@ -118,7 +118,8 @@ class Document:
 
     `month` is the first day of the month billed. `credits` is the number of the document that a credit note is for,
     `replaces` that of the invoice in whose place a reissued one stands, `reason` why. `last_run` is the last run of the
-    books that it knows of.
+    books that it knows of, and `seal` the head of the account's chain of sealed days at that moment
+    (`billing.ledger.day_seals`).
     """
 
     number: str | None = None
@@ -139,6 +140,7 @@ class Document:
     replaces: str | None = None
     reason: str | None = None
     last_run: int | None = None
+    seal: str | None = None
 
     def __post_init__(self) -> None:
         with localcontext(EXACT):

@@ -279,6 +279,8 @@ def _notes(document: Document, folded: Sequence[FoldedLine]) -> Iterator[str]:
         yield word("folded_note", language, count=count)
     elif document.purpose in ("usage", "reissue"):
         yield word("annex_note", language)
+    if document.seal:
+        yield word("seal_note", language, seal=document.seal)
     if language == "en":  # its terms are in English, on the lines of the annex too
         yield from (word("contract", language, terms=terms) for terms in document.terms.contract)
     if language == "zh" or document.seller.country == "CN":

@@ -122,6 +122,11 @@ WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "contract": ("Contract {terms}", "契約 {terms}", "合同 {terms}"),
     "annex_note": ("Day by day in the annex.", "日ごとの内訳は別紙をご覧ください。", "每日明细见附件。"),
+    "seal_note": (
+        "Seal of all days billed so far: {seal}",
+        "請求済みの全日の封印：{seal}",
+        "迄今所有计费日的封印：{seal}",
+    ),
     "no_fapiao": (
         "This document is not a fapiao.",
         "本書は中国の発票（fapiao）ではありません。",

@@ -2,8 +2,8 @@
 
     settled days, corrections, packages -> draft -> number -> snapshot, transfers, message: one transaction
 
-It needs every day of the month settled and the seller's days of grace over. Months are closed in order. What was closed
-before is said again, and nothing is written.
+It needs every day of the month settled, the seller's days of grace over, and an answer to each finding that holds the
+month (`billing check`). Months are closed in order. What was closed before is said again, and nothing is written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,10 @@ from billing.ledger.database import Engine, reading, writing
 from billing.ledger.documents import StoredDocument, documents
 from billing.ledger.drafts import Draft, month_draft, seller_of
 from billing.periods import month_days
+from billing.reports.anomalies.month_check import MonthCheck
 
 ISSUED, NOTHING_DUE, ALREADY_ISSUED, WOULD_ISSUE = "issued", "nothing_due", "already_issued", "would_issue"
-NOT_SETTLED, FAILED = "not_settled", "failed"
+NOT_SETTLED, HELD, FAILED = "not_settled", "held", "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Finalized:
     @property
     def is_failure(self) -> bool:
         """Whether the month was asked for and is not closed."""
-        return self.result in (NOT_SETTLED, FAILED)
+        return self.result in (NOT_SETTLED, HELD, FAILED)
 
 
 def finalize(
@@ -60,12 +61,13 @@ def finalize(
 ) -> Iterator[Finalized]:
     """Closes one month of each account; one that fails does not stop the others."""
     issued: list[str] = []
+    check = MonthCheck(home=home, engine=engine)
     with reading(engine) as conn:
         known = known_catalog(conn)
     for account, month in zip(accounts, months, strict=True):
         closed = guarded(
             f"account {account.id}, {month:%Y-%m}",
-            partial(_finalize, home, engine, known, account, month, dry_run=dry_run),
+            partial(_finalize, check, known, account, month, dry_run=dry_run),
         )
         if isinstance(closed, Failure):
             closed = Finalized(
@@ -80,22 +82,40 @@ def finalize(
         publish(home, engine, issued)
 
 
-def _finalize(
-    home: Home, engine: Engine, known: KnownCatalog, account: Account, month: date, *, dry_run: bool
-) -> Finalized:
-    with reading(engine) if dry_run else writing(engine) as conn:
+def _finalize(check: MonthCheck, known: KnownCatalog, account: Account, month: date, *, dry_run: bool) -> Finalized:
+    # What takes long is done before the database is locked.
+    with reading(check.engine) as conn:
         ledger = AccountLedger(conn=conn, account_id=account.id, catalog=known.now(conn).catalog)
-        if found := _answered(ledger, month):
+        if found := _refused(ledger, month) or _held(check, ledger, month):
+            return found
+    with reading(check.engine) if dry_run else writing(check.engine) as conn:
+        ledger = AccountLedger(conn=conn, account_id=account.id, catalog=known.now(conn).catalog)
+        if found := _refused(ledger, month):
             return found
         seller = seller_of(ledger.catalog, ledger.account)
-        if reason := _not_settled(ledger, seller, month):
-            return _outcome(ledger, month, NOT_SETTLED, reason)
         draft = month_draft(ledger, month)
         if dry_run:
             if draft.is_due or seller.issue_zero:
                 return _drafted(ledger, seller, month, draft)
             return _nothing_due(ledger, month, draft)
-        return _close(home, ledger, month, draft)
+        return _close(check.home, ledger, month, draft)
+
+
+def _refused(ledger: AccountLedger, month: date) -> Finalized | None:
+    """What there is to say of a month that is closed, or cannot be closed yet."""
+    if found := _answered(ledger, month):
+        return found
+    reason = _not_settled(ledger, seller_of(ledger.catalog, ledger.account), month)
+    return _outcome(ledger, month, NOT_SETTLED, reason) if reason else None
+
+
+def _held(check: MonthCheck, ledger: AccountLedger, month: date) -> Finalized | None:
+    """Whether the month waits for somebody to look at it."""
+    if waiting := check.unanswered(ledger, month):
+        findings = "1 finding waits" if len(waiting) == 1 else f"{len(waiting)} findings wait"
+        detail = f"{findings} for an answer: `billing check {ledger.account_id} --month {month:%Y-%m}` shows what"
+        return _outcome(ledger, month, HELD, detail)
+    return None
 
 
 def _answered(ledger: AccountLedger, month: date) -> Finalized | None:

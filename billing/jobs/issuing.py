@@ -19,6 +19,7 @@ from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.arrears import record_arrears
 from billing.ledger.catalog_store import last_change, load_catalog
 from billing.ledger.database import Connection
+from billing.ledger.day_seals import last_head
 from billing.ledger.documents import Issue, StoredDocument, issue, put_file
 from billing.ledger.drafts import Draft, seller_of
 from billing.ledger.outbox import put
@@ -82,7 +83,7 @@ class Issuer:
         stored = issue(
             self.conn,
             Issue(
-                document=replace(document, terms=terms),
+                document=replace(document, terms=terms, seal=self._seal(document)),
                 seller=self.seller,
                 today=self.moment.day,
                 terms_days=self.terms_days,
@@ -98,6 +99,10 @@ class Issuer:
             put_file(self.conn, stored.id, "logo", logo)
         put(self.conn, "invoice.issued", stored.account_id, stored.number, _facts(stored), at_ms=self.moment.at_ms)
         return stored
+
+    def _seal(self, document: Document) -> str | None:
+        """The head of the account's sealed days, for what bills a month."""
+        return last_head(self.conn, self.account.id) if document.purpose in ("usage", "reissue") else None
 
     def _logo(self) -> bytes | None:
         """The seller's picture as it is now."""

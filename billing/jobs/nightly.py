@@ -21,11 +21,13 @@ import polars as pl
 from billing import periods
 from billing.catalog.catalog import Catalog
 from billing.errors import BillingError, UsageError
+from billing.events.merkle import NO_EVENTS, EventsRoot
 from billing.home import Home
 from billing.jobs.alerts import announce_silence, record_alerts
 from billing.jobs.compact import compact_settled_days
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
+from billing.jobs.event_roots import DayRoots, event_roots
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.jobs.silent_feeds import Feeds
@@ -135,10 +137,11 @@ class _Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Day:
-    """A day to bill and what was metered of it; None: it is quiet."""
+    """A day to bill and what was metered of it, from which events; None: it is quiet."""
 
     opening: Opening
     metered: Metered | None
+    events: EventsRoot = NO_EVENTS
 
     @property
     def day(self) -> date:
@@ -267,8 +270,11 @@ class _Night:
                 yield self._failed(account, account_day, opening)
             else:
                 openings.append(opening)
-        for opening, metered in meter_days(openings, self.cutoff, self.metering):
-            yield from self._bill_account(by_id[opening.account_day.account_id], opening, metered)
+        if not openings:
+            return
+        with event_roots(self.cutoff, [opening.account_day for opening in openings]) as roots:
+            for opening, metered in meter_days(openings, self.cutoff, self.metering):
+                yield from self._bill_account(by_id[opening.account_day.account_id], opening, metered, roots)
 
     def _opening(self, account: _Account, account_day: AccountDay) -> Opening:
         with reading(self.engine) as conn:
@@ -276,7 +282,9 @@ class _Night:
             rerating = account.rerating_of(account_day)
             return rerating.opening(ledger, account_day) if rerating else opening_of(ledger, account_day)
 
-    def _bill_account(self, account: _Account, opening: Opening, metered: Metered | Failure) -> Iterator[Outcome]:
+    def _bill_account(
+        self, account: _Account, opening: Opening, metered: Metered | Failure, roots: DayRoots
+    ) -> Iterator[Outcome]:
         """What became of a metered day; nothing while a rerating goes on."""
         account_day = opening.account_day
         if isinstance(metered, Failure):
@@ -286,9 +294,9 @@ class _Night:
 
         def work() -> Outcome | None:
             if rerating:
-                return self._rerate(account, rerating, opening, metered)
+                return self._rerate(account, rerating, opening, metered, roots)
             found = pl.concat([metered.findings, zone_changed(account_day), self._suspended_entries(account_day)])
-            return self._settle_or_hold(account, opening, replace(metered, findings=found))
+            return self._settle_or_hold(account, opening, replace(metered, findings=found), roots)
 
         outcome = guarded(f"account {account.id}, {account_day.day}", work)
         if isinstance(outcome, Failure):
@@ -302,7 +310,7 @@ class _Night:
         with reading(self.engine) as conn:
             return suspended_entries(self.cutoff.ledger(conn, account_day.account_id), self.cutoff, account_day)
 
-    def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered) -> Outcome:
+    def _settle_or_hold(self, account: _Account, opening: Opening, metered: Metered, roots: DayRoots) -> Outcome:
         silence = self.feeds.silence_of(opening.account_day, metered)
         if silence.apps:
             with writing(self.engine) as conn:
@@ -311,13 +319,16 @@ class _Night:
         if silence.holds and not self.despite_silence:
             account.is_stopped = True
             return Outcome(account=account.id, day=opening.account_day.day, result=HELD, detail=named, silence=named)
-        outcome = self._settle(account, [_Day(opening=opening, metered=metered)])
+        events = roots.of(opening.account_day)
+        outcome = self._settle(account, [_Day(opening=opening, metered=metered, events=events)])
         detail = "; ".join(filter(None, (outcome.detail, named)))
         return replace(outcome, detail=detail, silence=named)
 
-    def _rerate(self, account: _Account, rerating: Rerating, opening: Opening, metered: Metered) -> Outcome | None:
+    def _rerate(
+        self, account: _Account, rerating: Rerating, opening: Opening, metered: Metered, roots: DayRoots
+    ) -> Outcome | None:
         with reading(self.engine) as conn:
-            rerating.add(self.cutoff.ledger(conn, account.id), opening, metered)
+            rerating.add(self.cutoff.ledger(conn, account.id), opening, metered, roots.of(opening.account_day))
         return self._posted(account, rerating) if opening.account_day.day == rerating.last else None
 
     def _posted(self, account: _Account, rerating: Rerating) -> Outcome:
@@ -370,7 +381,13 @@ class _Night:
         with reading(self.engine) as conn:
             balances = self.cutoff.ledger(conn, account.id).balances()
         bills = [
-            DayBill(settled=day.settled, list_prices=day.opening.terms.list_prices, billed=billed, metered=day.metered)
+            DayBill(
+                settled=day.settled,
+                list_prices=day.opening.terms.list_prices,
+                billed=billed,
+                metered=day.metered,
+                events=day.events,
+            )
             for day, billed in zip(days, bill_span((day.usage for day in days), balances), strict=True)
         ]
         first, last = days[0], days[-1]

@@ -8,6 +8,7 @@ from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity
+from billing.jobs.event_roots import event_roots
 from billing.jobs.metered_days import Failure, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.ledger import corrections
@@ -70,7 +71,8 @@ def _rerate(
         rerating.add_quiet(ledger, [account_day])
         return
     opening = rerating.opening(ledger, account_day)
-    for _, metered in meter_days([opening], cutoff, meter_log):
-        if isinstance(metered, Failure):
-            raise BillingError(f'account "{ledger.account_id}", {account_day.day}: {metered.reason}')
-        rerating.add(ledger, opening, metered)
+    with event_roots(cutoff, [account_day]) as roots:
+        for _, metered in meter_days([opening], cutoff, meter_log):
+            if isinstance(metered, Failure):
+                raise BillingError(f'account "{ledger.account_id}", {account_day.day}: {metered.reason}')
+            rerating.add(ledger, opening, metered, roots.of(account_day))

@@ -18,6 +18,7 @@ import polars as pl
 from billing.catalog.items import FEES
 from billing.catalog.terms import DayTerms
 from billing.errors import missing_row
+from billing.events.merkle import NO_EVENTS, EventsRoot
 from billing.jobs.cutoff import Cutoff
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import storable
@@ -57,7 +58,7 @@ class Posting:
 @dataclass(slots=True, kw_only=True)
 class Rerating:
     """A rerating on its way. `balances` and `state` are those at the end of the last rerated day; `found` is what was
-    different so far."""
+    different so far, and `events` from which events each day was metered."""
 
     account_id: str
     posting: Posting
@@ -69,6 +70,7 @@ class Rerating:
     balances: Balances
     state: pl.DataFrame
     found: list[DayDifference] = field(default_factory=list)
+    events: dict[date, EventsRoot] = field(default_factory=dict)
     terms: DayTerms | None = None
 
     @property
@@ -89,8 +91,9 @@ class Rerating:
         """Whether the next day has neither open stays nor anything metered on record; what the log has is not asked."""
         return self.state.is_empty() and account_day.day not in self.in_use
 
-    def add(self, ledger: AccountLedger, opening: Opening, metered: Metered) -> None:
+    def add(self, ledger: AccountLedger, opening: Opening, metered: Metered, events: EventsRoot = NO_EVENTS) -> None:
         """Bills the next day and compares it with the ledger."""
+        self.events[opening.account_day.day] = events
         (billed,) = bill_span([DayUsage(terms=opening.terms, usage=window_usage(metered.usage))], self.balances)
         different = _compared(ledger, self, opening, metered, billed)
         self.balances, self.state, self.terms = billed.balances, metered.state, opening.terms
@@ -106,6 +109,7 @@ class Rerating:
                 _different(self, account_day, terms, billed),
                 charges=list(_correction_lines(ledger, self, terms, billed, deduction_frame([]))),
             )
+            self.events[account_day.day] = NO_EVENTS
             self.balances, self.terms = billed.balances, terms
             if not different.is_empty:
                 self.found.append(different)
@@ -119,6 +123,7 @@ class Rerating:
             last_run=self.last_run,
             last_day=self.last,
             days=self.found,
+            events=self.events,
             run=cutoff.run(
                 self.posting.command,
                 self.terms,

@@ -1,11 +1,12 @@
 """What an audit reads of the database, row by row, as it stands there."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, and_, cast, func, select
 
 from billing.ledger import document_tables as documents
 from billing.ledger import tables
@@ -43,6 +44,17 @@ def last_numbers(conn: Connection) -> dict[tuple[str, str, str], int]:
     series = documents.number_series.c
     rows = conn.execute(select(series.seller_id, series.kind, series.period, series.last))
     return {(seller, kind, period): last for seller, kind, period, last in rows}
+
+
+def file_hashes(conn: Connection) -> Iterator[tuple[str, str, str, str, str]]:
+    """Each file of a document: number, account, format, the hash that is kept, and that of its content."""
+    file, document = documents.document_file, documents.document
+    # SQLite keeps text too, where somebody put some.
+    content = cast(file.c.content, LargeBinary)
+    query = select(document.c.number, document.c.account_id, file.c.format, file.c.hash, content)
+    query = query.join_from(file, document).order_by(document.c.id, file.c.format)
+    for number, account_id, file_format, kept, found in conn.execute(query.execution_options(yield_per=10)):
+        yield number, account_id, file_format, kept, hashlib.sha256(found).hexdigest()
 
 
 def charged_lines(conn: Connection) -> dict[tuple[int, int], Decimal]:

@@ -5,7 +5,7 @@ events known by then gives. One rerating of one account is one run and one trans
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, localcontext
 
@@ -13,12 +13,14 @@ import polars as pl
 from sqlalchemy import Connection, Engine, select
 
 from billing.errors import BillingError
+from billing.events.merkle import NO_EVENTS, EventsRoot
 from billing.ledger import tables
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import insert_frame, insert_rows, storable
 from billing.ledger.catalog_store import check_last_change
 from billing.ledger.closed_months import posting_day
 from billing.ledger.database import writing
+from billing.ledger.day_seals import CORRECTION, SealedDay, seal_days, sealed_events
 from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run, last_run_of
 from billing.ledger.settled_days import SettledDay, charge_row, insert_free_grant, insert_settled_days, insert_state
@@ -55,7 +57,8 @@ class DayDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What one rerating posts. `last_run` and `last_day` are those of the account's ledger when it was read."""
+    """What one rerating posts. `last_run` and `last_day` are those of the account's ledger when it was read; `events`
+    what each rerated day was metered from."""
 
     account_id: str
     posted_on: date
@@ -64,6 +67,7 @@ class Correction:
     last_run: int
     last_day: date
     days: Sequence[DayDifference]
+    events: Mapping[date, EventsRoot] = field(default_factory=dict)
 
 
 def post(engine: Engine, correction: Correction) -> tuple[int, date]:
@@ -83,8 +87,8 @@ def post(engine: Engine, correction: Correction) -> tuple[int, date]:
         run_id = insert_run(conn, replace(correction.run, day=posted_on))
         settles = [different.settles for different in correction.days if different.settles]
         insert_settled_days(conn, account_id, run_id, settles)
-        for different in correction.days:
-            _post_day(conn, account_id, different, run_id, posted_on)
+        posted = {each.day: _post_day(conn, account_id, each, run_id, posted_on) for each in correction.days}
+        _seal(conn, correction, run_id, posted)
         currency = conn.execute(select(tables.account.c.currency).where(tables.account.c.id == account_id)).scalar_one()
         moment = Moment(day=posted_on, at_ms=correction.run.finished_at_ms)
         recognise_packages(conn, account_id, currency, moment)
@@ -104,7 +108,18 @@ def summary_of(lines: Iterable[PostedCharge]) -> str:
     return f"{len(lines):,} lines, {amount.normalize():+f} {currency}".strip()
 
 
-def _post_day(conn: Connection, account_id: str, different: DayDifference, run_id: int, posted_on: date) -> None:
+def _seal(conn: Connection, correction: Correction, run_id: int, posted: Mapping[date, SealedDay]) -> None:
+    """Seals every day that has differences, or other events than those that it was sealed with."""
+    known = sealed_events(conn, correction.account_id, min([*correction.events, *posted], default=date.max))
+    sealed = [
+        replace(posted.get(day, SealedDay(day=day)), events=correction.events.get(day, NO_EVENTS))
+        for day in sorted({*correction.events, *posted})
+        if day in posted or (day in known and known[day] != correction.events[day].root.hex())
+    ]
+    seal_days(conn, CORRECTION, run_id, correction.run, correction.catalog_change, sealed)
+
+
+def _post_day(conn: Connection, account_id: str, different: DayDifference, run_id: int, posted_on: date) -> SealedDay:
     day = different.day
     if different.free_grant is not None:
         insert_free_grant(conn, account_id, day, different.free_grant, run_id, posted_on)
@@ -113,7 +128,8 @@ def _post_day(conn: Connection, account_id: str, different: DayDifference, run_i
     insert_frame(conn, tables.deduction_correction, key, different.deductions)
     insert_frame(conn, tables.finding_correction, key, storable(different.findings).with_row_index("id", offset=1))
     posting = {"run_id": run_id, "posted_on": posted_on}
-    insert_rows(conn, tables.charge, [{**charge_row(account_id, line), **posting} for line in different.charges])
+    charges = [{**charge_row(account_id, line), **posting} for line in different.charges]
+    insert_rows(conn, tables.charge, charges)
     posted = {**key, "kind": "correction", "posted_on": posted_on}
     burned = [
         {**posted, "payer_id": payer_id, "package_minutes": units, "remaining": remaining}
@@ -126,3 +142,10 @@ def _post_day(conn: Connection, account_id: str, different: DayDifference, run_i
     insert_rows(conn, tables.lapse, lapses)
     if different.state is not None:
         insert_state(conn, account_id, day, run_id, different.state)
+    return SealedDay(
+        day=day,
+        usage=different.usage,
+        deductions=different.deductions,
+        charges=charges,
+        state=different.state,
+    )

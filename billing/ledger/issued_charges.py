@@ -41,6 +41,15 @@ def live_documents(conn: Connection, account_id: str, first: date, last: date) -
     return {(row.day, row.app_id, row.item, row.slab, row.kind, row.run_id): row.number for row in rows}
 
 
+def lines_of_charges(conn: Connection, document_id: int) -> dict[ChargeKey, int]:
+    """The line on which each charge of a document stands."""
+    on = document_charge.c
+    rows = conn.execute(
+        select(on.day, on.app_id, on.item, on.slab, on.kind, on.run_id, on.line).where(on.document_id == document_id)
+    )
+    return {(row.day, row.app_id, row.item, row.slab, row.kind, row.run_id): row.line for row in rows}
+
+
 def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
     """By line of a document, what later corrections took off its charges: those below zero of the same day, app and
     item that were posted by a later run than what stands on the line. (What they add is a line of its own.)"""

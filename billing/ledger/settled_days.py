@@ -15,14 +15,16 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from billing.catalog.packages import free_minutes_id
 from billing.catalog.policies import Policy, policy_source
 from billing.errors import BillingError
+from billing.events.merkle import NO_EVENTS, EventsRoot
 from billing.ledger import tables
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.bulk import insert_frame, insert_rows, packed, schema_of, storable
 from billing.ledger.catalog_store import check_last_change
 from billing.ledger.database import writing
+from billing.ledger.day_seals import USAGE, SealedDay, seal_days
 from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run
-from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered, stored_state
 from billing.money import to_scaled
 from billing.rating.balances import Balances
 from billing.rating.charges import Charge, PostedCharge
@@ -49,13 +51,14 @@ class DayBill:
     """Everything that settling one day of one account writes, but for its run.
 
     `list_prices` are per minute, before the contract, by item. `metered`: what was metered of the day; None: nothing
-    happened on it, and no stay was open.
+    happened on it, and no stay was open. `events`: what it was metered from.
     """
 
     settled: SettledDay
     list_prices: Mapping[str, Decimal]
     billed: BilledDay
     metered: Metered | None = None
+    events: EventsRoot = NO_EVENTS
 
     @property
     def day(self) -> date:
@@ -86,16 +89,16 @@ def settle(engine: Engine, bill: SpanBill) -> int:
         insert_settled_days(conn, bill.account_id, run_id, [day.settled for day in bill.days])
         balances = AccountLedger(conn=conn, account_id=bill.account_id).balances()
         _refuse_overdrawn(bill.account_id, balances)
+        sealed = []
         for day in bill.days:
-            if day.metered is not None:
-                _insert_metered(conn, bill, day, day.metered, run_id)
-            insert_rows(conn, tables.charge, [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges])
+            sealed.append(_insert_metered(conn, bill, day, day.metered, run_id))
             balances = _insert_payments(conn, bill.account_id, day, run_id, balances)
         settled = Moment(day=bill.days[-1].day, at_ms=bill.run.finished_at_ms)
         recognise_packages(conn, bill.account_id, bill.currency, settled)
         provisional = tables.provisional_day.c
         past = (provisional.account_id == bill.account_id) & (provisional.day <= bill.days[-1].day)
         conn.execute(delete(tables.provisional_day).where(past))
+        seal_days(conn, USAGE, run_id, bill.run, bill.catalog_change, sealed)
     return run_id
 
 
@@ -122,7 +125,7 @@ def insert_settled_days(conn: Connection, account_id: str, run_id: int, days: Se
 
 def insert_state(conn: Connection, account_id: str, day: date, run_id: int, state: pl.DataFrame) -> None:
     """The stays that are open at the end of a day, as this run knows them."""
-    values = {"account_id": account_id, "day": day, "run_id": run_id, "frame": packed(state)}
+    values = {"account_id": account_id, "day": day, "run_id": run_id, "frame": packed(stored_state(state))}
     conn.execute(insert(tables.carried_state).values(values))
 
 
@@ -184,14 +187,28 @@ def _refuse_overdrawn(account_id: str, balances: Balances) -> None:
             )
 
 
-def _insert_metered(conn: Connection, bill: SpanBill, day: DayBill, metered: Metered, run_id: int) -> None:
+def _insert_metered(conn: Connection, bill: SpanBill, day: DayBill, metered: Metered | None, run_id: int) -> SealedDay:
+    """Writes what was metered and charged, and says what is to be sealed of it."""
+    charges = [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges]
+    insert_rows(conn, tables.charge, charges)
+    if metered is None:
+        return SealedDay(day=day.day, events=day.events, charges=charges)
     key = {"account_id": bill.account_id, "day": day.day}
     findings = storable(metered.findings.select(*FINDINGS_SCHEMA)).with_row_index("id", 1)
-    insert_frame(conn, tables.usage, key, metered.usage.select(*USAGE_SCHEMA))
-    insert_frame(conn, tables.deduction, key, deduction_frame(day.billed.deductions))
+    usage, deductions = metered.usage.select(*USAGE_SCHEMA), deduction_frame(day.billed.deductions)
+    insert_frame(conn, tables.usage, key, usage)
+    insert_frame(conn, tables.deduction, key, deductions)
     insert_frame(conn, tables.finding, key, findings)
     if metered.state.height:
         insert_state(conn, bill.account_id, day.day, run_id, metered.state)
+    return SealedDay(
+        day=day.day,
+        events=day.events,
+        usage=usage,
+        deductions=deductions,
+        charges=charges,
+        state=metered.state,
+    )
 
 
 def _insert_payments(conn: Connection, account_id: str, day: DayBill, run_id: int, before: Balances) -> Balances:

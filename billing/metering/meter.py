@@ -36,7 +36,7 @@ from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
 from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
 from billing.metering.state import carried_state
-from billing.metering.stay_minutes import stays_by_minute, user_minutes, window_minutes, with_beginnings
+from billing.metering.stay_minutes import minutes_by_names, stays_by_minute, window_minutes, with_beginnings
 from billing.metering.tiers import TierRule
 from billing.metering.windows import window_seconds
 from billing.periods import WINDOW_SECONDS
@@ -94,17 +94,29 @@ def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tupl
 def meter_by_user(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
     """The seconds of the span per app, room, user, item and reason (`USER_USAGE_SCHEMA`): they sum to those of
     `meter`."""
+    return _by_names(USER_COLUMNS, events, carried, span).sort(list(USER_USAGE_SCHEMA)[:-1])
+
+
+def meter_by_room(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
+    """The same per app, room, item and reason, in no order."""
+    by_name = _by_names(("app_id", "room_id"), events, carried, span)
+    return by_name.group_by(by_name.columns[:-1]).agg(pl.col("seconds").sum())
+
+
+def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
+    """The seconds of each user under some names (`app_id` among them): `columns, item, reason, seconds`."""
 
     def compute(hashing: Hashing) -> pl.DataFrame:
         found = _metered_rooms(events, carried, span, hashing, by_user=True)
         users = found.all("users")
-        user_names = found.rows.read(USER_COLUMNS, users["row_number"]).of(users["row_number"], *USER_COLUMNS)
+        names = found.rows.read(columns, users["row_number"]).of(users["row_number"], *columns)
         places = pl.DataFrame({"app_id": sorted(span.rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
-        by_app = pl.concat([users, user_names], how="horizontal").join(places, on="app_id").drop("app_id")
-        named = _named(_checked(by_app, found.results, span.rules), span.rules).select(*USER_USAGE_SCHEMA)
+        by_app = pl.concat([users, names], how="horizontal").join(places, on="app_id").drop("app_id")
+        shown = (*columns, "item", "reason", "seconds")
+        named = _named(_checked(by_app, found.results, span.rules), span.rules).select(*shown)
         if found.has_rounded_stays:
-            named = pl.concat([named, user_minutes(found.rounded_stays(), span.rules)])
-        return named.select(*USER_USAGE_SCHEMA).sort(list(USER_USAGE_SCHEMA)[:-1])
+            named = pl.concat([named, minutes_by_names(found.rounded_stays(), span.rules, columns).select(*shown)])
+        return named
 
     return _without_collisions(compute)
 

@@ -90,6 +90,12 @@ def as_state(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(*columns).select(*STATE_SCHEMA)
 
 
+def stored_state(state: pl.DataFrame) -> pl.DataFrame:
+    """State as it is stored and sealed: without beginnings where nothing has one. Most policies do not count them."""
+    has_none = "begun" in state.columns and not state["begun"].list.len().sum()
+    return state.drop("begun") if has_none else state
+
+
 def open_stays(state: pl.DataFrame) -> pl.DataFrame:
     """The rows of a state (`STATE_SCHEMA`) that are open stays."""
     return state.filter(pl.col("last_event").is_not_null())

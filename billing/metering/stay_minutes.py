@@ -10,13 +10,13 @@ The work does not grow with the length of a stay: a window that it spans has fiv
 last window are looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from billing.metering.connections_apart import together
 from billing.metering.engine.keyed_rows import USER_COLUMNS
-from billing.metering.schemas import STATE_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA
+from billing.metering.schemas import STATE_SCHEMA, USAGE_SCHEMA
 from billing.metering.tiers import TierRule
 from billing.periods import WINDOW_SECONDS
 
@@ -75,9 +75,9 @@ def window_minutes(stays: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.Dat
     ).select(*USAGE_SCHEMA)
 
 
-def user_minutes(stays: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataFrame:
-    """The seconds of the minutes of `stays_by_minute` by room and user, in `USER_USAGE_SCHEMA`."""
-    return _named(stays.group_by(USER_COLUMNS).agg(pl.col("minutes").sum()), rules).select(*USER_USAGE_SCHEMA)
+def minutes_by_names(stays: pl.DataFrame, rules: Mapping[int, TierRule], columns: Sequence[str]) -> pl.DataFrame:
+    """The seconds of the minutes of `stays_by_minute` by some columns with names: these, `item, reason, seconds`."""
+    return _named(stays.group_by(columns).agg(pl.col("minutes").sum()), rules)
 
 
 def with_beginnings(state: pl.DataFrame, stays: pl.DataFrame, end: int) -> pl.DataFrame:

@@ -5,12 +5,13 @@
 - *row*: the row of a document says what its snapshot says; *tax*: its lines give its tax;
 - *line*, *charge*: a line is the sum of its charges, and every charge of a closed month stands on a document;
 - *annex*: every column of the annex is what it was when the document was issued;
+- *file*: the PDF, the XML and the logo are what was made first;
 - *month*: the months of an account are closed one after the other;
 - *credit*: no more is credited than was billed;
 - *ledger*: the transfers of documents and payments come to their amounts, and nothing open is below zero.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal, localcontext
@@ -49,16 +50,42 @@ class Disagreement:
     detail: str
 
 
-def audit(engine: Engine, *, with_annexes: bool = True, progress: Progress = lambda _: None) -> list[dict[str, Any]]:
-    """Everything that does not agree; nothing if all is well.
+def audit(
+    engine: Engine,
+    *,
+    with_annexes: bool = True,
+    account_id: str | None = None,
+    month: date | None = None,
+    progress: Progress = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Everything that does not agree, of one account or month alone if they are given; nothing if all is well.
 
     Annexes are made again for that, which takes as long as their export; `progress` is called with 1 for each.
     """
     with reading(engine) as conn:
-        found = [*_series(conn), *_contents(conn), *_charges(conn), *_months(conn), *_ledger(conn)]
+        parts = (_series, _contents, _files, _charges, _months, _ledger)
+        found = [each for part in parts for each in _readable(part(conn), part.__name__.lstrip("_"))]
+        months = {each.number: each.month for each in documents(conn)}
+        found = [
+            each
+            for each in found
+            if account_id in (None, each.account or account_id)
+            and month in (None, months.get(each.document or "", month))
+        ]
         if with_annexes:
-            found += _annexes(conn, progress)
+            accounts = () if account_id is None else (account_id,)
+            issued = documents(conn, accounts=accounts, month=month)
+            found += _readable(_annexes(conn, issued, progress), "annex")
     return [asdict(each) for each in found]
+
+
+def _readable(part: Iterator[Disagreement], name: str) -> Iterator[Disagreement]:
+    """What a part finds; what it cannot read, because somebody has put something else there, is found too."""
+    try:
+        yield from part
+    except (BillingError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        said = str(error).splitlines()[0][:80]
+        yield Disagreement(check=name, expected="rows that can be read", found="others", detail=said)
 
 
 def _series(conn: Connection) -> Iterator[Disagreement]:
@@ -155,10 +182,20 @@ def _lines(
                 yield _about(stored, "line", line.amount, found, f"the charges of line {line.line}")
 
 
-def _annexes(conn: Connection, progress: Progress) -> Iterator[Disagreement]:
+def _files(conn: Connection) -> Iterator[Disagreement]:
+    """The files that are kept, against their hashes."""
+    for number, account_id, file_format, expected, found in rows.file_hashes(conn):
+        if expected != found:
+            detail = f"its {file_format} is not the one that was made first"
+            yield Disagreement(
+                check="file", document=number, account=account_id, expected=expected, found=found, detail=detail
+            )
+
+
+def _annexes(conn: Connection, issued: Sequence[StoredDocument], progress: Progress) -> Iterator[Disagreement]:
     """What the columns of each annex are now, against what they were when it was issued."""
     catalogs: dict[int, Catalog] = {}
-    for stored in documents(conn):
+    for stored in issued:
         if not has_annex(stored):
             continue
         progress(1)

@@ -165,11 +165,10 @@ class _Day:
         windows = [each for each in window_payments(self.app_day) if self.scope.has(each.app_id, each.item)]
         asked = [each for each in windows if self.scope.window in (None, each.start)]
         seconds = room_seconds(self.home.room_seconds, self.app_day, self.scope.window)
-        rooms, intervals = self._rooms(seconds, asked), None
-        names = self._room_ids()
+        names, intervals = self._room_ids(), None
         if names is not None:
             intervals = [each for name in names for each in self._intervals(name, seconds)]
-            rooms = [each for each in rooms if each.room_id in names]
+        rooms = self._rooms(seconds, asked, names)
         return Explanation(
             scope=self.scope,
             currency=wide.currency,
@@ -184,12 +183,14 @@ class _Day:
             bounds=(self.app_day.start, self.app_day.end),
         )
 
-    def _rooms(self, seconds: pl.DataFrame, asked: Iterable[WindowPayment]) -> list[RoomShare]:
+    def _rooms(
+        self, seconds: pl.DataFrame, asked: Iterable[WindowPayment], names: Sequence[str] | None
+    ) -> list[RoomShare]:
         amounts: dict[str, list[Decimal]] = {}
         for window in asked:
             amounts.setdefault(window.item, []).append(window.amount)
         of_items = seconds if self.scope.item is None else seconds.filter(pl.col("item") == self.scope.item)
-        return room_shares(of_items, {item: _sum(parts) for item, parts in amounts.items()})
+        return room_shares(of_items, {item: _sum(parts) for item, parts in amounts.items()}, rooms=names)
 
     def _seconds(
         self,

@@ -67,30 +67,38 @@ class ExplainedInterval:
     begins: Boundary
     ends: Boundary
 
+    def seconds_in(self, start: int, end: int) -> int:
+        """How many of its seconds lie in a span."""
+        return max(0, min(self.end, end) - max(self.start, start))
 
-def room_shares(seconds: pl.DataFrame, amounts: Mapping[str, Decimal]) -> list[RoomShare]:
-    """The rooms (`ROOM_SECONDS_SCHEMA`) with their shares of the amounts by item: they sum to them exactly."""
-    rows = sorted(seconds.rows(), key=lambda row: (row[0], ITEM_RANK[row[1]], row[2]))
-    places: dict[str, list[int]] = {}
-    for place, (_, item, _, _) in enumerate(rows):
-        places.setdefault(item, []).append(place)
-    shares: dict[int, Decimal] = {}
-    for item, of_item in places.items():
-        parts = _parted(to_scaled(amounts.get(item, Decimal(0))), [rows[place][3] for place in of_item])
-        shares |= dict(zip(of_item, map(from_scaled, parts), strict=True))
+
+def room_shares(
+    seconds: pl.DataFrame, amounts: Mapping[str, Decimal], *, rooms: Collection[str] | None = None
+) -> list[RoomShare]:
+    """The rooms (`ROOM_SECONDS_SCHEMA`) with their shares of the amounts by item: they sum to them exactly. Only some
+    of the `rooms`, if these are given."""
+    rank = pl.col("item").replace_strict(ITEM_RANK, return_dtype=pl.Int64)
+    ordered = seconds.sort("room_id", rank, "reason").with_row_index("place")
+    shares: dict[int, int] = {}
+    for (item,), of_item in ordered.group_by("item"):
+        parts = _parted(to_scaled(amounts.get(str(item), Decimal(0))), of_item["seconds"].to_list())
+        shares.update(zip(of_item["place"].to_list(), parts, strict=True))
+    shown = ordered if rooms is None else ordered.filter(pl.col("room_id").is_in(list(rooms)))
     return [
-        RoomShare(room_id=room, item=item, reason=reason, seconds=count, share=shares[place])
-        for place, (room, item, reason, count) in enumerate(rows)
+        RoomShare(room_id=room, item=item, reason=reason, seconds=count, share=from_scaled(shares[place]))
+        for place, room, item, reason, count in shown.iter_rows()
     ]
 
 
 def _parted(whole: int, weights: list[int]) -> list[int]:
-    """A whole number in parts by weight: each rounded down, and one more for the largest remainders."""
+    """A whole number in parts by weight: each rounded down, and one more for the largest remainders, the first of equal
+    ones."""
     total = sum(weights)
-    parts, remainders = zip(*(divmod(whole * weight, total) for weight in weights), strict=True)
-    order = sorted(range(len(weights)), key=lambda place: (-remainders[place], place))
-    raised = set(order[: whole - sum(parts)])
-    return [part + (place in raised) for place, part in enumerate(parts)]
+    parts = [whole * weight // total for weight in weights]
+    remainders = [whole * weight % total for weight in weights]
+    for place in sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)[: whole - sum(parts)]:
+        parts[place] += 1
+    return parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

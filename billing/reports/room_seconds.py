@@ -61,7 +61,7 @@ def _file_name(app_day: AppDay, window_start: int | None) -> str:
 
 def _metered(app_day: AppDay, window_start: int | None) -> pl.DataFrame:
     # What is compiled is loaded only here.
-    from billing.metering.meter import Span, meter, meter_by_user
+    from billing.metering.meter import Span, meter, meter_by_room
 
     start, end, carried = app_day.start, app_day.end, app_day.carried()
     rules = {app_day.app_id: app_day.rule}
@@ -71,8 +71,7 @@ def _metered(app_day: AppDay, window_start: int | None) -> pl.DataFrame:
     with app_day.log.naming_damage():
         if start > app_day.start:
             carried = meter(events, carried, Span(start=app_day.start, end=start, rules=rules)).state
-        by_user = meter_by_user(events, carried, Span(start=start, end=end, rules=rules))
-    sums = by_user.group_by("room_id", *_KEYS).agg(pl.col("seconds").sum())
+        sums = meter_by_room(events, carried, Span(start=start, end=end, rules=rules))
     return sums.select(*ROOM_SECONDS_SCHEMA).sort("room_id", *_KEYS)
 
 

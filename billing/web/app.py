@@ -22,6 +22,7 @@ from billing.web.installation import Installation
 from billing.web.openapi_document import DescribedRoutes
 from billing.web.operator_routes import operator_router
 from billing.web.problems import PROBLEMS
+from billing.web.tencent.tencent_routes import tencent_router
 
 LARGEST_BODY = 16 * 1024 * 1024
 
@@ -37,7 +38,7 @@ def application(installation: Installation, *, lifespan: Sequence[Lifespan] = ()
     return Litestar(
         route_handlers=[
             *(healthz, account_router, document_router, app_router, estimate_router, operator_router),
-            *(explain_router, timeline_router),
+            *(explain_router, timeline_router, tencent_router),
         ],
         middleware=[recorded, Access],
         exception_handlers=PROBLEMS,

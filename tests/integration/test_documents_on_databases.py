@@ -35,6 +35,7 @@ STORY = [
     ("2026-05-01T09:00:00+09:00", "invoice finalize acme --month 2026-04"),
 ]
 ENDS = ["invoice list", "account balance", "packages acme", "payment list", "charges acme --month 2026-03", "audit"]
+ENDS += ["verify --full", "verify --ledger"]
 
 
 def run(url: str, home: Path, now: str, line: str) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def test_both_databases_tell_the_same_story(database_url: str, tmp_path: Path) -
     expected = told(f"sqlite:///{tmp_path / 'other' / 'billing.db'}", tmp_path / "other")
     found = told(database_url, tmp_path / "this")
     assert found == expected
-    assert found["audit"] == []
+    assert found["audit"] == found["verify --full"] == found["verify --ledger"] == []
     assert [(row["number"], row["total"]) for row in found["invoice list"]] == [
         ("R-2026-000001", "249.7"),
         ("R-2026-000002", "359.7"),

@@ -70,6 +70,7 @@ def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: li
             for account in ACCOUNTS:
                 story.finalize(account)
         story.check()
+        assert story.run("verify --full --format json").stdout == "[]\n"
     except BaseException:
         note("\n".join(story.written))
         raise

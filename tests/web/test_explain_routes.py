@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
+from openpyxl import load_workbook
 
 from tests.documents_home import ok
 from tests.sample_home import APP
@@ -64,6 +66,15 @@ def test_the_day_that_was_corrected_is_as_each_run_knew_it(client: httpx.Client)
         assert sum(each["seconds"] for each in answer["intervals"]) == answer["seconds"]
     assert {each["kind"] for each in now["charges"]} == {"usage", "correction"}
     assert {each["kind"] for each in before["charges"]} == {"usage"}
+
+
+def test_the_same_comes_as_a_page_and_as_a_workbook(site: Site, client: httpx.Client) -> None:
+    page = client.get(f"{TIMELINE}&format=html")
+    assert page.headers["content-disposition"] == "attachment; filename*=UTF-8''academy-explained.html"
+    assert page.text == ok(site.commands, f"explain academy {ROOM_OPTIONS} --format html")
+    assert client.get(f"{TIMELINE}&format=html", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    answer = client.get(f"/v1/explain?account=academy&{ROOM}&format=xlsx")
+    assert load_workbook(BytesIO(answer.content)).sheetnames[0] == "Question"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
+from shlex import quote
 from typing import Literal
 
 from billing.catalog.items import ITEM_RANK
@@ -269,10 +270,20 @@ def _reasons(annex: Annex, make: MakeTable, by_day: Table) -> Table:
         notes=(
             "Why is there audio on a video call? A user is billed by what it receives: a second in which it receives",
             "video is a video second; every other second in the room is an audio second, for one of these reasons.",
+            *_advice(annex),
             *annex.assumptions,
         ),
         foot_rows=8 + len(annex.assumptions),
     )
+
+
+def _advice(annex: Annex) -> tuple[str, ...]:
+    """On a draft the command that explains the month; what is issued stays the same in every cell."""
+    header = annex.invoice.header
+    if annex.number is not None:
+        return ()
+    command = f"billing explain {quote(header.account_id)} --month {header.month:%Y-%m}"
+    return (f"How to find out why, down to rooms, users and events: {command}",)
 
 
 def _prices(annex: Annex, make: MakeTable) -> Table:

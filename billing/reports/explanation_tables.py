@@ -1,53 +1,37 @@
-"""An explanation on a screen: what is asked, then a table for each link, with sums that agree from one to the next."""
+"""An explanation as tables to read: what is asked, then a table for each link, with sums that agree from one to the
+next."""
 
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from billing.cli.messages import printable, say
-from billing.cli.report_tables import Report, write_table
 from billing.money import plain
 from billing.reports.explain import Explanation
-from billing.reports.explanation_rows import BOUNDARY_FIELDS, Links, explanation_links, question_row
-from billing.reports.row_formats import Row
+from billing.reports.explanation_rows import BOUNDARY_FIELDS, Links, question_row
+from billing.reports.row_formats import Report, Row
 
 
-def print_explanation(explanation: Explanation) -> None:
-    """Prints the links that the question reaches."""
-    links = explanation_links(explanation)
-    width = shutil.get_terminal_size().columns
-    sys.stdout.write(f"{textwrap.fill(_asked(explanation), width)}\n{_answer(explanation)}\n")
-    for title, report in _tables(links):
-        if report.rows:
-            sys.stdout.write(f"\n{title}\n\n")
-            write_table(report, sys.stdout, width)
-    if not links.charges.rows:
-        say("nothing is charged for this")
-    sys.stdout.flush()
-
-
-def _asked(explanation: Explanation) -> str:
+def asked(explanation: Explanation) -> str:
     """`academy, 2026-03, app 1400000001, day 2026-03-10, room math`."""
     row = question_row(explanation)
     del row["currency"]
     named = (f"{name.removesuffix('_id')} {_short(name, value)}" for name, value in row.items() if value is not None)
-    return printable(", ".join(each.removeprefix("account ").removeprefix("month ") for each in named))
+    return ", ".join(each.removeprefix("account ").removeprefix("month ") for each in named)
 
 
 def _short(name: str, value: object) -> str:
     return str(value)[11:19] if name in ("window", "at") else str(value)
 
 
-def _answer(explanation: Explanation) -> str:
+def answer(explanation: Explanation) -> str:
+    """`300 seconds; the share of these rooms is 0.19188 USD`."""
     question = explanation.scope.question
     is_share = question.room_id is not None or question.user_id is not None
     of_rooms = "; the share of these rooms is" if is_share else ","
     return f"{explanation.seconds:,} seconds{of_rooms} {plain(explanation.amount)} {explanation.currency}"
 
 
-def _tables(links: Links) -> Iterator[tuple[str, Report]]:
+def explanation_tables(links: Links) -> Iterator[tuple[str, Report]]:
+    """Each link that the question reaches, with its title."""
     yield "Lines: amount = payable minutes x price of a minute", _lines(links.lines)
     yield "Charges: what every day adds", links.charges
     if links.windows is not None:
