@@ -61,9 +61,7 @@ def _check_sums(document: Row, digits: int) -> None:
     mode = document["terms"].get("rounding", "half_up")
     for key in exact.keys() | rounding.keys():
         version = taxes.get(key)
-        base, amount = _group(
-            exact.get(key, Fraction(0)), version, digits, document["terms"].get("rounding", "half_up")
-        )
+        base, amount = _group(exact.get(key, Fraction(0)), version, digits, mode)
         inclusive = amount if version and version["prices"] == "inclusive" else 0
         added = base + inclusive - exact.get(key, Fraction(0))
         must_be_equal("the rounding of the bill", added, rounding.get(key, Fraction(0)))
