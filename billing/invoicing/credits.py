@@ -97,7 +97,11 @@ class Credited:
         exact_before, net_before, tax_before = self.before(key)
         with localcontext(EXACT):
             net, tax = group_amounts(exact_before + exact, version, terms.currency, terms.rounding)
-            return replace(make_group(key, version, exact, terms), net=net - net_before, tax=tax - tax_before)
+            return replace(
+                make_group(key, version, exact, terms.currency, terms.rounding),
+                net=net - net_before,
+                tax=tax - tax_before,
+            )
 
     def version(self, key: GroupKey) -> TaxVersion | None:
         """The version of the tax that a group has."""

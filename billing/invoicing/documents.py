@@ -201,19 +201,21 @@ def group_of(tax: Tax | None, day: date) -> GroupKey:
     return (tax.id, tax.version_on(day).valid_from) if tax else (None, None)
 
 
-def groups(lines: Iterable[DocumentLine], taxes: Sequence[Tax], terms: Terms) -> list[Group]:
+def groups(lines: Iterable[DocumentLine], taxes: Sequence[Tax], currency: str, rounding: str = HALF_UP) -> list[Group]:
     """The groups of lines in the order of their versions, the one without tax last."""
     versions: dict[GroupKey, TaxVersion] = {(tax.id, each.valid_from): each for tax in taxes for each in tax.versions}
     sums: dict[GroupKey, Decimal] = {}
     with localcontext(EXACT):
         for line in lines:
             sums[line.group] = sums.get(line.group, Decimal(0)) + line.amount
-    return [make_group(key, versions.get(key), sums[key], terms) for key in sorted(sums, key=group_place)]
+    return [make_group(key, versions.get(key), sums[key], currency, rounding) for key in sorted(sums, key=group_place)]
 
 
-def make_group(key: GroupKey, version: TaxVersion | None, exact: Decimal, terms: Terms) -> Group:
+def make_group(
+    key: GroupKey, version: TaxVersion | None, exact: Decimal, currency: str, rounding: str = HALF_UP
+) -> Group:
     """A group of the exact sum of its lines."""
-    net, tax = group_amounts(exact, version, terms.currency, terms.rounding)
+    net, tax = group_amounts(exact, version, currency, rounding)
     return Group(key=key, version=version, exact=exact, net=net, tax=tax)
 
 

@@ -109,7 +109,7 @@ def _issue_again(issuer: Issuer, old: StoredDocument, document: Document) -> Sto
     again = make_document(
         "reissue",
         lines,
-        groups(lines, taxes_of(catalog), document.terms),
+        groups(lines, taxes_of(catalog), document.terms.currency, document.terms.rounding),
         month=document.month,
         seller=seller,
         customer=customer,

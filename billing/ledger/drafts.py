@@ -157,7 +157,7 @@ def _draft(ledger: AccountLedger, drawn: Sequence[_Drawn], terms: Terms, *, mont
     document = make_document(
         "package" if purpose == "package" else "usage",
         lines,
-        groups(lines, taxes_of(ledger.catalog), terms),
+        groups(lines, taxes_of(ledger.catalog), terms.currency, terms.rounding),
         month=month,
         seller=seller,
         customer=customer,
