@@ -24,10 +24,18 @@ from numba.extending import overload
 # import.
 COMPILED_SOURCES = (
     *("numba_cache.py", "errors.py", "limits.py", "periods.py"),
-    *("events/key_runs.py", "events/keys.py", "events/room_leaves.py", "events/rows.py", "events/schema.py"),
-    "events/times.py",
+    *(
+        "events/coded_tables.py",
+        "events/coded_texts.py",
+        "events/key_runs.py",
+        "events/keys.py",
+        "events/room_leaves.py",
+        "events/rows.py",
+        "events/schema.py",
+        "events/times.py",
+    ),
     *("metering/engine/*.py", "metering/schemas.py"),
-    *("sources/files/fast_ndjson.py", "sources/files/lines.py"),
+    *("sources/files/fast_ndjson.py", "sources/files/lines.py", "sources/files/value_tables.py"),
 )
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

@@ -3,12 +3,14 @@
     python sample_data/demo.py DIRECTORY
 
 runs the commands that a user would type, for each class in a new home and on a fixed day, writes the workbooks to
-DIRECTORY, and compares them with what was worked out by hand. Exit code 1: they differ, or a command failed.
+DIRECTORY, and compares them with what was worked out by hand. Exit code 1: they differ, or a command failed. At the end
+both classes are in DIRECTORY/home, and it says how to look at them in a browser.
 """
 
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ billing usage 1400000001 --from 2026-03-10 --to 2026-03-10 --by user
 billing charges academy --month 2026-03
 billing packages academy
 billing invoice export academy --month 2026-03 -o {output}/academy-2026-03.xlsx
+billing verify --full
 """
 SCHOOL = """
 billing init
@@ -42,6 +45,7 @@ billing nightly
 billing usage 1400000002 --from 2026-10-12 --to 2026-10-12 --by user
 billing charges school --month 2026-10
 billing invoice export school --month 2026-10 -o {output}/school-2026-10.xlsx
+billing verify --full
 """
 
 ISSUED = """
@@ -57,7 +61,32 @@ billing payment add academy 0.35 --id BANK-1 --reference INV-2026-000001
 billing invoice list
 billing status 1400000001
 billing audit
+billing verify --full
 """
+
+# Both classes in one home, to be looked at in a browser.
+KEPT_NOW = "2026-10-13T09:00:00Z"
+KEPT = """
+billing init
+billing catalog apply {academy}/catalog.toml
+billing catalog apply {school}/catalog.toml
+billing ingest {events}
+billing ingest --source janus --app 1400000002 {school}/events.jsonl.gz
+billing nightly
+billing invoice finalize academy --month 2026-03
+"""
+LOOK = """
+To look at both classes in a browser, as of the day after the second:
+
+    export BILLING_NOW={now}
+    {billing} --home {home} token create --scope admin
+    {billing} --home {home} serve
+
+Log in at {site}/console with the token.
+The two rooms: {site}/console/room?account=academy&day=2026-03-10&room=math
+               {site}/console/room?account=school&day=2026-10-12&room=101
+"""
+SITE = "http://127.0.0.1:8080"
 
 Table = list[list[Any]]  # the names of the columns, then the rows
 
@@ -68,6 +97,7 @@ def main(output: Path) -> None:
     bill("A class that can be checked by hand", SAMPLE_DATA, ACADEMY, output)
     bill("A class recorded on a Janus server", SAMPLE_DATA / "janus", SCHOOL, output)
     bill("The month of the first class is issued and paid", SAMPLE_DATA / "issued", ISSUED, output)
+    print(LOOK.format(now=KEPT_NOW, billing=shown(BILLING), home=shown(keep(output / "home")), site=SITE))
 
 
 def bill(title: str, folder: Path, commands: str, output: Path) -> None:
@@ -75,15 +105,7 @@ def bill(title: str, folder: Path, commands: str, output: Path) -> None:
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     print(f"\n=== {title}: {shown(folder)}/README.md ===", flush=True)
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "BILLING_HOME": home, "BILLING_NOW": expected["now"]}
-        environment.pop("BILLING_DATABASE_URL", None)
-        named = {"folder": shown(folder), "output": str(output), "events": shown(SAMPLE_DATA / "events.ndjson")}
-        paths = {name: shlex.quote(path) for name, path in named.items()}
-        for command in commands.strip().format(**paths).splitlines():
-            print(f"\n$ {command}", flush=True)
-            done = subprocess.run([BILLING, *shlex.split(command)[1:]], env=environment, check=False)  # noqa: S603
-            if done.returncode:
-                sys.exit(f"the command ended with exit code {done.returncode}: {command}")
+        type_in(commands, Path(home), expected["now"], folder=folder, output=output)
     for name in (name for name in expected if name.startswith("workbook ")):
         _, account, month = name.split()
         workbook = output / f"{account}-{month}.xlsx"
@@ -91,6 +113,29 @@ def bill(title: str, folder: Path, commands: str, output: Path) -> None:
         if found != expected[name]:
             sys.exit(f"{workbook} is not what was expected.\nexpected: {expected[name]}\nfound:    {found}")
         print(f"\n{workbook}: total {found['total']}, and every line as worked out in {shown(folder)}/README.md")
+
+
+def keep(home: Path) -> Path:
+    """Makes the home that has both classes, in the place of an earlier one."""
+    print("\n=== Both classes in one home, to look at ===", flush=True)
+    shutil.rmtree(home, ignore_errors=True)
+    type_in(KEPT, home, KEPT_NOW, academy=SAMPLE_DATA / "issued", school=SAMPLE_DATA / "janus")
+    return home
+
+
+def type_in(commands: str, home: Path, now: str, **folders: Path) -> None:
+    """Runs commands on a home at an instant, and shows each as a user types it."""
+    environment = {**os.environ, "BILLING_HOME": str(home), "BILLING_NOW": now}
+    environment.pop("BILLING_DATABASE_URL", None)
+    named = {name: str(path) if name == "output" else shown(path) for name, path in folders.items()}
+    paths = {
+        name: shlex.quote(path) for name, path in {**named, "events": shown(SAMPLE_DATA / "events.ndjson")}.items()
+    }
+    for command in commands.strip().format(**paths).splitlines():
+        print(f"\n$ {command}", flush=True)
+        done = subprocess.run([BILLING, *shlex.split(command)[1:]], env=environment, check=False)  # noqa: S603
+        if done.returncode:
+            sys.exit(f"the command ended with exit code {done.returncode}: {command}")
 
 
 def shown(path: Path) -> str:

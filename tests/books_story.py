@@ -17,6 +17,7 @@ from tests.books_oracle import Books
 from tests.commands import Commands
 from tests.documents_home import at, ingest, ok, rows
 from tests.sample_home import database
+from tests.tampered_home import checked, unpacked
 
 SELLER_ZONE = ZoneInfo("Asia/Tokyo")
 MONTHS = ("2026-03", "2026-04", "2026-05", "2026-06", "2026-07")
@@ -430,6 +431,16 @@ class Story:
         for row in listed:
             assert all(exact(row[name]) >= 0 for name in ("total", "paid", "credited", "open")), row
             assert exact(row["credited"]) <= exact(row["total"])
+
+    def check_bundles(self) -> None:
+        """The program of each bundle comes to the total of the last document of a month."""
+        last = {(row["account"], row["month"]): row for row in rows(self.run, "invoice list") if not row["credits"]}
+        for (account, month), row in last.items():
+            if row["purpose"] in ("usage", "reissue"):
+                archive = self.folder / f"{account}-{month}.zip"
+                ok(self.run, f"bundle {account} --month {month} -o {archive}")
+                exit_code, lines = checked(unpacked(archive, archive.with_suffix("")))
+                assert (exit_code, lines[-1]) == (0, f"total {row['total']} {row['currency']}")
 
     def check_charges(self) -> None:
         for month in MONTHS[: self.moment + 2]:

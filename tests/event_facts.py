@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from billing.events.coded_texts import CodedRows
 from billing.events.log import EventLog
 from billing.events.validation import validate
 from billing.home import Home
@@ -67,8 +68,8 @@ def judged(content: bytes, ending: str = ".ndjson") -> tuple[list[dict[str, obje
     accepted: list[dict[str, object]] = []
     rejected: list[tuple[int, str, str]] = []
     for batch in event_file(content, ending).batches():
-        good, bad = validate(batch.frame, apps=APPS, now_ms=NOW_MS, may_hold_nul=batch.may_hold_nul)
-        accepted += good.drop("row", "line").rows(named=True)
+        good, bad = validate(batch.frame, batch.values, apps=APPS, now_ms=NOW_MS, may_hold_nul=batch.may_hold_nul)
+        accepted += CodedRows(frame=good.drop("row", "line"), values=batch.values).decoded().rows(named=True)
         lines = batch.frame["line"].gather(bad["position"])
         rejected += zip(lines, bad["reason"], bad["detail"], strict=True)
     return accepted, rejected

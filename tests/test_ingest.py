@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from billing.errors import BillingError, UsageError
 from billing.events import day_files, deduplication, key_index, key_runs
 from billing.events import log as event_log
+from billing.events.coded_texts import Values
 from billing.events.keys import text_hashes
 from billing.events.log import EventLog
 from billing.events.quarantine import Quarantine
@@ -243,10 +244,10 @@ def test_a_file_that_fails_is_named_and_the_others_go_on(
 def test_a_file_that_meets_a_fault_of_the_program_is_named_and_logged_and_the_others_go_on(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(frame: pl.DataFrame, **rules: object) -> object:
-        if "bad" in frame["room_id"].to_list():
+    def broken(frame: pl.DataFrame, values: Values, **rules: object) -> object:
+        if "bad" in values["room_id"].to_list():
             raise ZeroDivisionError("nobody expects\nthis")
-        return validate(frame, **rules)  # type: ignore[arg-type]
+        return validate(frame, values, **rules)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ingest_job, "validate", broken)
     bad, good = (written(tmp_path / f"{name}.ndjson", ndjson([event(room_id=name)])) for name in ("bad", "good"))

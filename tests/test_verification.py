@@ -3,16 +3,20 @@
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from openpyxl import load_workbook
 
+from billing.money import round_half_up
 from tests.commands import Commands
-from tests.documents_home import apply, at, rows
-from tests.tampered_home import changed, intact_home, log_file, rewritten
+from tests.documents_home import apply, at, ingest, ok, rows
+from tests.tampered_home import changed, checked, intact_home, log_file, rewritten, unpacked
 
 POLICY = """
 [[policy]]
@@ -101,6 +105,24 @@ def test_a_chain_that_was_made_anew_contradicts_the_document(acme: Commands) -> 
     """Its heads are right again, but an invoice has the one of before."""
     changed(acme, 'UPDATE document SET snapshot = replace(snapshot, \'"seal":"\', \'"seal":"00\')')
     assert {row["document"] for row in found(acme) if row["check"] == "seal"} == {NUMBER, "R-2026-000002"}
+
+
+def test_an_invoice_prints_the_head_of_its_moment(acme: Commands, tmp_path: Path) -> None:
+    """The one that the chain had after the last run that the invoice knows of; later seals do not reach it."""
+    with sqlite3.connect(acme.home / "billing.db") as conn:
+        heads = dict(
+            conn.execute(
+                "SELECT number, (SELECT head FROM day_seal WHERE run_id <= document.run_id"
+                " ORDER BY day_seal.number DESC LIMIT 1) FROM document"
+            ).fetchall()
+        )
+    conn.close()
+    assert len({*heads.values()}) == 2
+    for number, head in heads.items():
+        ok(acme, f"invoice export {number} -o {tmp_path / 'invoice.xlsx'}")
+        sheet = load_workbook(tmp_path / "invoice.xlsx").worksheets[0]
+        texts = [str(value) for row in sheet.iter_rows(values_only=True) for value in row if value]
+        assert f"Seal of all days billed so far: {head}" in texts
 
 
 @pytest.mark.parametrize(
@@ -260,6 +282,68 @@ def test_usage_that_all_sums_agree_with_is_found_by_the_second_engine(acme: Comm
         " (SELECT max(window_start) FROM usage WHERE day = '2026-04-10')",
     )
     assert ("usage", "2026-04-10") in {(row["check"], row["day"]) for row in found(acme, "verify --full")}
+
+
+SUBSCRIBED = """
+[[account]]
+id = "berlin"
+name = "Berlin"
+currency = "CNY"
+timezone = "Europe/Berlin"
+policy = "trtc-cn"
+
+[[app]]
+id = 7
+account = "berlin"
+name = "Rooms"
+"""
+
+
+def lecture() -> list[dict[str, Any]]:
+    """A lecturer publishes to listeners who are subscribed to all, over the night in which the clocks change; one of
+    them turns the screen off, and one is cut off for a while."""
+    steps = [
+        ("2026-03-28T21:00:00Z", "lecturer", "enter", {"receives": "all", "connection": "l1"}),
+        ("2026-03-28T21:00:10Z", "lecturer", "publish", {"stream": "lecturer/camera", "width": 1280, "height": 720}),
+        ("2026-03-28T21:05:00Z", "lecturer", "publish", {"stream": "lecturer/screen", "width": 1920, "height": 1080}),
+        ("2026-03-28T22:10:00Z", "one", "enter", {"receives": "all", "connection": "a1"}),
+        ("2026-03-28T22:40:00Z", "two", "enter", {"receives": "all", "connection": "b1"}),
+        ("2026-03-28T22:50:00Z", "one", "video_off", {"stream": "lecturer/screen", "connection": "a1"}),
+        ("2026-03-29T00:30:00Z", "two", "disconnect", {"connection": "b1"}),
+        ("2026-03-29T00:31:00Z", "two", "reconnect", {"receives": "all", "connection": "b2"}),
+        ("2026-03-29T01:30:00Z", "lecturer", "unpublish", {"stream": "lecturer/camera"}),
+        ("2026-03-29T22:30:00Z", "one", "exit", {"connection": "a1"}),
+        ("2026-03-29T22:40:00Z", "two", "exit", {}),
+        ("2026-03-29T22:50:00Z", "lecturer", "exit", {}),
+    ]
+    return [
+        {"app_id": 7, "room_id": "hall", "user_id": user, "at": at, "type": kind, **more}
+        for at, user, kind, more in steps
+    ]
+
+
+def test_rooms_with_automatic_subscription_agree_by_stream_and_over_a_change_of_clocks(tmp_path: Path) -> None:
+    """Also when an event in the midst of them comes late; and so do their bundles."""
+    run = Commands(home=tmp_path / "home", now="2026-04-02T00:00:00Z")
+    ok(run, "init")
+    apply(run, tmp_path, SUBSCRIBED)
+    told = [json.dumps(event) + "\n" for event in lecture()]
+    ingest(run, tmp_path, *told[:5], *told[6:])
+    ok(run, "nightly")
+    assert rows(run, "verify --full") == rows(run, "verify") == []
+    ingest(run, tmp_path, told[5])
+    assert "corrected" in {row["result"] for row in rows(run, "nightly")}
+    assert rows(run, "verify --full") == rows(run, "verify") == []
+    (fhd,) = {row["item"] for row in rows(run, "usage 7 --from 2026-03-29 --to 2026-03-29 --by day")} & {"fhd"}
+    assert fhd
+    for month in ("2026-03", "2026-04"):
+        amounts = [Decimal(row["amount"]) for row in rows(run, f"charges berlin --month {month}")]
+        charged = sum(amounts, Decimal(0))
+        ok(run, f"bundle berlin --month {month} -o {tmp_path / month}.zip")
+        exit_code, lines = checked(unpacked(tmp_path / f"{month}.zip", tmp_path / month))
+        assert exit_code == 0, lines
+        # What April corrects makes a credit note, with positive amounts.
+        assert Decimal(lines[-1].split()[1]) == abs(round_half_up(charged, 2))
 
 
 # Usage of the command

@@ -17,8 +17,6 @@ from billing.errors import BillingError, UsageError
 from billing.periods import now
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from billing.home import Home
 
 
@@ -66,7 +64,7 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
       billing quarantine list --rows --limit 20
       billing quarantine list --reason no_offset --format json
     """
-    from billing.reports.quarantine_list import NO_ROWS, quarantine_report, quarantined_rows
+    from billing.reports.quarantine_list import NO_ROWS, quarantine_report, quarantine_sums, quarantined_rows
 
     open_engine(home)
     found = quarantined_rows(home, reasons=wanted.reasons, files=wanted.files)
@@ -76,17 +74,7 @@ def quarantine_list(home: "Home", wanted: _Filter, rows: bool, output_format: st
     elif wanted.limit is not None:
         raise UsageError("--limit counts rows: give --rows too")
     else:
-        print_report(frame_report(_summary(found), empty=NO_ROWS, sums=("rows",)), output_format)
-
-
-def _summary(rows: "pl.DataFrame") -> "pl.DataFrame":
-    """How many rows there are of each file and reason, and when the first and the last of them were read."""
-    import polars as pl
-
-    minute = pl.from_epoch("seen_at", time_unit="ms").dt.strftime("%Y-%m-%dT%H:%MZ")
-    return rows.group_by("file", "reason", maintain_order=True).agg(
-        rows=pl.len(), first_seen=minute.min(), last_seen=minute.max()
-    )
+        print_report(frame_report(quarantine_sums(found), empty=NO_ROWS, sums=("rows",)), output_format)
 
 
 @quarantine.command("retry")

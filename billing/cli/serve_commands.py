@@ -1,6 +1,6 @@
 """The HTTP service."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,27 @@ if TYPE_CHECKING:
 @click.option(
     "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy whose X-Forwarded-For is believed; repeat it."
 )
+@click.option(
+    "--requests-per-second",
+    type=click.FloatRange(min=0.1),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="How many requests with events one token may send.",
+)
+@click.option(
+    "--refresh/--no-refresh", "refreshes", default=True, show_default=True, help="Also refresh, after each 5 minutes."
+)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, 3650),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Keep what came in for N days after its ingest, in spool/kept of the home.",
+)
 @pass_home
-def serve(home: "Home", host: str, port: int, proxies: tuple[str, ...]) -> None:
+def serve(home: "Home", **settings: Any) -> None:
     """Serve this home over HTTP: events come in, reports and the console go out. It runs until SIGTERM or Ctrl-C. A
     proxy before it adds TLS.
 
@@ -29,10 +48,11 @@ def serve(home: "Home", host: str, port: int, proxies: tuple[str, ...]) -> None:
       billing --home /srv/billing serve --port 8081
     """
     try:
+        from billing.web.server import Settings
         from billing.web.server import serve as serve_home
     except ModuleNotFoundError as error:
         raise BillingError(f"the service needs {error.name}: install billing[serve]") from None
-    serve_home(home, open_engine(home), host=host, port=port, proxies=proxies, listening=_say_address)
+    serve_home(home, open_engine(home), Settings(**settings), listening=_say_address)
 
 
 def _say_address(address: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from billing.events.coded_texts import NOT_CODED, Values
 from billing.events.retractions import EMITTER, RETRACTS
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, KEYS_SCHEMA
 from billing.periods import DAY_SECONDS
@@ -64,16 +65,19 @@ class DataFileWriter:
         self._largest: dict[str, int] = {}
         self._writer: ParquetWriter | None = None
 
-    def write(self, rows: pl.DataFrame) -> None:
-        """Adds rows, all of them with the same columns."""
-        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-        if self._writer is None:
-            # A library that takes a while to load, and is needed for writing only.
-            from pyarrow.parquet import ParquetWriter
+    def write(self, rows: pl.DataFrame, values: Values = NOT_CODED) -> None:
+        """Adds rows, all of them with the same columns; texts may be coded, with these `values`."""
+        # Libraries and compiled code, which take a while to load, are needed for writing only.
+        from billing.events.coded_tables import arrow_table
 
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = ParquetWriter(self._target, table.schema, **_parquet_options(table.schema.names))
-        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        for group in rows.iter_slices(ROWS_PER_GROUP):
+            table = arrow_table(group, values)
+            if self._writer is None:
+                from pyarrow.parquet import ParquetWriter
+
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                self._writer = ParquetWriter(self._target, table.schema, **_parquet_options(table.schema.names))
+            self._writer.write_table(table)
         self._rows += rows.height
         bounds = (pl.col(BOUNDED).min().name.prefix("min."), pl.col(BOUNDED).max().name.prefix("max."))
         found = rows.select(*bounds).row(0, named=True)

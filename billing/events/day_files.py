@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from billing.events.coded_texts import NOT_CODED, Values
 from billing.events.data_files import DataFile, DataFileWriter, file_path
 from billing.events.key_runs import Places, sorted_places
 from billing.events.log import MOST_RANGES, ROWS_PER_RANGE, EventLog
@@ -34,15 +35,15 @@ class DayFiles:
     _written: list[DataFile] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def write(self, day: date, rows: pl.DataFrame, *, expected: int) -> None:
-        """Writes rows of a day, sorted by room; `expected`: how many the day will get in all."""
+    def write(self, day: date, rows: pl.DataFrame, values: Values = NOT_CODED, *, expected: int) -> None:
+        """Writes rows of a day, sorted by room; texts may be coded. `expected`: how many rows the day will get."""
         if day not in self._ranges:
             self._ranges[day] = ranges_of(expected)
         step = MOST_RANGES // self._ranges[day]
         edges = [0, *np.searchsorted(rows["room_key"].to_numpy(), _LIMITS[step - 1 :: step]), rows.height]
         for number, (first, after) in enumerate(pairwise(edges)):
             if first < after:
-                self._writer(day, number).write(rows[first:after])
+                self._writer(day, number).write(rows[first:after], values)
 
     def close(self) -> list[DataFile]:
         """Closes what is open; all files, by day and room."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from billing.events.coded_texts import NOT_CODED, CodedRows, Values, joined
 from billing.events.commits import Commit
 from billing.events.data_files import DAY_MS, DataFile, day_of
 from billing.events.day_files import DayFiles, gathered, order_by_room
@@ -37,32 +38,36 @@ _COMPARED = [name for name in BILLED_COLUMNS if name not in _KEY]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deduplicated:
-    """The result of an ingest: the files to commit and the counts of rows. `conflicts` are row numbers."""
+    """The result of an ingest: the files to commit and the counts of rows. `conflicts` are row numbers, and so are
+    `duplicate_rows`, if they were to be kept."""
 
     ingest_id: int
     files: list[DataFile]
     accepted: int
     duplicates: int
     conflicts: pl.Series
+    duplicate_rows: pl.Series
 
 
 class Deduplication:
     """Takes the accepted rows of the ingest that follows the last one of the log.
 
-    `directory` must be empty, and the caller removes it after `close`.
+    `directory` must be empty, and the caller removes it after `close`. `keeps_duplicates`: their row numbers are told.
     """
 
-    def __init__(self, log: EventLog, directory: Path) -> None:
+    def __init__(self, log: EventLog, directory: Path, *, keeps_duplicates: bool = False) -> None:
         self._log = log
         self._directory = directory
         self._share_read = 1.0
         self._last = log.last_commit()
         self._ingest_id = log.last_ingest_id() + 1
-        self._held: list[pl.DataFrame] = []
+        self._held: list[CodedRows] = []
         self._held_rows = self._held_bytes = 0
         self._keys: dict[date, DayKeys] = {}
         self._files = DayFiles(log=log, name=f"{self._ingest_id:010d}")
         self._duplicates = 0
+        self._keeps_duplicates = keeps_duplicates
+        self._duplicate_rows: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
         self._conflicts: list[pl.Series] = [pl.Series("row", [], dtype=pl.Int64)]
         self._taken_back: list[pl.DataFrame] = []
         self._doubtful: list[tuple[date, Path]] = []
@@ -76,15 +81,15 @@ class Deduplication:
         if self._log.last_ingest_id() < self._ingest_id:
             self._files.remove()
 
-    def add(self, rows: pl.DataFrame, *, share_read: float = 1.0) -> None:
-        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`.
+    def add(self, rows: pl.DataFrame, values: Values = NOT_CODED, *, share_read: float = 1.0) -> None:
+        """Takes rows with the columns `row` (rising), `line` and those of `EVENT_SCHEMA`, in which texts may be coded.
 
         `share_read`: how much of the file was read with them, for how many files are worth it.
         """
         self._share_read = max(share_read, 1e-9)
         if rows.is_empty():
             return
-        self._held.append(rows)
+        self._held.append(CodedRows.of(rows, values))
         self._held_rows += rows.height
         self._held_bytes += int(rows.estimated_size())
         if self._held_rows >= PART_ROWS or self._held_bytes >= PART_BYTES:
@@ -112,6 +117,7 @@ class Deduplication:
             accepted=sum(file.rows for file in files),
             duplicates=self._duplicates,
             conflicts=pl.concat(self._conflicts).sort(),
+            duplicate_rows=pl.concat(self._duplicate_rows).sort(),
         )
 
     def committed(self, commit: Commit | None) -> None:
@@ -133,31 +139,32 @@ class Deduplication:
             self._part.result()
             self._part = None
 
-    def _take(self, held: list[pl.DataFrame], share_read: float) -> None:
+    def _take(self, held: list[CodedRows], share_read: float) -> None:
         """Compares the rows of a part and writes those that are new."""
-        rows = pl.concat(held)
+        part = joined(held)
         held.clear()
-        for day, of_day in _by_day(rows):
-            new = self._new(day, of_day)
+        for day, of_day in _by_day(part.frame):
+            new = self._new(day, of_day, part.values)
             if new.height:
                 log_rows = self._log.rows(new, ingest_id=self._ingest_id)
-                self._files.write(day, log_rows, expected=round(new.height / share_read))
+                self._files.write(day, log_rows, part.values, expected=round(new.height / share_read))
 
-    def _new(self, day: date, rows: pl.DataFrame) -> pl.DataFrame:
+    def _new(self, day: date, rows: pl.DataFrame, values: Values) -> pl.DataFrame:
         """The new events of a day with their keys, in the order of rooms."""
-        keys = event_keys(rows)
-        hashes, checks = entries(rows, keys)
+        keys = event_keys(rows, values)
+        hashes, checks = entries(rows, keys, values)
         order = sorted_places(hashes)
         run = Run(hashes=hashes[order], checks=checks[order])
         held = self._keys_of(day)
         verdicts = judged(held.runs, run, order)
         is_new = verdicts == NEW
-        self._duplicates += int((verdicts == DUPLICATE).sum())
+        self._count_duplicates(rows["row"], pl.Series(verdicts == DUPLICATE))
         self._conflicts.append(rows["row"].filter(pl.Series(verdicts == CONFLICT)))
         is_doubtful = pl.Series(verdicts == DOUBTFUL)
         if is_doubtful.any():
             part = self._directory / f"{len(self._doubtful):06d}.arrow"
-            rows.filter(is_doubtful).select("row", *_KEY, *_COMPARED, "assumed").write_ipc(part)
+            doubtful = rows.filter(is_doubtful).select("row", *_KEY, *_COMPARED, "assumed")
+            CodedRows(frame=doubtful, values=values).decoded().write_ipc(part)
             self._doubtful.append((day, part))
         if is_new.any():
             kept = is_new[order]
@@ -172,8 +179,13 @@ class Deduplication:
             holders = self._log.standing_of(day, rows.select(_KEY), files)
         pairs = rows.join(holders, on=_KEY, suffix="_first")
         is_same = pairs.select(pl.all_horizontal(_is_same(name) for name in _COMPARED)).to_series()
-        self._duplicates += int(is_same.sum())
+        self._count_duplicates(pairs["row"], is_same)
         self._conflicts.append(pairs["row"].filter(~is_same))
+
+    def _count_duplicates(self, rows: pl.Series, is_duplicate: pl.Series) -> None:
+        self._duplicates += int(is_duplicate.sum())
+        if self._keeps_duplicates:
+            self._duplicate_rows.append(rows.filter(is_duplicate))
 
     def _keys_of(self, day: date) -> DayKeys:
         if day not in self._keys:

@@ -17,7 +17,7 @@ with each eightfold growth of its day only.
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from billing.events.coded_texts import NOT_CODED, Values, looked_up
 from billing.events.commits import Commit
 from billing.events.durable_files import replace_file, sync
 from billing.events.key_runs import ASSUMED, RETRACTION, FreshRuns, Numbers, Run, checks_of, folded, write_merged
@@ -157,32 +158,39 @@ class DayKeys:
             self.fresh.add(Run.of(*entries(rows, event_keys(rows))))
 
 
-def entries(rows: pl.DataFrame, keys: pl.DataFrame) -> tuple[Numbers, Numbers]:
-    """Hash and check of each row: of events, or of rows of the log with `retracts`; `keys` are their event keys."""
+def entries(rows: pl.DataFrame, keys: pl.DataFrame, values: Values = NOT_CODED) -> tuple[Numbers, Numbers]:
+    """Hash and check of each row: of events, or of rows of the log with `retracts`; `keys` are their event keys. Texts
+    may be coded, with these `values`."""
     hashes, key_checks = text_hashes(rows["event_id"], rows["app_id"].to_numpy().astype(np.uint64))
     code = (keys[SIZE_AND_TYPE] & _CODES).to_frame()
-    content = keys.select(_KEYS).hstack(code).hstack(rows.select(_as_number(name) for name in _OTHERS))
-    columns = (column.cast(pl.Int64).fill_null(-1).to_numpy().view(np.uint64) for column in content)
-    checks = checks_of(key_checks, folded(columns, rows.height))
-    assumed = rows["assumed"]
-    if assumed.null_count() < rows.height:
-        checks |= assumed.is_not_null().to_numpy() * ASSUMED
+    kinds = {kind: _assumes(rows, values, kind) for kind in ASSUMED_COLUMNS}
+    content = keys.select(_KEYS).hstack(code).hstack(_compared(rows, values, kinds))
+    checks = checks_of(key_checks, folded(map(_numbers, content), rows.height))
+    if rows["assumed"].null_count() < rows.height:
+        checks |= rows["assumed"].is_not_null().to_numpy() * ASSUMED
     if RETRACTS in rows.columns:
         checks |= (rows[RETRACTS] > 0).fill_null(value=False).to_numpy() * RETRACTION
     return hashes, checks
 
 
-def _as_number(name: str) -> pl.Expr:
-    """A column as a number that stands for what is compared: null where it is absent or was assumed."""
-    column = pl.col(name)
-    if name == "assumed":
-        kinds = (column.str.contains(kind).cast(pl.Int64) * 2**place for place, kind in enumerate(ASSUMED_COLUMNS))
-        return pl.sum_horizontal(kinds).alias(name)
-    number = (column == "all").cast(pl.Int64) if name == "receives" else column.cast(pl.Int64)
+def _compared(rows: pl.DataFrame, values: Values, kinds: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Numbers that stand for what is compared: null where it is absent or was assumed; and what was assumed."""
+    receives = looked_up(rows, values, "receives", pl.col("receives") == "all")
+    numbers = rows.select(*_OTHERS).with_columns(receives=receives)
     for kind, columns in ASSUMED_COLUMNS.items():
-        if name in columns:
-            number = pl.when(~pl.col("assumed").str.contains(kind).fill_null(value=False)).then(number)
-    return number.alias(name)
+        if kinds[kind].any():
+            numbers = numbers.with_columns(pl.when(~pl.lit(kinds[kind])).then(pl.col(columns)))
+    assumed = sum(assumes.cast(pl.Int64) * 2**place for place, assumes in enumerate(kinds.values()))
+    return numbers.with_columns(pl.Series("assumed", assumed))
+
+
+def _assumes(rows: pl.DataFrame, values: Values, kind: str) -> pl.Series:
+    """Whether each row says that its source assumed something of this kind."""
+    return looked_up(rows, values, "assumed", pl.col("assumed").str.contains(kind)).fill_null(value=False)
+
+
+def _numbers(column: pl.Series) -> Numbers:
+    return column.cast(pl.Int64).fill_null(-1).to_numpy().view(np.uint64)
 
 
 def discard_unfinished(log: EventLog) -> None:

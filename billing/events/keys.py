@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from billing.events.coded_texts import NOT_CODED, Values, looked_up
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_TYPES, SIZE_AND_TYPE
 from billing.numba_cache import compiled, inlined
 
@@ -34,27 +35,37 @@ _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3 = np.uint64(0x165667B19E3779F9)
 _P4 = np.uint64(0x85EBCA77C2B2AE63)
 _P5 = np.uint64(0x27D4EB2F165667C5)
+_IS_SCREEN, _RECEIVES_ALL = pl.col("stream").str.ends_with("/screen"), pl.col("receives") == "all"
 
 
-def event_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+def event_keys(
+    events: pl.DataFrame, values: Values = NOT_CODED, *, seed: int = 0, mask: int = _ALL_BITS
+) -> pl.DataFrame:
     """The keys of events (`app_id, room_id, user_id, type, stream, width, height, receives, connection`), in
     `KEYS_SCHEMA` and `CONNECTION_KEYS_SCHEMA`.
 
-    They are signed, as tables and files have them; the bits are those of the unsigned hashes.
+    They are signed, as tables and files have them; the bits are those of the unsigned hashes. Texts may be coded, with
+    these `values`.
 
     `mask` exists so that a test can make collisions likely.
     """
-    coded = events.with_columns(code=pl.col("type").cast(pl.Enum(EVENT_TYPES)).to_physical())
-    numbers = coded.select(size_and_type(pl.col("code"))).to_series()
-    keys = name_keys(events, seed=seed, mask=mask).with_columns(numbers)
-    return keys.hstack(connection_keys(events["connection"], seed=seed, mask=mask))
+    # Among values there may be some of rows that were rejected.
+    kind = pl.col("type").cast(pl.Enum(EVENT_TYPES), strict="type" not in values)
+    code = looked_up(events, values, "type", kind.to_physical())
+    is_screen = looked_up(events, values, "stream", _IS_SCREEN)
+    receives_all = looked_up(events, values, "receives", _RECEIVES_ALL)
+    numbers = events.select(size_and_type(pl.lit(code), pl.lit(is_screen), pl.lit(receives_all))).to_series()
+    keys = name_keys(events, values, seed=seed, mask=mask).with_columns(numbers)
+    return keys.hstack(connection_keys(events["connection"], values.get("connection"), seed=seed, mask=mask))
 
 
-def connection_keys(connections: pl.Series, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+def connection_keys(
+    connections: pl.Series, values: pl.Series | None = None, *, seed: int = 0, mask: int = _ALL_BITS
+) -> pl.DataFrame:
     """The keys of connections, in `CONNECTION_KEYS_SCHEMA`."""
     if connections.null_count() == len(connections):
         return pl.DataFrame(schema=CONNECTION_KEYS_SCHEMA).clear(len(connections))
-    key, check = text_hashes(connections, np.zeros(len(connections), np.uint64), seed)
+    key, check = text_hashes(connections, np.zeros(len(connections), np.uint64), seed, values)
     columns = {
         "connection_key": (key & np.uint64(mask)).view(np.int64),
         "connection_check": (check >> np.uint64(32)).astype(np.uint32).view(np.int32),
@@ -63,12 +74,15 @@ def connection_keys(connections: pl.Series, *, seed: int = 0, mask: int = _ALL_B
     return pl.DataFrame(columns).select(pl.when(there).then(pl.col(name)).alias(name) for name in columns)
 
 
-def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> pl.DataFrame:
+def name_keys(
+    events: pl.DataFrame, values: Values = NOT_CODED, *, seed: int = 0, mask: int = _ALL_BITS
+) -> pl.DataFrame:
     """The keys of `app_id, room_id, user_id, stream`: all of `KEYS_SCHEMA` but the size and type."""
     apps = events["app_id"].to_numpy().astype(np.uint64)
-    room_key, room_check = text_hashes(events["room_id"], apps, seed)
-    person_key, person_check = text_hashes(events["user_id"], apps ^ np.uint64(PERSON), seed)
-    stream_key, stream_check = text_hashes(events["stream"], np.zeros(len(apps), np.uint64), seed)
+    seeds = {"room_id": apps, "user_id": apps ^ np.uint64(PERSON), "stream": np.zeros(len(apps), np.uint64)}
+    (room_key, room_check), (person_key, person_check), (stream_key, stream_check) = (
+        text_hashes(events[name], of_rows, seed, values.get(name)) for name, of_rows in seeds.items()
+    )
     high, low = np.uint64(2**64 - 2**32), np.uint64(32)
     columns = {
         "room_key": (room_key & np.uint64(mask)).view(np.int64),
@@ -80,31 +94,64 @@ def name_keys(events: pl.DataFrame, *, seed: int = 0, mask: int = _ALL_BITS) -> 
     return pl.DataFrame(columns)
 
 
-def size_and_type(code: pl.Expr) -> pl.Expr:
+def size_and_type(code: pl.Expr, is_screen: pl.Expr = _IS_SCREEN, receives_all: pl.Expr = _RECEIVES_ALL) -> pl.Expr:
     """Size and type code of an event in one number."""
-    screen = pl.when(pl.col("stream").str.ends_with("/screen")).then(SCREEN_BIT).otherwise(0)
+    screen = pl.when(is_screen).then(SCREEN_BIT).otherwise(0)
     area = pl.col("width").cast(pl.Int64) * pl.col("height") + screen
-    receives = (pl.col("receives") == "all").fill_null(value=False) & code.is_in([ENTER, RECONNECT])
+    receives = receives_all.fill_null(value=False) & code.is_in([ENTER, RECONNECT])
     size = pl.when(code.is_in([VIDEO_ON, PUBLISH])).then(area).otherwise(receives.cast(pl.Int64))
     number: pl.Expr = size * 2**CODE_BITS + code.cast(pl.Int64)
     return number.alias(SIZE_AND_TYPE)
 
 
 def text_hashes(
-    texts: pl.Series, seeds: NDArray[np.uint64], seed: int = 0
+    texts: pl.Series, seeds: NDArray[np.uint64], seed: int = 0, values: pl.Series | None = None
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """XXH64 of each text (null: as the empty text) with its own seed, and the check of each."""
-    if texts.null_count():
+    """XXH64 of each text (null: as the empty text) with its own seed, and the check of each. Texts may be the codes of
+    these `values`; most values come with one seed, and are hashed once then."""
+    if values is not None:
+        codes, texts = texts.fill_null(len(values)).to_numpy(), pl.concat([values, pl.Series([""])])
+    elif texts.null_count():
         texts = texts.fill_null("")  # below a null may be any text
-    _, offsets, content = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
-    hashes, checks = np.empty(len(texts), np.uint64), np.empty(len(texts), np.uint64)
-    if len(texts):
-        ends = np.frombuffer(offsets, np.int64)[-len(texts) - 1 :]
-        letters = np.frombuffer(content, np.uint8) if content else np.zeros(1, np.uint8)
+    hashes, checks = np.empty(len(seeds), np.uint64), np.empty(len(seeds), np.uint64)
+    if len(seeds):
+        ends, letters = _letters(texts)
         with np.errstate(over="ignore"):
             moved = seeds + np.uint64(seed)
-        _hash_all(ends, letters, moved, hashes, checks)
+        if values is None:
+            _hash_all(ends, letters, moved, hashes, checks)
+        else:
+            known = np.zeros(len(texts), np.bool_), np.empty((len(texts), 3), np.uint64)
+            _hash_coded(codes, ends, letters, moved, *known, hashes, checks)
     return hashes, checks
+
+
+def _letters(texts: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Where each text ends, after where the first begins; and all letters."""
+    _, offsets, content = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    ends = np.frombuffer(offsets, np.int64)[-len(texts) - 1 :]
+    return ends, np.frombuffer(content, np.uint8) if content else np.zeros(1, np.uint8)
+
+
+@compiled
+def _hash_coded(
+    codes: NDArray[np.uint32],
+    ends: NDArray[np.int64],
+    letters: NDArray[np.uint8],
+    seeds: NDArray[np.uint64],
+    is_known: NDArray[np.bool_],
+    known: NDArray[np.uint64],
+    hashes: NDArray[np.uint64],
+    checks: NDArray[np.uint64],
+) -> None:
+    """`known`: of each value the last seed, and its hash and check with that."""
+    for row in range(len(seeds)):
+        code, seed = codes[row], seeds[row]
+        if not is_known[code] or known[code, 0] != seed:
+            is_known[code], known[code, 0] = True, seed
+            known[code, 1] = _xxh64(letters, ends[code], ends[code + 1], seed)
+            known[code, 2] = _xxh64(letters, ends[code], ends[code + 1], seed ^ np.uint64(CHECK))
+        hashes[row], checks[row] = known[code, 1], known[code, 2]
 
 
 @compiled

@@ -6,8 +6,8 @@ the first thing that could not (`reason`, `detail`). Whether the values make an 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import polars as pl
@@ -74,10 +74,12 @@ class RawRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows in `ROW_SCHEMA`, and the text of those at the given positions of the frame."""
+    """Rows in `ROW_SCHEMA`, and the text of those at the given positions of the frame. The columns of `values` are
+    coded (`billing.events.coded_texts`)."""
 
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[RawRow]]
+    values: Mapping[str, pl.Series] = field(default_factory=dict)
     share_read: float = 1.0  # how much of the file was read with this batch, at most 1; about
     may_hold_nul: bool = True  # False: no text holds a NUL character
 

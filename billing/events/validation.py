@@ -21,11 +21,12 @@ empty role, reason, source, connection, receives or assumed is absent. A time is
 of which three count (`12:00:00.9999Z` is .999); there is no second 60; before 2015 it is `bad_value`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import polars as pl
 from xxhash import xxh3_128_hexdigest
 
+from billing.events.coded_texts import NOT_CODED, CodedRows, Values
 from billing.events.data_files import span_of
 from billing.events.log_table import Archive
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
@@ -54,6 +55,7 @@ REJECTED_SCHEMA = pl.Schema({"position": pl.UInt32(), "reason": pl.String(), "de
 
 def validate(
     rows: pl.DataFrame,
+    values: Values = NOT_CODED,
     *,
     apps: Collection[int],
     now_ms: int,
@@ -63,18 +65,23 @@ def validate(
     """Rows in `ROW_SCHEMA` as (accepted in `ACCEPTED_SCHEMA`, rejected in `REJECTED_SCHEMA`), both in their order.
 
     `apps` are the known app ids, `now_ms` the present in epoch milliseconds; `position` is a place in `rows`, from 0.
+    Texts may be coded, with these `values`; those of the accepted rows are, too.
     """
     rows = _read_times(rows)
-    checks = [*_checks(rows, apps, now_ms, may_hold_nul=may_hold_nul), *_archived(archive)]
-    broken = rows.select(pl.any_horizontal(check.there for check in checks).fill_null(value=False)).to_series()
+    looked_at, known = rows, values
+    if _breaks_a_rule(values, may_hold_nul=may_hold_nul):
+        looked_at, known = CodedRows(frame=rows, values=values).decoded(), NOT_CODED
+    checks = [*_checks(looked_at, known, apps, now_ms, may_hold_nul=may_hold_nul), *_archived(archive)]
+    broken = looked_at.select(pl.any_horizontal(check.there for check in checks).fill_null(value=False)).to_series()
     rejected = pl.DataFrame(schema=REJECTED_SCHEMA)
     if broken.any():
         reason, detail = first_problem(checks)
-        rejected = rows.with_row_index("position").filter(broken).select("position", reason=reason, detail=detail)
+        rejected = looked_at.with_row_index("position").filter(broken).select("position", reason=reason, detail=detail)
         rows = rows.filter(~broken)
-    accepted = rows.select("row", "line", *(pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()))
-    accepted = accepted.with_columns(pl.col("seq").fill_null(0), pl.col(MAY_BE_EMPTY).replace("", None))
-    return _named(accepted), rejected
+    types = pl.Schema({**EVENT_SCHEMA, **dict.fromkeys(values, pl.UInt32())})
+    accepted = rows.select("row", "line", *(pl.col(name).cast(types[name]) for name in EVENT_SCHEMA))
+    present = [_present(name, values) for name in MAY_BE_EMPTY]
+    return _named(accepted.with_columns(pl.col("seq").fill_null(0), *present), values), rejected
 
 
 def event_id_of(encoded: str) -> str:
@@ -93,12 +100,12 @@ def encoding() -> pl.Expr:
     return pl.concat_str(first, *later)
 
 
-def _named(accepted: pl.DataFrame) -> pl.DataFrame:
+def _named(accepted: pl.DataFrame, values: Values) -> pl.DataFrame:
     """Gives an id to every event that has none."""
     nameless = accepted["event_id"].is_null()
     if not nameless.any():
         return accepted
-    encoded = accepted.filter(nameless).select(encoding()).to_series()
+    encoded = CodedRows(frame=accepted.filter(nameless), values=values).decoded().select(encoding()).to_series()
     names = pl.Series("event_id", [event_id_of(text) for text in encoded], dtype=pl.String)
     return accepted.with_columns(accepted["event_id"].scatter(nameless.arg_true(), names))
 
@@ -113,13 +120,28 @@ def _read_times(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(at=pl.coalesce("at", epoch_ms(rows["at_text"])))
 
 
-def _checks(rows: pl.DataFrame, apps: Collection[int], now_ms: int, *, may_hold_nul: bool) -> list[Problem]:
-    """Every rule that these rows may break, in the order of the reasons."""
+def _breaks_a_rule(values: Values, *, may_hold_nul: bool) -> bool:
+    """Whether a value of a coded column may not be one. There are few, so that rows need not be looked at for that."""
+    for name, texts in values.items():
+        column = texts.alias(name).to_frame()
+        rules = [problem.there for about, problem in _out_of_bounds() if about == name]
+        if rules and column.select(pl.any_horizontal(rules).any()).item():
+            return True
+        if may_hold_nul and _nul(column):
+            return True
+    return False
+
+
+def _checks(
+    rows: pl.DataFrame, values: Values, apps: Collection[int], now_ms: int, *, may_hold_nul: bool
+) -> list[Problem]:
+    """Every rule that these rows may break, in the order of the reasons; but for those that look at a coded text."""
+    has_long_ids = bool((rows["event_id"].str.len_bytes() > EVENT_ID_CHARACTERS).any())
     return [
         Problem(pl.col("problem").is_not_null(), pl.col("problem"), pl.col("problem_detail")),
-        *_missing(),
-        *_out_of_bounds(),
-        *(_nul(rows) if may_hold_nul else ()),
+        *_missing(values),
+        *(problem for about, problem in _out_of_bounds(has_long_ids=has_long_ids) if about not in values),
+        *(_nul(rows.drop(*values)) if may_hold_nul else ()),
         *_bad_times(now_ms),
         Problem(
             ~pl.col("app_id").is_in(sorted(apps)),
@@ -129,42 +151,64 @@ def _checks(rows: pl.DataFrame, apps: Collection[int], now_ms: int, *, may_hold_
     ]
 
 
-def _missing() -> list[Problem]:
-    kind = pl.col("type")
+def _missing(values: Values) -> list[Problem]:
     absent = {name: pl.col(name).is_null() for name in REQUIRED_COLUMNS}
     absent["at"] = pl.col("at").is_null() & pl.col("at_text").is_null()
-    absent["user_id"] = pl.col("user_id").is_null() & (kind != "dismiss")
-    absent["stream"] = pl.col("stream").is_null() & kind.is_in(VIDEO_TYPES)
-    absent["width"] = pl.col("width").is_null() & kind.is_in(SIZED_TYPES)
-    absent["height"] = pl.col("height").is_null() & kind.is_in(SIZED_TYPES)
+    absent["user_id"] = pl.col("user_id").is_null() & ~_is_type(values, ["dismiss"])
+    absent["stream"] = pl.col("stream").is_null() & _is_type(values, VIDEO_TYPES)
+    absent["width"] = pl.col("width").is_null() & _is_type(values, SIZED_TYPES)
+    absent["height"] = pl.col("height").is_null() & _is_type(values, SIZED_TYPES)
     return [Problem.of(broken, "missing_field", f"{name} is missing") for name, broken in absent.items()]
 
 
-def _out_of_bounds() -> list[Problem]:
+def _is_type(values: Values, types: Sequence[str]) -> pl.Expr:
+    if "type" not in values:
+        return pl.col("type").is_in(types)
+    return pl.col("type").is_in([code for code, value in enumerate(values["type"]) if value in types])
+
+
+def _present(name: str, values: Values) -> pl.Expr:
+    """A column in which an empty text is absent."""
+    if name not in values:
+        return pl.col(name).replace("", None)
+    empty = (values[name] == "").arg_true().to_list()
+    return pl.when(~pl.col(name).is_in(empty)).then(name).alias(name) if empty else pl.col(name)
+
+
+def _out_of_bounds(*, has_long_ids: bool = True) -> list[tuple[str, Problem]]:
+    """By column. Texts have no more characters than bytes, which are quicker to count."""
     event_id, stream = pl.col("event_id").str, pl.col("stream").str
-    names = {name: ~_between(pl.col(name).str.len_bytes(), NAME_BYTES) for name in ("room_id", "user_id", "stream")}
+    id_length = event_id.len_chars() if has_long_ids else event_id.len_bytes()
     assumed = pl.col("assumed").str.split(",").list.eval(pl.element().is_in(list(ASSUMED_COLUMNS))).list.all()
-    rules = {
-        f"event_id must have 1 to {EVENT_ID_CHARACTERS} characters": ~_between(
-            event_id.len_chars(), EVENT_ID_CHARACTERS
+    rules = [
+        ("event_id", ~_between(id_length, EVENT_ID_CHARACTERS), f"must have 1 to {EVENT_ID_CHARACTERS} characters"),
+        ("app_id", ~_between(pl.col("app_id"), LARGEST_APP_ID), f"must be 1 to {LARGEST_APP_ID}"),
+        *(
+            (name, ~_between(pl.col(name).str.len_bytes(), NAME_BYTES), f"must have 1 to {NAME_BYTES} bytes")
+            for name in ("room_id", "user_id", "stream")
         ),
-        f"app_id must be 1 to {LARGEST_APP_ID}": ~_between(pl.col("app_id"), LARGEST_APP_ID),
-        **{f"{name} must have 1 to {NAME_BYTES} bytes": broken for name, broken in names.items()},
-        f"type must be one of {', '.join(EVENT_TYPES)}": ~pl.col("type").is_in(EVENT_TYPES),
-        "stream must end in /camera or /screen": ~(stream.ends_with("/camera") | stream.ends_with("/screen")),
-        f"width must be 1 to {LONGEST_SIDE}": ~_between(pl.col("width"), LONGEST_SIDE),
-        f"height must be 1 to {LONGEST_SIDE}": ~_between(pl.col("height"), LONGEST_SIDE),
-        f"connection must have at most {CONNECTION_BYTES} bytes": pl.col("connection").str.len_bytes()
-        > CONNECTION_BYTES,
-        'receives must be "all" or absent': ~pl.col("receives").is_in(["all", ""]),
-        f"assumed must name {' or '.join(ASSUMED_COLUMNS)}": ~assumed & (pl.col("assumed") != ""),
-    }
-    return [Problem.of(broken, "bad_value", detail) for detail, broken in rules.items()]
+        ("type", ~pl.col("type").is_in(EVENT_TYPES), f"must be one of {', '.join(EVENT_TYPES)}"),
+        ("stream", ~(stream.ends_with("/camera") | stream.ends_with("/screen")), "must end in /camera or /screen"),
+        *(
+            (name, ~_between(pl.col(name), LONGEST_SIDE), f"must be 1 to {LONGEST_SIDE}")
+            for name in ("width", "height")
+        ),
+        (
+            "connection",
+            pl.col("connection").str.len_bytes() > CONNECTION_BYTES,
+            f"must have at most {CONNECTION_BYTES} bytes",
+        ),
+        ("receives", ~pl.col("receives").is_in(["all", ""]), 'must be "all" or absent'),
+        ("assumed", ~assumed & (pl.col("assumed") != ""), f"must name {' or '.join(ASSUMED_COLUMNS)}"),
+    ]
+    return [(name, Problem.of(broken, "bad_value", f"{name} {rule}")) for name, broken, rule in rules]
 
 
 def _nul(rows: pl.DataFrame) -> list[Problem]:
     """A check for each text column that holds a NUL anywhere: to look at each row costs more than all other checks."""
-    columns = [name for name in TEXT_COLUMNS if name != "type"]
+    columns = [name for name in rows.columns if name in TEXT_COLUMNS and name != "type"]
+    if not columns:
+        return []
     texts = rows.select(pl.col(columns).str.join("")).row(0)
     return [
         Problem.of(pl.col(name).str.contains("\0", literal=True), "bad_value", f"{name} holds a NUL character")

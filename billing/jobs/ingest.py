@@ -93,6 +93,14 @@ class IngestContext:
         return Quarantine(directory=self.home.quarantine)
 
 
+@dataclass(slots=True, kw_only=True)
+class RowVerdicts:
+    """The rising numbers of rows of a file that were not accepted. In NDJSON without blank lines row n is line n."""
+
+    duplicates: list[int] = field(default_factory=list)
+    quarantined: list[int] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRows:
     """The rows of one file, which can be read more than once."""
@@ -105,6 +113,7 @@ class FileRows:
     quarantined: pl.DataFrame | None = None  # rows from quarantine: the n-th of them is the row with the number n
     lines: int | None = None
     also: Callable[[], Mapping[str, object]] = dict  # what its commit says of it, beside the counts, once it is read
+    verdicts: RowVerdicts | None = None  # is told which rows were not accepted
 
 
 def open_context(home: Home, engine: Engine, now: datetime, progress: Progress | None = None) -> IngestContext:
@@ -115,14 +124,18 @@ def open_context(home: Home, engine: Engine, now: datetime, progress: Progress |
 
 
 def ingest_files(
-    context: IngestContext, paths: Sequence[str], *, standard_input: str = ".ndjson"
+    context: IngestContext,
+    paths: Sequence[str],
+    *,
+    standard_input: str = ".ndjson",
+    verdicts: RowVerdicts | None = None,
 ) -> Iterator[FileReport]:
     """Ingests files in the order given: patterns are expanded, `-` is standard input, read as a file with that ending.
 
-    A file that fails has a report with its error, and does not stop the others.
+    A file that fails has a report with its error, and does not stop the others. `verdicts` is for one file only.
     """
     for path in expand(paths):
-        yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input))
+        yield attempt(display_name(path), partial(_ingest_file, context, path, standard_input, verdicts))
 
 
 def ingest_records(context: IngestContext, paths: Sequence[str], options: RecordOptions) -> Iterator[FileReport]:
@@ -139,10 +152,15 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
     log = context.log
     rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
-    with closing(Deduplication(log, made(directory / "parts"))) as deduplication:
+    told = rows.verdicts
+    with closing(Deduplication(log, made(directory / "parts"), keeps_duplicates=told is not None)) as deduplication:
         read = len(rows.unread) + _validate_rows(context, rows, deduplication, rejects)
         unique = deduplication.finish()
+        if told:
+            told.duplicates = unique.duplicate_rows.to_list()
         _reject_conflicts(rows, unique.conflicts, rejects)
+        if told:
+            told.quarantined.sort()
         rows.check_unchanged()
         report = FileReport(
             file=rows.file,
@@ -201,13 +219,14 @@ def made(directory: Path) -> Path:
     return directory
 
 
-def _ingest_file(context: IngestContext, path: str, standard_input: str) -> FileReport:
+def _ingest_file(context: IngestContext, path: str, standard_input: str, verdicts: RowVerdicts | None) -> FileReport:
     with open_event_file(path, spool=context.home.directory, standard_input=standard_input) as file:
         rows = FileRows(
             file=file.name,
             file_hash=file.digest,
             batches=file.batches,
             check_unchanged=file.check_unchanged,
+            verdicts=verdicts,
         )
         return _ingest_in_workspace(context, rows)
 
@@ -241,10 +260,13 @@ def cause(error: BaseException) -> str:
 def _validate_rows(context: IngestContext, rows: FileRows, deduplication: Deduplication, rejects: Rejects) -> int:
     """Hands each row on as accepted or rejected; the number of rows."""
     rules = partial(validate, apps=context.apps, now_ms=context.now_ms, archive=context.log.archive())
-    validated = ((batch, *rules(batch.frame, may_hold_nul=batch.may_hold_nul)) for batch in read_ahead(rows.batches()))
+    validated = (
+        (batch, *rules(batch.frame, values=batch.values, may_hold_nul=batch.may_hold_nul))
+        for batch in read_ahead(rows.batches())
+    )
     read = 0
     for batch, accepted, rejected in read_ahead(validated):
-        deduplication.add(accepted, share_read=batch.share_read)
+        deduplication.add(accepted, batch.values, share_read=batch.share_read)
         if rejected.height:
             _reject(rows, batch, rejected, rejects)
         read += batch.frame.height
@@ -266,6 +288,8 @@ def _reject_conflicts(rows: FileRows, conflicts: pl.Series, rejects: Rejects) ->
 def _reject(rows: FileRows, batch: Batch, rejected: pl.DataFrame, rejects: Rejects) -> None:
     """Adds rows of a batch (`position`, `reason`, `detail`) to the rejects."""
     positions = rejected["position"].to_list()
+    if rows.verdicts:
+        rows.verdicts.quarantined += batch.frame["row"].gather(positions).to_list()
     if rows.quarantined is None:
         lines = batch.frame["line"].gather(positions)
         rejects.add_rows(rejected.select(lines, "reason", "detail"), batch.raw(positions))

@@ -33,7 +33,7 @@ RETRY_SECONDS = 30  # until what went wrong is tried again
 LATE_SECONDS = 600  # so long moved files are looked at, in case that somebody writes to one after all
 
 _RENAME = "rename a file to its final name when it is complete"
-_UNFINISHED = (".tmp", ".part", ".reason")
+UNFINISHED = (".tmp", ".part", ".reason")
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
@@ -64,12 +64,13 @@ class Found:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
     """The directory where files arrive, and those to which they are moved. A file is complete when it was not changed
-    for `settle_seconds`."""
+    for `settle_seconds`, and its name has no ending of unfinished ones."""
 
     directory: Path
     done: Path
     failed: Path
     settle_seconds: float = 5
+    unfinished: tuple[str, ...] = UNFINISHED
 
     @contextmanager
     def held(self, home: Path) -> Iterator[None]:
@@ -96,7 +97,7 @@ class Spool:
         files, others = [], []
         for entry in sorted(os.scandir(self.directory), key=lambda entry: os.fsencode(entry.name)):
             path = Path(entry.path)
-            if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED) or path in (self.done, self.failed):
+            if entry.name.startswith(".") or entry.name.endswith(self.unfinished) or path in (self.done, self.failed):
                 continue
             with suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal,
     or_,
     select,
 )
@@ -198,9 +199,25 @@ class AccountLedger:
         """What was ignored or interpreted: `day`, then the columns of `FINDINGS_SCHEMA`, in the order of storing."""
         return self._frame(tables.finding, first, last, apps)
 
+    def finding_count(self, day: date) -> int:
+        """How many findings a day has, with what corrections added and took away."""
+        found, correction = tables.finding, tables.finding_correction
+        of_day = select(func.count()).select_from(found).where(self._of_days(found, day, day))
+        changed = select(func.coalesce(func.sum(correction.c["count"]), 0)).where(self._of_days(correction, day, day))
+        return int(self.conn.execute(of_day).scalar_one()) + int(self.conn.execute(changed).scalar_one())
+
     def corrected_usage(self, first: date, last: date, *, apps: Apps = None) -> pl.DataFrame:
         """Signed seconds that corrections added to days: the columns of `usage` and `run_id`."""
         return self._frame(tables.usage_correction, first, last, apps)
+
+    def usage_by_day(self, first: date, last: date, *, apps: Apps = None) -> pl.DataFrame:
+        """As `usage`, with one row for each day, app, item and reason: the database sums the windows (`window_start` is
+        0)."""
+        return self._day_sums(tables.usage, first, last, apps)
+
+    def corrected_usage_by_day(self, first: date, last: date, *, apps: Apps = None) -> pl.DataFrame:
+        """As `corrected_usage`, summed in the same way."""
+        return self._day_sums(tables.usage_correction, first, last, apps)
 
     def corrected_deductions(self, first: date, last: date) -> pl.DataFrame:
         """Signed deductions of corrections to days: the columns of `deductions` and `run_id`."""
@@ -451,6 +468,16 @@ class AccountLedger:
         schema = schema_of(table, "id")
         columns: list[Column[Any]] = [table.c[name] for name in schema]
         query: Select[Any] = select(*columns).where(self._of_days(table, first, last)).order_by(*table.primary_key)
+        if apps is not None:
+            query = query.where(table.c.app_id.in_(list(apps)))
+        return read_frame(self.conn, query, schema)
+
+    def _day_sums(self, table: Table, first: date, last: date, apps: Apps) -> pl.DataFrame:
+        schema = schema_of(table, "id")
+        keys = [table.c[name] for name in schema if name not in ("window_start", "seconds")]
+        summed = {"window_start": literal(0), "seconds": cast(func.sum(table.c.seconds), BigInteger)}
+        columns = [summed[name].label(name) if name in summed else table.c[name] for name in schema]
+        query = select(*columns).where(self._of_days(table, first, last)).group_by(*keys).order_by(*keys)
         if apps is not None:
             query = query.where(table.c.app_id.in_(list(apps)))
         return read_frame(self.conn, query, schema)

@@ -38,6 +38,8 @@ _COLUMNS = (
     ),
 )
 
+OVERDUE = "overdue"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDocument:
@@ -92,7 +94,7 @@ class Standing:
         if not self.open:
             return "paid"
         if self.due_passed:
-            return "overdue"
+            return OVERDUE
         return "part_paid" if self.open < self.document.total else "issued"
 
 

@@ -81,6 +81,14 @@ def latest_runs(conn: Connection, limit: int) -> list[Run]:
     return [run_of(row) for row in conn.execute(newest).mappings()]
 
 
+def runs_of_account(conn: Connection, account_id: str, limit: int) -> list[Run]:
+    """The last runs that wrote into the books of an account, the newest first."""
+    run = tables.run.c
+    written = (run.account_id == account_id) & run.result.in_([BILLED, CORRECTED])
+    newest = select(tables.run).where(written).order_by(run.id.desc()).limit(limit)
+    return [run_of(row) for row in conn.execute(newest).mappings()]
+
+
 def last_run(conn: Connection) -> int:
     """The number of the last run; 0 when there is none."""
     last: int = conn.execute(select(func.coalesce(func.max(tables.run.c.id), 0))).scalar_one()

@@ -1,11 +1,12 @@
 """`python -m billing.metering`: compiles metering, which otherwise happens where it is first needed.
 
-There are two parts, of which the second takes longer: rooms whose events say who receives what, and rooms with
-automatic subscription. The result is kept (`billing.numba_cache`).
+There are three parts, of which the second takes longest: rooms whose events say who receives what, rooms with automatic
+subscription, and the leaves of rooms for the seal of a day. The result is kept (`billing.numba_cache`).
 """
 
 import polars as pl
 
+from billing.events.room_leaves import leaves_of, recomputed
 from billing.events.schema import EVENT_SCHEMA
 from billing.metering.meter import Span, meter
 from billing.metering.schemas import STATE_SCHEMA
@@ -20,6 +21,7 @@ def main() -> None:
     for receives in (None, "all"):
         events = pl.LazyFrame([_ENTER | {"receives": receives}], schema=EVENT_SCHEMA)
         meter(events, pl.DataFrame(schema=STATE_SCHEMA), span)
+    leaves_of(recomputed(events.collect()))
 
 
 if __name__ == "__main__":

@@ -89,22 +89,22 @@ class Status:
     errors: list[str]
 
 
-def status(home: Home, engine: Engine) -> Status:
-    """The status of everything in a home."""
+def status(home: Home, engine: Engine, accounts: Collection[str] | None = None) -> Status:
+    """The status of everything in a home, or of some accounts."""
     quarantined = Quarantine(directory=home.quarantine).rows()
-    accounts = []
+    found = []
     with reading(engine) as conn:
         catalog = load_catalog(conn)
         errors = list(missing_accounts(conn, catalog).values())
         facts = _facts(conn, home, catalog, quarantined)
-        for account_id in sorted(catalog.accounts):
+        for account_id in sorted(catalog.accounts if accounts is None else accounts):
             try:
                 check_rows(conn, catalog, account_id)
                 ledger = AccountLedger(conn=conn, account_id=account_id, catalog=catalog)
-                accounts.append(_account_status(facts, ledger))
+                found.append(_account_status(facts, ledger))
             except BillingError as error:
                 errors.append(f"account {account_id}: {error}")
-    return Status(accounts=accounts, quarantined=Counter(quarantined["reason"]), errors=errors)
+    return Status(accounts=found, quarantined=Counter(quarantined["reason"]), errors=errors)
 
 
 def quarantined_by_app(rows: pl.DataFrame) -> dict[int, int]:
@@ -164,7 +164,7 @@ def _account_status(facts: _Facts, ledger: AccountLedger) -> AccountStatus:
         due=due,
         is_held=due is not None and _is_held(facts, ledger, due, apps, open_days),
         silent=_silent_apps(facts, ledger, open_days),
-        findings=_findings(ledger, settled),
+        findings=0 if settled is None else ledger.finding_count(settled),
     )
     amounts = _amounts(open_days)
     for app in apps or (None,):
@@ -241,11 +241,3 @@ def _amounts(open_days: Sequence[ProvisionalBill]) -> dict[int, Decimal]:
             for charge in bill.billed.charges:
                 amounts[charge.app_id] = amounts.get(charge.app_id, Decimal(0)) + charge.amount
     return amounts
-
-
-def _findings(ledger: AccountLedger, day: date | None) -> int:
-    """How many findings a day has, with what corrections added and took away."""
-    if day is None:
-        return 0
-    corrected = ledger.corrected_findings(day, day)["count"].sum()
-    return ledger.findings(day, day).height + int(corrected)

@@ -11,7 +11,7 @@ Minutes follow from the day's cumulative seconds, rounded up: a window shows tho
 and by day, never by room or user.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -30,7 +30,7 @@ from billing.ledger.database import Engine, reading
 from billing.ledger.day_runs import runs_of_days
 from billing.ledger.difference import signed_difference
 from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
-from billing.ledger.runs import BILLED, find_run
+from billing.ledger.runs import BILLED, Run, find_run
 from billing.metering.schemas import USAGE_SCHEMA, USER_USAGE_SCHEMA
 from billing.metering.tiers import TierRule, tier_rule
 from billing.rating.deductions import minutes_by_window
@@ -99,7 +99,8 @@ def app_usage(
         books = _AppLedger(ledger=ledger, log=EventLog(directory=home.events), app_id=app_id)
         unsettled = provisional_bills(ledger) if provisional else []
         open_days = [bill for bill in unsettled if first <= bill.day <= last and bill.stored]
-        rows = pl.concat([_windows(books, first, last), *(_open_windows(books, bill) for bill in open_days)])
+        settled = _days(books, first, last) if by == "day" else _windows(books, first, last)
+        rows = pl.concat([settled, *(_open_windows(books, bill) for bill in open_days)])
         if by in ("room", "user"):
             states = {bill.day + timedelta(days=1): bill.stored.state for bill in unsettled if bill.stored}
             rows = pl.concat(
@@ -130,10 +131,20 @@ def settled_windows(ledger: AccountLedger, home: Home, app_id: int, first: date,
 
 def _windows(books: _AppLedger, first: date, last: date) -> pl.DataFrame:
     """Settled seconds and the corrections to them, in `_WINDOWS`."""
-    settled = books.ledger.settled_days(first, last)
-    run_of = pl.DataFrame({"day": list(settled), "run": [run.id for run in settled.values()]}, schema=_RUN_OF_DAY)
     usage = books.ledger.usage(first, last, apps=[books.app_id])
     corrected = books.ledger.corrected_usage(first, last, apps=[books.app_id])
+    return _settled(usage, corrected, books.ledger.settled_days(first, last))
+
+
+def _days(books: _AppLedger, first: date, last: date) -> pl.DataFrame:
+    """The same as if each day were one window: the minutes of a day follow from all its seconds."""
+    usage = books.ledger.usage_by_day(first, last, apps=[books.app_id])
+    corrected = books.ledger.corrected_usage_by_day(first, last, apps=[books.app_id])
+    return _settled(usage, corrected, books.ledger.settled_days(first, last))
+
+
+def _settled(usage: pl.DataFrame, corrected: pl.DataFrame, settled: Mapping[date, Run]) -> pl.DataFrame:
+    run_of = pl.DataFrame({"day": list(settled), "run": [run.id for run in settled.values()]}, schema=_RUN_OF_DAY)
     return pl.concat(
         [
             _of(usage.join(run_of, on="day"), "usage").select(*_WINDOWS),

@@ -46,7 +46,8 @@ class Access(AbstractAuthenticationMiddleware):
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthorizedException("send a token: `Authorization: Bearer bk_…`; `billing token create` makes one")
-        caller = await to_thread.run_sync(installation.caller, token.strip())
+        token = token.strip()
+        caller = installation.known_caller(token) or await to_thread.run_sync(installation.caller, token)
         if caller is None:
             raise NotAuthorizedException("this token is unknown or revoked: `billing token create` makes one")
         return AuthenticationResult(user=caller, auth=None)

@@ -14,6 +14,7 @@ import zstandard
 from billing.catalog.reading import parse_catalog
 from billing.cli.messages import printable
 from billing.errors import BillingError
+from billing.events.coded_texts import CodedRows
 from billing.events.rows import ROW_SCHEMA, RejectedRow
 from billing.events.validation import validate
 from billing.sources import janus
@@ -112,8 +113,8 @@ def _check_message(message: str) -> None:
 def _check(content: bytes, ending: str) -> None:
     last = 0
     for batch in event_file(content, ending).batches():
-        assert batch.frame.schema == ROW_SCHEMA
-        accepted, rejected = validate(batch.frame, apps=APPS, now_ms=AT + 60_000)
+        assert CodedRows(frame=batch.frame, values=batch.values).decoded().schema == ROW_SCHEMA
+        accepted, rejected = validate(batch.frame, batch.values, apps=APPS, now_ms=AT + 60_000)
         assert accepted.height + rejected.height == batch.frame.height
         for line in batch.frame["line"]:
             assert line >= last

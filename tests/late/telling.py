@@ -14,6 +14,7 @@ from tests.late.clean_bill import Books, clean_bill
 from tests.late.home import ALWAYS, Home, check_same
 from tests.late.story import DAY, Account, Arrival, Row, Step, Story, instant
 from tests.ledger import cells
+from tests.tampered_home import checked, unpacked
 
 View = tuple[object, ...]  # the arguments of `usage`
 _NOT_OF_DRY_RUNS = ("run", "settled")
@@ -41,6 +42,16 @@ def check_story(tale: Story, directory: Path) -> None:
     telling.check_nothing_is_left(end)
     for home in (telling.home, clean):
         assert home.rows(end, "verify", "--full") == home.rows(end, "verify") == [], f"seed {tale.seed}"
+    for account in tale.accounts:
+        _check_bundle(telling.home, end, account, directory / account.id)
+
+
+def _check_bundle(home: Home, end: int, account: Account, folder: Path) -> None:
+    """The program of a bundle comes to the total of the last day's month."""
+    month = f"{account.day(end) - timedelta(days=1):%Y-%m}"
+    home.run(end, "bundle", account.id, "--month", month, "-o", folder.with_suffix(".zip"))
+    exit_code, lines = checked(unpacked(folder.with_suffix(".zip"), folder))
+    assert exit_code == 0, lines
 
 
 class Telling:

@@ -71,6 +71,7 @@ def play(start: Commands, folder: Path, taxes: tuple[str | None, ...], steps: li
                 story.finalize(account)
         story.check()
         assert story.run("verify --full --format json").stdout == "[]\n"
+        story.check_bundles()
     except BaseException:
         note("\n".join(story.written))
         raise

@@ -133,7 +133,7 @@ def test_no_bytes_make_a_reader_fail(ending: str, data: st.DataObject) -> None:
     content = data.draw(st.sampled_from([valid[:start] + inserted + valid[start + length :], inserted]))
     try:
         for batch in event_file(content, ending).batches():
-            accepted, rejected = validate(batch.frame, apps=APPS, now_ms=NOW_MS)
+            accepted, rejected = validate(batch.frame, batch.values, apps=APPS, now_ms=NOW_MS)
             assert accepted.height + rejected.height == batch.frame.height
             assert len(batch.raw(range(batch.frame.height))) == batch.frame.height
     except BillingError as refused:

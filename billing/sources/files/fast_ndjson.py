@@ -12,11 +12,13 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from billing.events.coded_texts import CODED_COLUMNS, CodedRows
 from billing.events.keys import eight_letters, four_letters
 from billing.events.rows import INTEGER_COLUMNS, ROW_SCHEMA
 from billing.events.schema import EVENT_SCHEMA
 from billing.numba_cache import compiled, inlined
 from billing.sources.files.lines import Block
+from billing.sources.files.value_tables import Tables, ValueTables, code_of, view_of
 
 Letters = NDArray[np.uint8]
 
@@ -29,63 +31,95 @@ _KINDS = np.array(
         for name in _COLUMNS
     ]
 )
-_NAMES = np.frombuffer("".join(_COLUMNS).encode(), np.uint8)
-_NAME_ENDS = np.cumsum([0, *map(len, _COLUMNS)])
+_IS_CODED = np.array([name in CODED_COLUMNS for name in _COLUMNS])
+_UNCODED = ["at", *(name for name in _COLUMNS if name not in CODED_COLUMNS and name not in INTEGER_COLUMNS)]
+_NUMBERS = ["at", *(name for name in INTEGER_COLUMNS if name != "at")]
+# Where the texts or numbers of a column are; of `at`, which may be either, both.
+_PLACES = np.array([(_NUMBERS if name in _NUMBERS else [*_UNCODED, name]).index(name) for name in _COLUMNS])
+# Names, each with the quotation mark after it; and as two words of eight letters, with masks of those that count.
+_QUOTED = [f'{name}"'.encode() for name in _COLUMNS]
+_NAMES, _NAME_ENDS = np.frombuffer(b"".join(_QUOTED), np.uint8), np.cumsum([0, *map(len, _QUOTED)])
+_NAME_BYTES = 16
+_NAME_WORDS = np.frombuffer(
+    b"".join(part.ljust(_NAME_BYTES, b"\0") for name in _QUOTED for part in (name, b"\xff" * len(name))), "<u8"
+).reshape(len(_COLUMNS), 4)
 _MOST_DIGITS = 18
-_INLINE, _PREFIX = 12, 4  # of Arrow's views of texts
-# Lengths that are none.
+# Lengths, or numbers of values, that are none.
 _ABSENT, _NUMBER = -1, -2
 _QUOTE, _BACKSLASH, _MINUS, _ZERO, _NINE = b'"\\-09'
 _OPEN, _CLOSE, _COLON, _COMMA = b"{}:,"
 _TAB, _LINE_END, _RETURN, _SPACE = b"\t\n\r "
-_ALL = np.uint64(2**64 - 1)
 _ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_NULL = np.frombuffer(b"null", np.uint8)
+_NULL = np.uint64(int.from_bytes(b"null", "little"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """The lines of a block that are not blank: their numbers, and where each begins and ends in its content."""
+    """The lines of a block that are rows: their numbers, where each begins and ends, and whether it is plain. Blank
+    lines are no rows; a first line that is too long is one."""
 
     numbers: NDArray[np.int64]
     begins: NDArray[np.int32]
     ends: NDArray[np.int32]
+    plain: NDArray[np.bool_]
 
 
-def rows_of(block: Block) -> Lines:
-    """The lines that are rows; a first line that is too long is one."""
+def value_tables() -> ValueTables:
+    """For the lines of one file."""
+    return ValueTables(len(_COLUMNS))
+
+
+def read_plain(block: Block, tables: ValueTables) -> tuple[Lines, CodedRows]:
+    """All lines, and the plain ones in `ROW_SCHEMA`, in their order, with coded texts."""
     content, size = _letters(block.content), block.size
-    line_ends = np.append(np.flatnonzero(content == _LINE_END), len(content))
-    numbers, begins, ends = np.empty(size, np.int64), np.empty(size, np.int32), np.empty(size, np.int32)
-    count = _find_rows(content, line_ends, block.long_bytes > 0, numbers, begins, ends)
-    return Lines(numbers=numbers[:count] + block.first, begins=begins[:count], ends=ends[:count])
-
-
-def read_plain(block: Block, lines: Lines) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
-    """The plain lines in `ROW_SCHEMA`, in their order, and which of the lines they are."""
-    content, count = _letters(block.content), len(lines.numbers)
-    plain = np.zeros(count, np.bool_)
-    views = np.zeros((len(_COLUMNS), count, 2), np.uint64)
-    lengths = np.full((len(_COLUMNS), count), _ABSENT, np.int32)
-    numbers = np.zeros((len(_COLUMNS), count), np.int64)
-    _read_rows(
-        content, lines.begins, lines.ends, _is_utf8(block.content), _NAMES, _NAME_ENDS, _KINDS, _NULL,
-        plain, views, lengths, numbers,
+    lines = Lines(
+        numbers=np.empty(size, np.int64),
+        begins=np.empty(size, np.int32),
+        ends=np.empty(size, np.int32),
+        plain=np.zeros(size, np.bool_),
+    )
+    lengths = np.full((len(_COLUMNS), size), _ABSENT, np.int32)
+    views, numbers = np.zeros((len(_UNCODED), size, 2), np.uint64), np.zeros((len(_NUMBERS), size), np.int64)
+    found = tables.emptied(size, len(content))
+    names = _NAMES, _NAME_ENDS, _NAME_WORDS
+    count = _read_lines(
+        content, block.first, block.long_bytes > 0, _is_utf8(block.content), *names, _KINDS, _IS_CODED, _PLACES,
+        lines.numbers, lines.begins, lines.ends, lines.plain, views, lengths, numbers, found,
     )  # fmt: skip
-    if block.long_bytes:
-        plain[0] = False
-    columns = {"row": pl.Series(lines.numbers), "line": pl.Series(lines.numbers)}
+    frame = _frame(content, lines.numbers[:count], views[:, :count], lengths[:, :count], numbers[:, :count])
+    lines = Lines(**{name: getattr(lines, name)[:count] for name in ("numbers", "begins", "ends", "plain")})
+    plain = frame if lines.plain.all() else frame.filter(pl.Series(lines.plain))
+    return lines, CodedRows(frame=plain, values=_values(found))
+
+
+def _frame(
+    content: Letters,
+    line_numbers: NDArray[np.int64],
+    views: NDArray[np.uint64],
+    lengths: NDArray[np.int32],
+    numbers: NDArray[np.int64],
+) -> pl.DataFrame:
+    columns = {"row": pl.Series(line_numbers), "line": pl.Series(line_numbers)}
     for place, name in enumerate(_COLUMNS):
-        if _KINDS[place] != _INTEGER:
-            texts = _texts(content, views[place], lengths[place])
-            columns["at_text" if _KINDS[place] == _EITHER else name] = texts
-        if ROW_SCHEMA[name] == pl.Int64:
-            columns[name] = _integers(numbers[place], lengths[place])
+        if _IS_CODED[place]:
+            columns[name] = _codes(lengths[place])
+        if name in _NUMBERS:
+            columns[name] = _integers(numbers[_PLACES[place]], lengths[place])
+        if name in _UNCODED:
+            texts = _texts(content, views[_PLACES[place]], lengths[place] >= 0)
+            columns["at_text" if name == "at" else name] = texts
     frame = pl.DataFrame(columns).with_columns(
         pl.lit(None, dtype).alias(name) for name, dtype in ROW_SCHEMA.items() if name not in columns
     )
-    frame = frame.select(*ROW_SCHEMA)
-    return frame if plain.all() else frame.filter(pl.Series(plain)), plain
+    return frame.select(*ROW_SCHEMA)
+
+
+def _values(tables: Tables) -> dict[str, pl.Series]:
+    """The values of each coded column. They are copied, because the tables are used again."""
+    letters = tables.letters[: tables.ends[0]].copy()
+    counts = zip(_COLUMNS, tables.counts, strict=True)
+    views = {name: tables.views[place, :count].copy() for place, (name, count) in enumerate(counts)}
+    return {name: _texts(letters, views[name]) for name in CODED_COLUMNS}
 
 
 def _letters(content: bytes) -> Letters:
@@ -102,14 +136,21 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _texts(content: Letters, views: NDArray[np.uint64], lengths: NDArray[np.int32]) -> pl.Series:
+def _texts(content: Letters, views: NDArray[np.uint64], present: NDArray[np.bool_] | None = None) -> pl.Series:
     """The texts where they stand, without a copy: Arrow's views of the content."""
-    present = lengths >= 0
-    if not present.any():
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(lengths))
-    validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    buffers = [validity, pa.py_buffer(views), pa.py_buffer(content)]
-    return pl.Series(pa.Array.from_buffers(pa.string_view(), len(lengths), buffers))
+    if present is not None and not present.any():
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(views))
+    buffers = [_validity(present), pa.py_buffer(views), pa.py_buffer(content)]
+    return pl.Series(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
+
+
+def _codes(codes: NDArray[np.int32]) -> pl.Series:
+    buffers = [_validity(codes >= 0), pa.py_buffer(np.maximum(codes, 0))]  # below a null no number out of bounds
+    return pl.Series(pa.Array.from_buffers(pa.uint32(), len(codes), buffers))
+
+
+def _validity(present: NDArray[np.bool_] | None) -> pa.Buffer | None:
+    return None if present is None or present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
 
 
 def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Series:
@@ -120,100 +161,104 @@ def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Seri
 
 
 @compiled
-def _find_rows(
+def _read_lines(
     content: Letters,
-    line_ends: NDArray[np.int64],
+    first_number: int,
     has_long_line: bool,
-    numbers: NDArray[np.int64],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
-) -> int:
-    """Fills the place of each row, numbered from 0; the number of rows."""
-    found = begin = 0
-    for number in range(len(line_ends)):
-        end = line_ends[number]
-        at = begin
-        while at < end and (content[at] == _SPACE or _TAB <= content[at] <= _RETURN):
-            at += 1
-        if at < end or (has_long_line and number == 0):
-            numbers[found], begins[found] = number, begin
-            ends[found] = end - 1 if content[end - 1] == _RETURN else end
-            found += 1
-        begin = end + 1
-    return found
-
-
-@compiled
-def _read_rows(
-    content: Letters,
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
     is_utf8: bool,
     names: Letters,
     name_ends: NDArray[np.int64],
+    name_words: NDArray[np.uint64],
     kinds: NDArray[np.int64],
-    null: Letters,
+    is_coded: NDArray[np.bool_],
+    places: NDArray[np.int64],
+    line_numbers: NDArray[np.int64],
+    begins: NDArray[np.int32],
+    ends: NDArray[np.int32],
     plain: NDArray[np.bool_],
     views: NDArray[np.uint64],
     lengths: NDArray[np.int32],
     numbers: NDArray[np.int64],
-) -> None:
-    """Fills, for each row, whether it is plain; for each column the view and the length of its text, or its number."""
-    for row in range(len(begins)):
-        end = ends[row]
-        at = _skip(content, begins[row], end)
-        if at == end or content[at] != _OPEN:
-            continue
-        at = _skip(content, at + 1, end)
-        seen, column = 0, -1
-        while at < end and content[at] == _QUOTE:
-            name = at + 1
-            at = _end_of_text(content, name, end, is_utf8)
-            if at < 0:
-                break
-            column = _column_of(content, name, at - name, column + 1, names, name_ends)
+    tables: Tables,
+) -> int:
+    """Fills, for each row, its number and place, and whether it is plain; for each column the view and the length of
+    its text, or its number, or instead of the length the number of its value in `tables`. The number of rows."""
+    size = len(content)
+    row, begin, number = 0, 0, first_number
+    while begin <= size and row < len(begins):
+        is_long = has_long_line and number == first_number
+        is_plain, seen, column = False, 0, -1
+        at = _skip(content, begin, size)
+        at = _skip(content, at + 1, size) if at < size and content[at] == _OPEN else size
+        while at < size and content[at] == _QUOTE:
+            column = _column_of(content, at + 1, column + 1, names, name_ends, name_words)
             if column < 0 or (seen >> column) & 1:
                 break
             seen |= 1 << column
-            at = _skip(content, at + 1, end)
-            if at == end or content[at] != _COLON:
+            at = _skip(content, at + 1 + name_ends[column + 1] - name_ends[column], size)
+            if at == size or content[at] != _COLON:
                 break
-            at = _skip(content, at + 1, end)
-            if at == end:
+            at = _skip(content, at + 1, size)
+            if at == size:
                 break
             if content[at] == _QUOTE:
                 start = at + 1
-                at = _end_of_text(content, start, end, is_utf8)
+                at = _end_of_text(content, start, size, is_utf8)
                 if at < 0 or kinds[column] == _INTEGER:
                     break
-                lengths[column, row] = at - start
-                views[column, row, 0], views[column, row, 1] = _view(content, start, at - start)
+                first, others = view_of(content, start, at - start)
+                if is_coded[column]:
+                    lengths[column, row] = code_of(tables, column, content, first, others)
+                else:
+                    lengths[column, row] = at - start
+                    views[places[column], row, 0], views[places[column], row, 1] = first, others
                 at += 1
-            elif content[at] == null[0]:
-                if not _is_at(content, at, end, null):
-                    break
-                at += len(null)
+            elif at + 4 <= size and four_letters(content, at) == _NULL:
+                at += 4
             else:
                 start = at
-                at, value = _integer(content, start, end)
+                at, value = _integer(content, start, size)
                 if at < 0 or kinds[column] == _TEXT:
                     break
                 if kinds[column] == _INTEGER_AS_TEXT:
                     if value == 0 and content[start] == _MINUS:  # -0 is 0
                         break
-                    lengths[column, row] = at - start
-                    views[column, row, 0], views[column, row, 1] = _view(content, start, at - start)
+                    first, others = view_of(content, start, at - start)
+                    lengths[column, row] = code_of(tables, column, content, first, others)
                 else:
-                    numbers[column, row], lengths[column, row] = value, _NUMBER
-            at = _skip(content, at, end)
-            if at == end:
+                    numbers[places[column], row], lengths[column, row] = value, _NUMBER
+            at = _skip(content, at, size)
+            if at == size:
                 break
             if content[at] == _CLOSE:
-                plain[row] = _skip(content, at + 1, end) == end
+                at = _skip(content, at + 1, size)
+                is_plain = not is_long and (at == size or content[at] == _LINE_END)
                 break
             if content[at] != _COMMA:
                 break
-            at = _skip(content, at + 1, end)
+            at = _skip(content, at + 1, size)
+        # A line that is not plain was left somewhere on the way: nothing above goes past the end of a line.
+        end = at if is_plain else _end_of_line(content, begin, size)
+        if is_plain or is_long or not _is_blank(content, begin, end):
+            line_numbers[row], begins[row], plain[row] = number, begin, is_plain
+            ends[row] = end - 1 if end > begin and content[end - 1] == _RETURN else end
+            row += 1
+        begin, number = end + 1, number + 1
+    return row
+
+
+@inlined
+def _end_of_line(content: Letters, at: int, size: int) -> int:
+    while at < size and content[at] != _LINE_END:
+        at += 1
+    return at
+
+
+@inlined
+def _is_blank(content: Letters, at: int, end: int) -> bool:
+    while at < end and (content[at] == _SPACE or _TAB <= content[at] <= _RETURN):
+        at += 1
+    return bool(at == end)
 
 
 @inlined
@@ -251,31 +296,30 @@ def _stops(word: np.uint64, is_utf8: bool) -> np.uint64:
 
 @inlined
 def _column_of(
-    content: Letters, start: int, length: int, likely: int, names: Letters, name_ends: NDArray[np.int64]
+    content: Letters,
+    at: int,
+    likely: int,
+    names: Letters,
+    name_ends: NDArray[np.int64],
+    name_words: NDArray[np.uint64],
 ) -> int:
-    """The column with this name; -1: there is none. Columns come mostly in the same order."""
-    count = len(name_ends) - 1
+    """The column whose name stands here; -1: there is none. Columns come mostly in the same order."""
+    count = len(name_words)
     column = likely if likely < count else 0
     for _ in range(count):
-        begin = name_ends[column]
-        if name_ends[column + 1] - begin == length:
-            same = 0
-            while same + 4 <= length and four_letters(content, start + same) == four_letters(names, begin + same):
-                same += 4
-            while same < length and content[start + same] == names[begin + same]:
+        if at + _NAME_BYTES <= len(content):
+            differs = (eight_letters(content, at) ^ name_words[column, 0]) & name_words[column, 2]
+            differs |= (eight_letters(content, at + 8) ^ name_words[column, 1]) & name_words[column, 3]
+            if differs == 0:
+                return column
+        else:
+            same, begin, length = 0, name_ends[column], name_ends[column + 1] - name_ends[column]
+            while same < length and at + same < len(content) and content[at + same] == names[begin + same]:
                 same += 1
             if same == length:
                 return column
         column = column + 1 if column + 1 < count else 0
     return -1
-
-
-@inlined
-def _is_at(content: Letters, at: int, end: int, word: Letters) -> bool:
-    same = 0
-    while same < len(word) and at + same < end and content[at + same] == word[same]:
-        same += 1
-    return bool(same == len(word))
 
 
 @inlined
@@ -293,24 +337,3 @@ def _integer(content: Letters, at: int, end: int) -> tuple[int, int]:
     if at == begin or (content[begin] == _ZERO and at - begin > 1):
         return -1, 0
     return at, sign * value
-
-
-@inlined
-def _view(content: Letters, start: int, length: int) -> tuple[np.uint64, np.uint64]:
-    """Arrow's view of a text: the length, then 12 letters at most, or 4 and where in the content it begins."""
-    first, others = np.uint64(0), np.uint64(0)
-    if start + _INLINE <= len(content):
-        first, others = four_letters(content, start), eight_letters(content, start + _PREFIX)
-    else:
-        for at in range(min(length, _PREFIX)):
-            first |= np.uint64(content[start + at]) << np.uint64(8 * at)
-        for at in range(_PREFIX, min(length, _INLINE)):
-            others |= np.uint64(content[start + at]) << np.uint64(8 * (at - _PREFIX))
-    if length > _INLINE:
-        others = np.uint64(start) << np.uint64(32)
-    elif length > _PREFIX:
-        others &= _ALL >> np.uint64(8 * (_INLINE - length))
-    else:
-        others = np.uint64(0)
-        first &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
-    return np.uint64(length) | (first << np.uint64(32)), others

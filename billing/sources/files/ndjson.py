@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from billing.events.coded_texts import CodedRows
+from billing.events.coded_texts import joined as joined_rows
 from billing.events.rows import ROW_SCHEMA, Batch, RawRow
 from billing.events.schema import EVENT_SCHEMA
 from billing.sources.files.lines import Block, joined, too_long
@@ -46,19 +48,21 @@ class UnreadableError(Exception):
 def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
     """The rows of a file, in batches of many lines: nearly all are read at once, the others one by one."""
     # Compiled code, which takes a while to load, is needed for files only.
-    from billing.sources.files.fast_ndjson import read_plain, rows_of
+    from billing.sources.files.fast_ndjson import read_plain, value_tables
 
+    tables = value_tables()
     for block in joined(blocks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):
-        lines = rows_of(block)
-        frame, plain = read_plain(block, lines)
+        lines, rows = read_plain(block, tables)
         text = partial(_text_of, block.content, lines)
-        if not plain.all():
-            others = np.flatnonzero(~plain).tolist()
+        are_plain = bool(lines.plain.all())
+        if not are_plain:
+            others = np.flatnonzero(~lines.plain).tolist()
             numbers = lines.numbers[others].tolist()
             more, problems = parse_lines(map(text, others), block.long_bytes if others[0] == 0 else 0)
-            frame = pl.concat([frame, typed(numbers, numbers, more, problems)]).sort("row")
+            rows = joined_rows([rows, CodedRows.of(typed(numbers, numbers, more, problems))])
+        raw = partial(_raw, text, block.long_bytes)
         # Plain lines have no escapes and no control characters.
-        yield Batch(frame=frame, raw=partial(_raw, text, block.long_bytes), may_hold_nul=not plain.all())
+        yield Batch(frame=rows.frame.sort("row"), values=rows.values, raw=raw, may_hold_nul=not are_plain)
 
 
 def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from billing.errors import BillingError
+from billing.events.coded_texts import CODED_COLUMNS, CodedRows, Values, looked_up
 from billing.events.rows import (
     INTEGER_COLUMNS,
     LINE_LIMIT_BYTES,
@@ -31,7 +32,7 @@ from billing.events.rows import (
 from billing.events.schema import EVENT_SCHEMA
 from billing.sources.files.csv import check_columns
 from billing.sources.files.lines import KEPT_BYTES
-from billing.sources.files.parquet_sizes import rows_at_once, without_views
+from billing.sources.files.parquet_sizes import dictionaries, rows_at_once, without_views
 
 MISFIT_CHARACTERS = 4096  # kept of a value of a wrong type
 FOOTER_LIMIT_BYTES = 64 << 20  # a footer of a million columns would take gigabytes to read
@@ -48,7 +49,8 @@ def read_parquet(name: str, content: IO[bytes]) -> Iterator[Batch]:
         check_columns(name, file.schema_arrow.names)
         columns = [column for column in file.schema_arrow.names if column in EVENT_SCHEMA]
         rows = rows_at_once(name, content, file.metadata, columns)
-        first = 1
+        coded = [column for column in dictionaries(file.metadata, columns) if column in CODED_COLUMNS]
+        file, first = pq.ParquetFile(content, metadata=file.metadata, read_dictionary=coded), 1
         for batch in file.iter_batches(batch_size=rows, columns=columns):
             following = first + batch.num_rows
             yield replace(_batch(batch, first), share_read=(following - 1) / file.metadata.num_rows)
@@ -75,15 +77,17 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     columns["line"] = columns["row"]
     misfits: dict[str, pl.Series] = {}
     problems: list[Problem] = []
-    for name, values in stored.items():
-        column = _read(name, values)
+    values: dict[str, pl.Series] = {}
+    for name, array in stored.items():
+        if (texts := _values_of(name, array)) is not None:
+            columns[name], values[name] = _series(array.indices).cast(pl.UInt32), texts
+            continue
+        column = _read(name, array)
         columns["at_text" if name == "at" and column.values.dtype == pl.String else name] = column.values
         if column.misfit is not None:
             misfits[name] = column.misfit
             problems.append(Problem.of(pl.lit(column.misfit), column.reason, column.detail))
-    texts = [name for name, column in columns.items() if column.dtype == pl.String]
-    row_bytes = pl.DataFrame(columns).select(pl.sum_horizontal(pl.lit(0), pl.col(texts).str.len_bytes())).to_series()
-    too_long = pl.Series(row_bytes > LINE_LIMIT_BYTES)
+    too_long = _too_long(pl.DataFrame(columns), values)
     if too_long.any():
         problems.insert(
             0, Problem.of(pl.lit(too_long), "too_long", f"the row has more than {LINE_LIMIT_BYTES:,} bytes")
@@ -93,11 +97,12 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
     frame = frame.with_columns(
         pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in ROW_SCHEMA if name not in frame.columns
     )
-    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in ROW_SCHEMA.items())
+    types = pl.Schema({**ROW_SCHEMA, **dict.fromkeys(values, pl.UInt32())})
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in types.items())
     beginnings = {name: _beginnings(stored[name]) for name in misfits}  # `stored` itself may be large
 
     def raw(positions: Sequence[int]) -> list[RawRow]:
-        texts = _texts_of(frame[list(positions)])
+        texts = _texts_of(CodedRows(frame=frame[list(positions)], values=values).decoded())
         for place, position in enumerate(positions if misfits else ()):
             texts[place] = _with_misfits(texts[place], beginnings, misfits, position)
         return [
@@ -105,7 +110,29 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
             for text, position in zip(texts, positions, strict=True)
         ]
 
-    return Batch(frame=frame, raw=raw, may_hold_nul=any(map(_may_hold_nul, stored.values())))
+    return Batch(frame=frame, raw=raw, values=values, may_hold_nul=any(map(_may_hold_nul, stored.values())))
+
+
+def _values_of(name: str, column: pa.Array) -> pl.Series | None:
+    """The values of a column that stays coded; None where it does not."""
+    if name not in CODED_COLUMNS or not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
+        return None
+    values = _read(name, column.dictionary)
+    return None if values.misfit is not None else values.values
+
+
+def _too_long(rows: pl.DataFrame, values: Values) -> pl.Series:
+    """Which rows have more bytes of text than a line may have."""
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    row_bytes = rows.select(pl.sum_horizontal(pl.lit(0), pl.col(texts).str.len_bytes())).to_series()
+    lengths = {name: pl.col(name).str.len_bytes() for name in values}
+    longest = sum(
+        values[name].alias(name).to_frame().select(length.max()).item() or 0 for name, length in lengths.items()
+    )
+    if longest > LINE_LIMIT_BYTES or (row_bytes > LINE_LIMIT_BYTES - longest).any():
+        for name, length in lengths.items():
+            row_bytes += looked_up(rows, values, name, length).fill_null(0)
+    return pl.Series(row_bytes > LINE_LIMIT_BYTES)
 
 
 def _may_hold_nul(column: pa.Array) -> bool:

@@ -2,7 +2,7 @@
 
 The metadata give the uncompressed size of a column, but its values may take far more: with a dictionary of one text of
 1 MiB every row is 1 MiB long, and prefix coding (`DELTA_BYTE_ARRAY`) has the same effect. So the longest value of each
-text column is looked up first. A batch has at most 125,000 rows, and at most 64 MiB if all rows had the longest values:
+text column is looked up first. A batch has at most 250,000 rows, and at most 64 MiB if all rows had the longest values:
 with that text, 64 rows.
 """
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from billing.errors import BillingError
 
-BATCH_ROWS = 125_000
+BATCH_ROWS = 250_000
 BATCH_BYTES = 64 << 20
 ROW_GROUP_LIMIT_BYTES = 512 << 20  # uncompressed, of the columns that are read
 DICTIONARY_LIMIT_BYTES = 192 << 20  # uncompressed: a dictionary is copied when its longest value is looked up
@@ -42,13 +42,19 @@ def rows_at_once(name: str, content: IO[bytes], metadata: pq.FileMetaData, colum
     groups = [list(_chunks(metadata, group, columns)) for group in range(metadata.num_row_groups)]
     for group, chunks in enumerate(groups):
         _check_sizes(name, group, chunks)
-    flat = [chunk for chunks in groups for chunk in chunks if not _is_nested(chunk)]
-    texts = {chunk.path for chunk in flat if chunk.has_texts} - {chunk.path for chunk in flat if _has_prefixes(chunk)}
-    file = pq.ParquetFile(content, metadata=metadata, read_dictionary=sorted(texts))
+    file = pq.ParquetFile(content, metadata=metadata, read_dictionary=dictionaries(metadata, columns))
     longest = max((sum(_longest(file, chunk) for chunk in chunks) for chunks in groups), default=0)
     stored: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     row_bytes: int = max(longest, stored // max(1, metadata.num_rows) + 1)
     return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
+
+
+def dictionaries(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
+    """The columns that can be read as codes and their dictionaries."""
+    chunks = (chunk for group in range(metadata.num_row_groups) for chunk in _chunks(metadata, group, columns))
+    flat = [chunk for chunk in chunks if not _is_nested(chunk)]
+    texts = {chunk.path for chunk in flat if chunk.has_texts} - {chunk.path for chunk in flat if _has_prefixes(chunk)}
+    return sorted(texts)
 
 
 def _chunks(metadata: pq.FileMetaData, group: int, columns: Sequence[str]) -> Iterator[_Chunk]:
