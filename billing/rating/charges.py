@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.catalog.quantities import ALL_APPS, DAILY, Quantity
@@ -42,9 +42,8 @@ class Charge:
     def __post_init__(self) -> None:
         if self.minutes != self.deducted_minutes + self.payable_minutes:
             raise ValueError(f"{self} has minutes that neither a package nor the customer pays")
-        with localcontext(EXACT):
-            if self.amount != self.payable_minutes * self.unit_price:
-                raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
+        if self.amount != EXACT.multiply(self.payable_minutes, self.unit_price):
+            raise ValueError(f"{self} has an amount that is not payable minutes x unit price")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +193,6 @@ def _charge(
     day: _DayCells, cell: Cell, unit_price: Decimal, payable: int, *, slab: int = 0, is_first: bool = True
 ) -> Charge:
     deducted = day.deducted[cell] if is_first else 0
-    with localcontext(EXACT):
-        amount = payable * unit_price
     return Charge(
         app_id=cell[0],
         item=cell[1],
@@ -204,6 +201,6 @@ def _charge(
         deducted_minutes=deducted,
         payable_minutes=payable,
         unit_price=unit_price,
-        amount=amount,
+        amount=EXACT.multiply(payable, unit_price),
         slab=slab,
     )

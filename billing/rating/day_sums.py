@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from billing.catalog.items import WindowUsage
 from billing.catalog.quantities import DAILY, Quantity
-from billing.periods import WINDOW_SECONDS, window_start
+from billing.periods import window_start
 from billing.rating.deductions import WindowMinutes, counted, deduct, minutes_by_window
 from billing.rating.payers import Payer
 from billing.rating.period_use import NOTHING, PeriodUse
@@ -22,12 +22,17 @@ from billing.rating.period_use import NOTHING, PeriodUse
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayWindows:
     """The windows of a day, `[start, end)` in epoch seconds. `whole` has its sums by app and item in one window at its
-    start; `sums` gives those of a part of it, which begins and ends with windows."""
+    start; `sums` gives those of a part of it, which begins and ends with windows.
+
+    `whole` and `sums` may be over all apps, in whole minutes of each, if no payer is of one app. Then `by_app` gives
+    the sums of a single window, which count where a payer runs out in it.
+    """
 
     start: int
     end: int
     whole: Sequence[WindowUsage]
     sums: Callable[[int, int], Sequence[WindowUsage]]
+    by_app: Callable[[int, int], Sequence[WindowUsage]] | None = None
 
     def counted(self, quantity: Quantity) -> "DayWindows":
         """The same as it is counted (`deductions.counted`)."""
@@ -52,7 +57,7 @@ def in_stretches(
     before the day.
     """
     seconds_so_far = use.seconds_by_group(quantity)
-    if not _runs_out(minutes_by_window(usage, dict(seconds_so_far), quantity), payers):
+    if not payers or not _runs_out(minutes_by_window(usage, dict(seconds_so_far), quantity), payers):
         return usage
     stretches: list[WindowUsage] = []
     pending = [(windows.start, windows.end, windows.whole)]
@@ -60,11 +65,15 @@ def in_stretches(
         start, end, of_part = pending.pop()
         after = dict(seconds_so_far)
         minutes = list(minutes_by_window(of_part, after, quantity))
-        middle = window_start((start + end) // 2)
-        if end - start > WINDOW_SECONDS and middle > start and _runs_out(minutes, payers):
-            first = windows.sums(start, middle)
-            pending += [(middle, end, _without(of_part, first, middle)), (start, middle, first)]
-            continue
+        if _runs_out(minutes, payers):
+            middle = window_start((start + end) // 2)
+            if middle > start:
+                first = windows.sums(start, middle)
+                pending += [(middle, end, _without(of_part, first, middle)), (start, middle, first)]
+                continue
+            if windows.by_app:
+                of_part, after = windows.by_app(start, end), dict(seconds_so_far)
+                minutes = list(minutes_by_window(of_part, after, quantity))
         stretches += of_part
         seconds_so_far = after
         payers = _after(payers, minutes)

@@ -50,6 +50,7 @@ CHARGES_SCHEMA = pl.Schema(
         "settled": pl.Boolean(),
     }
 )
+_OF_BILLS = pl.Schema({name: CHARGES_SCHEMA[name] for name in (*CHARGES_SCHEMA.names()[:9], "deducted_by")})
 PACKAGES_SCHEMA = pl.Schema(
     {
         "id": pl.String,
@@ -132,8 +133,18 @@ def charges_frame(ledger: AccountLedger, posted: Sequence[PostedCharge]) -> pl.D
 
 
 def bills_frame(bills: Iterable[tuple[DayTerms, BilledDay]], currency: str) -> pl.DataFrame:
-    """The charges of days that are billed but not posted: `CHARGES_SCHEMA`."""
-    return _charges_frame([row for terms, billed in bills for row in _day_rows(terms, billed, currency)])
+    """The charges of days that are billed but not posted: `CHARGES_SCHEMA`. By columns, as there may be many."""
+    rows = [row for terms, billed in bills for row in _day_rows(terms.day, billed)]
+    varying = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in _OF_BILLS.items()}
+    alike = [
+        pl.lit(currency).alias("currency"),
+        pl.lit("usage").alias("kind"),
+        *(pl.lit(None, CHARGES_SCHEMA[name]).alias(name) for name in ("document", "run", "corrects_run", "cause")),
+        pl.col("day").alias("posted_on"),
+        pl.lit(value=False).alias("settled"),
+    ]
+    frame = pl.DataFrame(rows, schema=varying, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})
+    return frame.with_columns(*alike).select(*CHARGES_SCHEMA)
 
 
 def correction_lines(
@@ -161,21 +172,28 @@ def _deducted_by(
     return deducted.get((posted.day, posted.charge.app_id, posted.charge.item, run), {})
 
 
-def _day_rows(terms: DayTerms, billed: BilledDay, currency: str) -> Iterator[tuple[object, ...]]:
+def _day_rows(day: date, billed: BilledDay) -> Iterator[tuple[object, ...]]:
     deducted: dict[tuple[int, str], Counter[str]] = {}
     for deduction in billed.deductions:
         deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
     for charge in billed.charges:
-        entry = PostedCharge(
-            day=terms.day,
-            kind="usage",
-            run_id=0,
-            posted_on=terms.day,
-            currency=currency,
-            list_price=terms.list_prices.get(charge.item),
-            charge=charge,
+        paid = deducted.get((charge.app_id, charge.item))
+        yield (
+            day,
+            charge.app_id,
+            charge.item,
+            charge.seconds,
+            charge.minutes,
+            charge.deducted_minutes,
+            charge.payable_minutes,
+            plain(charge.unit_price),
+            plain(charge.amount),
+            _payers(paid) if paid else [],
         )
-        yield _charge_row(entry, deducted.get((charge.app_id, charge.item), {}), settled=False)
+
+
+def _payers(minutes: Mapping[str, int]) -> list[dict[str, object]]:
+    return [{"payer_id": payer_id, "minutes": paid} for payer_id, paid in sorted(minutes.items())]
 
 
 def _charge_row(
@@ -199,7 +217,7 @@ def _charge_row(
         posted.corrects_run_id,
         posted.posted_on,
         posted.cause,
-        [{"payer_id": payer_id, "minutes": minutes} for payer_id, minutes in sorted(deducted.items())],
+        _payers(deducted),
         settled,
     )
 
