@@ -17,6 +17,8 @@ _SCALED_LIMIT = 2**63
 # Wide enough for every sum of a month, and a lost digit is an error, not a rounding.
 EXACT = Context(prec=60, traps=[Inexact])
 
+HALF_UP = "half_up"
+
 # Currencies whose minor unit is not a hundredth (ISO 4217).
 _MINOR_DIGITS = {
     currency: digits
@@ -62,9 +64,14 @@ def round_by(mode: str, numerator: Decimal, denominator: Decimal, digits: int) -
     return -rounded if numerator < 0 and rounded else rounded
 
 
-def round_to_minor_unit(value: Decimal, currency: str) -> Decimal:
-    """A total rounded half up to the currency's minor unit: the one rounding of an invoice."""
-    return round_half_up(value, minor_digits(currency))
+def round_to_minor_unit(value: Decimal, currency: str, mode: str = HALF_UP) -> Decimal:
+    """A total rounded to the currency's minor unit: the one rounding of an invoice. `down`: 0.637 CNY is 0.63."""
+    return round_by(mode, value, Decimal(1), minor_digits(currency))
+
+
+def largest_rounding(currency: str, mode: str = HALF_UP) -> Decimal:
+    """What the rounding of a total adds or takes at most."""
+    return Decimal(5 if mode == HALF_UP else 10).scaleb(-minor_digits(currency) - 1)
 
 
 def to_scaled(value: Decimal) -> int:

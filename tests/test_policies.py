@@ -63,8 +63,9 @@ def tops(version: PolicyVersion) -> list[tuple[str, int | None]]:
     return [(tier.item, tier.top_area) for tier in version.tiers]
 
 
-def test_three_policies_are_built_in() -> None:
-    assert list(builtin_policies()) == ["trtc-cn", "trtc-intl", "trtc-intl-2021"]
+def test_the_policies_that_are_built_in() -> None:
+    vendors = ["agora-2025", "alibaba-artc", "byteplus", "livekit-cloud", "vonage"]
+    assert list(builtin_policies()) == [*vendors[:4], "trtc-cn", "trtc-intl", "trtc-intl-2021", *vendors[4:]]
 
 
 @pytest.mark.parametrize("day", ["2022-05-18", "2026-03-01"])

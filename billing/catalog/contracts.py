@@ -11,7 +11,8 @@ from datetime import date
 from decimal import Decimal
 
 from billing.catalog.policies import PolicyVersion
-from billing.money import SCALE_DIGITS, round_half_up
+from billing.catalog.quantities import Slab
+from billing.money import SCALE_DIGITS, round_by
 
 _ONE = Decimal(1)
 
@@ -32,9 +33,29 @@ def contract_on(day: date, contracts: Iterable[Contract]) -> Contract | None:
     return max(started, key=lambda contract: contract.valid_from, default=None)
 
 
-def unit_prices(version: PolicyVersion, currency: str, contract: Contract | None) -> dict[str, Decimal]:
-    """The price of one minute by item, 8 decimals; an item that has no price in `currency` is absent."""
+def unit_prices(
+    version: PolicyVersion, currency: str, contract: Contract | None, slab: Slab | None = None
+) -> dict[str, Decimal]:
+    """The price of one minute (one unit that the version counts) by item, 8 decimals; an item that has no price in
+    `currency` is absent. `slab`: in that part of a graduated price, which a contract's own prices do not have."""
     discount = (contract.discount if contract else None) or _ONE
-    per_thousand = {item: price * discount for item, price in version.prices.get(currency, {}).items()}
+    listed = version.prices.get(currency, {})
+    if slab is not None and slab.price is not None:
+        listed = dict.fromkeys(version.items, slab.price)
+    elif slab is not None and slab.discount is not None:
+        discount *= slab.discount
+    per_thousand = {item: price * discount for item, price in listed.items()}
     per_thousand |= contract.prices if contract else {}
-    return {item: round_half_up(price / 1000, SCALE_DIGITS) for item, price in per_thousand.items()}
+    seconds = version.quantity.unit_seconds
+    return {
+        item: round_by("half_up", price * seconds, Decimal(60_000), SCALE_DIGITS)
+        for item, price in per_thousand.items()
+    }
+
+
+def slab_prices(
+    version: PolicyVersion, currency: str, contract: Contract | None
+) -> tuple[tuple[int | None, Mapping[str, Decimal]], ...]:
+    """The slabs of a graduated price, (last minute, price by item); none where the price is flat."""
+    slabs = version.slabs.get(currency, ())
+    return tuple((slab.upto, unit_prices(version, currency, contract, slab)) for slab in slabs)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from billing.catalog.alerts import EVENTS
 from billing.catalog.feeds import check_feed, parse_size
-from billing.catalog.items import ITEMS
+from billing.catalog.items import FEES, ITEMS, VIDEO_ITEMS
 from billing.catalog.packages import is_free_minutes
 from billing.catalog.tax_ids import countries
 from billing.errors import BillingError, unknown
@@ -123,15 +123,16 @@ def currency(value: object) -> str:
 
 def item(value: object) -> str:
     """An item, as the key of a table."""
-    if value not in ITEMS:
-        raise ValueError(unknown("key", str(value), ITEMS))
+    used = [each for each in ITEMS if each not in FEES]
+    if value not in used:
+        raise ValueError(unknown("key", str(value), used))
     return str(value)
 
 
 def video_item(value: object) -> str:
     """An item that is the name of a tier."""
-    if value not in ITEMS[1:]:
-        raise ValueError(f"{_shown(value)} is none of {', '.join(ITEMS[1:])}")
+    if value not in VIDEO_ITEMS:
+        raise ValueError(f"{_shown(value)} is none of {', '.join(VIDEO_ITEMS)}")
     return str(value)
 
 

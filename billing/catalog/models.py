@@ -10,18 +10,29 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from billing.catalog import file_values as values
 from billing.catalog.file_values import MOST_MINUTES, asking
-from billing.catalog.items import AUDIO, ITEM_RANK, ITEMS
+from billing.catalog.items import AUDIO, ITEM_RANK, VIDEO_ITEMS
 from billing.catalog.overdue import step_from_table, step_problems
+from billing.catalog.rule_tables import (
+    HIGHEST_RATIO,
+    LARGEST_AREA,
+    AllowanceTable,
+    FeeTable,
+    MeterItemTable,
+    MeterTable,
+    MoneyTable,
+    PriceTable,
+    QuantityTable,
+    SlabTable,
+    Table,
+)
 from billing.catalog.sellers import DEFAULT_FORMAT, check_format
 from billing.catalog.tax_ids import check_tax_id
 from billing.limits import LARGEST_APP_ID
 
-LARGEST_AREA = 2**53
-HIGHEST_RATIO = 1_000_000
 _LONGEST_TERMS_DAYS = 3650
 _LONGEST_GRACE_DAYS = 365
 
@@ -67,10 +78,6 @@ _Event = Annotated[str, PlainValidator(values.event)]
 _State = Literal["reminded", "suspended", "reclaimable"]
 
 
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class _DatedTable(Table):
     valid_from: _Day
 
@@ -89,18 +96,21 @@ def _ascending(tiers: list[TierTable]) -> list[TierTable]:
     if any(lower >= upper for lower, upper in pairwise(tier.top_area for tier in tiers if tier.top_area is not None)):
         raise ValueError("each top_area must be larger than the one before")
     if any(lower >= upper for lower, upper in pairwise(ITEM_RANK[tier.item] for tier in tiers)):
-        raise ValueError(f"the tiers must come in the order {', '.join(ITEMS[1:])}, each at most once")
+        raise ValueError(f"the tiers must come in the order {', '.join(VIDEO_ITEMS)}, each at most once")
     return tiers
 
 
 class VersionTable(_DatedTable):
+    """A version with `method` and `tiers`."""
+
     method: Literal["aggregate", "per_stream"]
     tiers: Annotated[list[TierTable], AfterValidator(_ascending)]
     ratios: _Ratios
     free_minutes: _FreeMinutes
     free_ratios: _Ratios | None = None
-    prices: dict[_Currency, _Prices] = {}
-    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = {}
+    prices: dict[_Currency, _Prices] = Field(default_factory=dict)
+    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
+    money: MoneyTable | None = None
 
     @model_validator(mode="after")
     def _prices_and_ratios_fit_the_tiers(self) -> Self:
@@ -116,6 +126,55 @@ class VersionTable(_DatedTable):
         return self
 
 
+class MeteredVersionTable(_DatedTable):
+    """A version with a `meter`."""
+
+    meter: list[MeterTable]
+    quantity: QuantityTable = Field(default_factory=QuantityTable)
+    ratios: _Ratios | None = None
+    allowance: list[AllowanceTable] = Field(default_factory=list)
+    price: dict[_Currency, PriceTable] = Field(default_factory=dict)
+    package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
+    fee: dict[_Currency, FeeTable] = Field(default_factory=dict)
+    money: MoneyTable | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        if len(self.meter) != 1:
+            yield ".meter: write one [[version.meter]]"
+            return
+        if len(self.allowance) > 1:
+            yield ".allowance: write at most one [[version.allowance]]"
+        (meter,) = self.meter
+        items = tuple(each.name for each in meter.items)
+        yield from self._quantity_problems(meter, items)
+        tables: dict[str, Mapping[str, object]] = {} if self.ratios is None else {"ratios": self.ratios}
+        for path, of_items in tables.items():
+            yield from _unfit(path, of_items, items)
+        for allowance in self.allowance:
+            if allowance.ratios:
+                yield from _unfit("allowance.ratios", allowance.ratios, items)
+            if allowance.scope == "app" and not {"app", "stay"} & set(self.quantity.per):
+                yield '.allowance.scope: apps are counted together; write scope = "account"'
+        for currency, prices in self.price.items():
+            yield from prices.problems(f"price.{currency}", items)
+
+    def _quantity_problems(self, meter: MeterTable, items: tuple[str, ...]) -> Iterator[str]:
+        quantity = self.quantity
+        if (meter.count == "stay") != (quantity.per == ["stay"]):
+            yield '.quantity: count = "stay" goes with per = ["stay"]'
+        if meter.count == "stay" and (quantity.step, quantity.mode) != (60, "up"):
+            yield ".quantity: a stay is counted in started minutes; leave out step and mode"
+        yield from (
+            f".quantity.weights: {each} is no item of the meter" for each in quantity.weights if each not in items
+        )
+
+
 def _unfit(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> Iterator[str]:
     yield from (f".{path}: {item} is missing" for item in items if item not in values)
     yield from (f".{path}: {item} has no tier in this version" for item in values if item not in items)
@@ -129,10 +188,22 @@ def _following(versions: list[_Version]) -> list[_Version]:
     return versions
 
 
+def _shape(table: object) -> str:
+    has_meter = "meter" in table if isinstance(table, Mapping) else hasattr(table, "meter")
+    return METERED if has_meter else TIERED
+
+
+# The two shapes of a version, as they stand in the places of mistakes.
+TIERED, METERED = "(tiered)", "(metered)"
+_PolicyVersion = Annotated[
+    Annotated[VersionTable, Tag(TIERED)] | Annotated[MeteredVersionTable, Tag(METERED)], Discriminator(_shape)
+]
+
+
 class PolicyTable(Table):
     id: _Id
     name: _Name
-    version: Annotated[list[VersionTable], AfterValidator(_following)]
+    version: Annotated[list[_PolicyVersion], AfterValidator(_following)]
 
 
 class SeriesTable(Table):
@@ -242,7 +313,7 @@ class AssumeTable(Table):
     camera: _Size | None = None
     screen: _Size | None = None
     subscribe: _Subscribe | None = None
-    kinds: dict[_Id, _Subscribe] = {}
+    kinds: dict[_Id, _Subscribe] = Field(default_factory=dict)
 
 
 class AppTable(Table):
@@ -268,7 +339,7 @@ class ContractTable(Table):
     account: _Id
     valid_from: _Day
     discount: _Discount | None = None
-    prices: _Prices = {}
+    prices: _Prices = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -313,7 +384,7 @@ class WebhookTable(Table):
     url: _Url
     secret_file: _SecretFile | None = None
     secret_env: _SecretVariable | None = None
-    events: list[_Event] = []
+    events: list[_Event] = Field(default_factory=list)
     account: _Id | None = None
     allow_private: bool = False
 
@@ -352,7 +423,22 @@ TABLES_IN_TABLES: Mapping[type[Table], Mapping[str, type[Table]]] = {
     TaxTable: {"version": TaxVersionTable},
     OverduePolicyTable: {"steps": StepTable},
     PolicyTable: {"version": VersionTable},
-    VersionTable: {"tiers": TierTable},
+    VersionTable: {
+        TIERED: VersionTable,
+        METERED: MeteredVersionTable,
+        "tiers": TierTable,
+        "money": MoneyTable,
+    },
+    MeteredVersionTable: {
+        "meter": MeterTable,
+        "quantity": QuantityTable,
+        "allowance": AllowanceTable,
+        "price": PriceTable,
+        "fee": FeeTable,
+        "money": MoneyTable,
+    },
+    MeterTable: {"items": MeterItemTable},
+    PriceTable: {"ladder": SlabTable},
     AppTable: {"assume": AssumeTable},
 }
 

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from billing.periods import local_day, next_month
 
 _FREE = "free-"
-_FREE_MINUTES_ID = re.compile(_FREE + "[0-9]{4}-[0-9]{2}")
+_FREE_MINUTES_ID = re.compile(_FREE + "([0-9]{4}-[0-9]{2})(?::([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,16 @@ def valid_days(package: Package, zone: ZoneInfo) -> tuple[date, date]:
     return first, last_of_next.replace(day=min(first.day, last_of_next.day)) - timedelta(days=1)
 
 
-def free_minutes_id(day: date) -> str:
-    """The payer id of the free minutes of the month that holds `day`: `free-2026-03`."""
-    return f"{_FREE}{day:%Y-%m}"
+def free_minutes_id(day: date, app: int | None = None) -> str:
+    """The payer id of the free minutes of the month that holds `day`: `free-2026-03`; of one app's own,
+    `free-2026-03:1400000001`."""
+    return f"{_FREE}{day:%Y-%m}" + ("" if app is None else f":{app}")
+
+
+def free_minutes_app(payer_id: str) -> tuple[date, int] | None:
+    """The month (its first day) and app of free minutes that are those of an app."""
+    found = _FREE_MINUTES_ID.fullmatch(payer_id)
+    return (date.fromisoformat(f"{found[1]}-01"), int(found[2])) if found and found[2] else None
 
 
 def is_free_minutes(payer_id: str) -> bool:

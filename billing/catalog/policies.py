@@ -7,7 +7,11 @@ version, and a day before the first version uses the first. A version holds
   that is received at a moment and bills the moment once; `per_stream` bills every received stream in its own tier;
 - list prices per 1,000 minutes, and list prices of prepaid packages, by currency;
 - ratios: package minutes that one minute of an item takes (one HD minute at ratio 4 takes 4);
-- the free minutes of a calendar month and the ratios they are taken at.
+- the free minutes of a calendar month and the ratios they are taken at;
+- how seconds become minutes (`billing.catalog.quantities`), slabs of the price, fees, and how a total is rounded.
+
+A version is written in one of two shapes: with `method` and `tiers`, which leaves everything of the last line as it is
+for TRTC, or with a `meter` (docs/policies.md). Both are read into the same rules.
 
 The built-in policies are the TOML files in `billing/catalog/policies/`; a catalog may bring its own in the same shape.
 What a policy says is fixed by its hash, which does not depend on comments, layout, order of keys or trailing zeros.
@@ -16,8 +20,8 @@ What a policy says is fixed by its hash, which does not depend on comments, layo
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -26,7 +30,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from billing.catalog.items import AUDIO, in_order
+from billing.catalog.quantities import DAILY, Fee, Quantity, Slab
 from billing.money import plain
+
+Method = Literal["aggregate", "per_stream", "stay"]
+_LADDER = "ladder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +47,40 @@ class Tier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyVersion:
-    """The rules of a policy from one day on. Prices are per 1,000 minutes; `package_prices` are (minutes, price)."""
+    """The rules of a policy from one day on. Prices are per 1,000 minutes; `package_prices` are (minutes, price).
+
+    Seconds without video are billed as `base_item`, and not at all if their reason is in `free_when`. Free minutes are
+    those of the account or of each app (`free_scope`); they pay window by window (`free_order` `time`), or the items of
+    the period in their order (`items`). `rounding` is that of a total to the currency's smallest unit.
+    """
 
     valid_from: date
-    method: Literal["aggregate", "per_stream"]
+    method: Method
     tiers: tuple[Tier, ...]
     ratios: Mapping[str, int]
     free_minutes: int
     free_ratios: Mapping[str, int]
     prices: Mapping[str, Mapping[str, Decimal]]
     package_prices: Mapping[str, tuple[tuple[int, Decimal], ...]]
+    base_item: str = AUDIO
+    free_when: tuple[str, ...] = ()
+    quantity: Quantity = DAILY
+    free_scope: Literal["account", "app"] = "account"
+    free_order: Literal["time", "items"] = "time"
+    slabs: Mapping[str, tuple[Slab, ...]] = field(default_factory=dict)
+    fees: Mapping[str, Fee] = field(default_factory=dict)
+    rounding: Literal["half_up", "down"] = "half_up"
 
     @property
     def items(self) -> tuple[str, ...]:
-        """Everything this version bills: audio, then its tiers."""
-        return (AUDIO, *(tier.item for tier in self.tiers))
+        """Everything this version bills: seconds without video, then its tiers."""
+        return tuple(dict.fromkeys((self.base_item, *(tier.item for tier in self.tiers))))
+
+    @property
+    def counts_app_days(self) -> bool:
+        """Whether each app and day is counted by itself, in seconds of audio and video, at flat prices."""
+        counts_stays = self.method == "stay" or self.base_item != AUDIO or self.free_when
+        return self.quantity == DAILY and not counts_stays and not self.slabs and self.free_order == "time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,16 +137,88 @@ def _version_from_table(table: Mapping[str, Any]) -> PolicyVersion:
     """Days and prices may be text or already values."""
     return PolicyVersion(
         valid_from=date.fromisoformat(str(table["valid_from"])),
-        method=table["method"],
-        tiers=tuple(Tier(**tier) for tier in table["tiers"]),
-        ratios=in_order(table["ratios"]),
-        free_minutes=table["free_minutes"],
-        free_ratios=in_order(table.get("free_ratios", table["ratios"])),
-        prices={currency: prices_from_table(prices) for currency, prices in table.get("prices", {}).items()},
         package_prices={
             currency: tuple(sorted((int(minutes), Decimal(price)) for minutes, price in prices.items()))
             for currency, prices in table.get("package_prices", {}).items()
         },
+        **(_metered_rules(table) if "meter" in table else _tiered_rules(table)),
+    )
+
+
+def _tiered_rules(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "method": table["method"],
+        "tiers": tuple(Tier(**tier) for tier in table["tiers"]),
+        "ratios": in_order(table["ratios"]),
+        "free_minutes": table["free_minutes"],
+        "free_ratios": in_order(table.get("free_ratios", table["ratios"])),
+        "prices": {currency: prices_from_table(prices) for currency, prices in table.get("prices", {}).items()},
+        "rounding": table.get("money", {}).get("round", "half_up"),
+    }
+
+
+def _metered_rules(table: Mapping[str, Any]) -> dict[str, Any]:
+    (meter,) = table["meter"]
+    base_item, tiers = _meter_items(meter["items"])
+    quantity = dict(table.get("quantity", {}))
+    if "per" in quantity:
+        quantity["per"] = tuple(quantity["per"])
+    items = list(dict.fromkeys((base_item, *(tier.item for tier in tiers))))
+    one_for_one = dict.fromkeys(items, 1)
+    (allowance,) = table.get("allowance") or [{}]
+    price = table.get("price", {})
+    return {
+        "method": _METHODS[meter.get("count", "user")],
+        "tiers": tiers,
+        "ratios": in_order(table.get("ratios", one_for_one)),
+        "free_minutes": allowance.get("amount", 0),
+        "free_ratios": in_order(allowance.get("ratios") or table.get("ratios", one_for_one)),
+        "prices": {currency: _item_prices(prices, items) for currency, prices in price.items()},
+        "base_item": base_item,
+        "free_when": tuple(meter.get("free_when", ())),
+        "quantity": Quantity(**quantity),
+        "free_scope": allowance.get("scope", "account"),
+        "free_order": allowance.get("order", "time"),
+        "slabs": {
+            currency: tuple(map(_slab_from_table, prices[_LADDER]))
+            for currency, prices in price.items()
+            if _LADDER in prices
+        },
+        "fees": {
+            currency: Fee(**{name: Decimal(amount) for name, amount in fee.items()})
+            for currency, fee in table.get("fee", {}).items()
+        },
+        "rounding": table.get("money", {}).get("round", "half_up"),
+    }
+
+
+_METHODS: Mapping[str, Method] = {"user": "aggregate", "stream": "per_stream", "stay": "stay"}
+_COUNTS = {method: count for count, method in _METHODS.items()}
+
+
+def _meter_items(entries: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[Tier, ...]]:
+    """The item of seconds without video, and the tiers; a meter of one item bills every second as that."""
+    base, *video = entries
+    tiers = tuple(Tier(item=each["name"], top_area=_top_area(each)) for each in video)
+    return base["name"], tiers or (Tier(item=base["name"]),)
+
+
+def _top_area(entry: Mapping[str, Any]) -> int | None:
+    below: int | None = entry.get("below")
+    top: int | None = entry.get("top")
+    return top if below is None else below - 1
+
+
+def _item_prices(table: Mapping[str, Any], items: Iterable[str]) -> dict[str, Decimal]:
+    """The price of each item; where slabs have prices of their own, that of the first of them."""
+    first = (table.get(_LADDER) or [{}])[0].get("price")
+    of_slab = {} if first is None else dict.fromkeys(items, first)
+    return prices_from_table({**of_slab, **{item: price for item, price in table.items() if item != _LADDER}})
+
+
+def _slab_from_table(table: Mapping[str, Any]) -> Slab:
+    return Slab(
+        upto=table.get("upto"), **{name: Decimal(table[name]) for name in ("discount", "price") if name in table}
     )
 
 
@@ -129,6 +228,18 @@ def prices_from_table(table: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def _version_table(version: PolicyVersion) -> dict[str, object]:
+    """In the first shape if it can be said in it, so that a hash never changes."""
+    table = _tiered_table(version) if _is_tiered(version) else _metered_table(version)
+    return table if version.rounding == "half_up" else {**table, "money": {"round": version.rounding}}
+
+
+def _is_tiered(version: PolicyVersion) -> bool:
+    said = version.free_when, version.quantity, version.free_scope, version.free_order, version.slabs, version.fees
+    has_tiers = version.method != "stay" and version.base_item not in [tier.item for tier in version.tiers]
+    return has_tiers and version.base_item == AUDIO and said == ((), DAILY, "account", "time", {}, {})
+
+
+def _tiered_table(version: PolicyVersion) -> dict[str, object]:
     return {
         "valid_from": version.valid_from.isoformat(),
         "method": version.method,
@@ -143,8 +254,56 @@ def _version_table(version: PolicyVersion) -> dict[str, object]:
             currency: {item: plain(price) for item, price in prices.items()}
             for currency, prices in version.prices.items()
         },
-        "package_prices": {
-            currency: {str(minutes): plain(price) for minutes, price in prices}
-            for currency, prices in version.package_prices.items()
+        "package_prices": _package_prices_table(version),
+    }
+
+
+def _metered_table(version: PolicyVersion) -> dict[str, object]:
+    tiers = [] if version.items == (version.base_item,) else version.tiers
+    items: list[dict[str, object]] = [{"name": version.base_item}]
+    items += [
+        {"name": tier.item} if tier.top_area is None else {"name": tier.item, "top": tier.top_area} for tier in tiers
+    ]
+    meter = {
+        "count": _COUNTS[version.method],
+        "area": "each" if version.method == "per_stream" else "sum",
+        "items": items,
+        "free_when": list(version.free_when),
+    }
+    quantity = {**asdict(version.quantity), "per": list(version.quantity.per)}
+    return {
+        "valid_from": version.valid_from.isoformat(),
+        "meter": [meter],
+        "quantity": quantity,
+        "ratios": dict(version.ratios),
+        "allowance": [
+            {
+                "amount": version.free_minutes,
+                "scope": version.free_scope,
+                "ratios": dict(version.free_ratios),
+                "order": version.free_order,
+            }
+        ],
+        "price": {currency: _price_table(version, currency) for currency in version.prices},
+        "package_prices": _package_prices_table(version),
+        "fee": {
+            currency: {"base": plain(fee.base), "minimum": plain(fee.minimum)} for currency, fee in version.fees.items()
         },
+    }
+
+
+def _price_table(version: PolicyVersion, currency: str) -> dict[str, object]:
+    prices: dict[str, object] = {item: plain(price) for item, price in version.prices[currency].items()}
+    if currency in version.slabs:
+        prices[_LADDER] = [
+            {name: plain(each) if isinstance(each, Decimal) else each for name, each in asdict(slab).items() if each}
+            for slab in version.slabs[currency]
+        ]
+    return prices
+
+
+def _package_prices_table(version: PolicyVersion) -> dict[str, object]:
+    return {
+        currency: {str(minutes): plain(price) for minutes, price in prices}
+        for currency, prices in version.package_prices.items()
     }

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from billing.catalog.canonical import entry_from_table
 from billing.catalog.catalog import KINDS, Catalog, identity, refuse
 from billing.catalog.file_values import LONGEST_ID, not_a
-from billing.catalog.models import MODELS, TABLES_IN_TABLES, Table, keys
+from billing.catalog.models import METERED, MODELS, TABLES_IN_TABLES, TIERED, keys
+from billing.catalog.rule_tables import Table
 from billing.catalog.sellers import ONLY_SELLER
 from billing.errors import BillingError, unknown
 
@@ -116,7 +117,8 @@ def _mistakes(error: ValidationError, model: type[Table]) -> Iterator[str]:
 
 def _lines(place: Iterable[int | str], sentences: str) -> Iterator[str]:
     """Each sentence behind its place, which one that begins with a dot goes on with; lists count from 1."""
-    path = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+    named = (step for step in place if step not in (TIERED, METERED))
+    path = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in named).removeprefix(".")
     for sentence in sentences.splitlines():
         yield f"{path}{'' if sentence.startswith('.') or not path else ': '}{sentence}"
 
@@ -124,6 +126,6 @@ def _lines(place: Iterable[int | str], sentences: str) -> Iterator[str]:
 def _keys(model: type[Table], place: Iterable[int | str]) -> Iterable[str]:
     """The keys that the table at `place` may have."""
     for step in place:
-        if isinstance(step, str):
+        if isinstance(step, str) and step in TABLES_IN_TABLES.get(model, {}):
             model = TABLES_IN_TABLES[model][step]
     return keys(model)

@@ -7,18 +7,21 @@ other top, or with another way to take the area, the sizes of the pictures are n
 
 from collections.abc import Mapping
 
-from billing.catalog.items import AUDIO
 from billing.catalog.policies import PolicyVersion
 
 
 def items_after(old: PolicyVersion, new: PolicyVersion) -> Mapping[str, str] | None:
     """The item under `new` for each item under `old`; None: the events must be metered again."""
+    if old.free_when or new.free_when or "stay" in (old.method, new.method):
+        return None
+    if new.items == (new.base_item,) and old.method == new.method:
+        return dict.fromkeys(old.items, new.base_item)
     tops = [tier.top_area for tier in old.tiers]
-    if old.method != new.method or not {tier.top_area for tier in new.tiers} <= set(tops):
+    if len(old.items) == 1 or old.method != new.method or not {tier.top_area for tier in new.tiers} <= set(tops):
         return None
     holding = iter(new.tiers)
     tier = next(holding)
-    items = {AUDIO: AUDIO}
+    items = {old.base_item: new.base_item}
     for known in old.tiers:
         items[known.item] = tier.item
         if known.top_area == tier.top_area and tier.top_area is not None:

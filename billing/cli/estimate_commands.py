@@ -167,7 +167,8 @@ def _print_month(home: "Home", room: "Room", rooms_per_day: int, month: _Month, 
 def _print_table(month: Mapping[str, Any]) -> None:
     """Minutes and list amounts by item, what is to be paid without a package, and with each."""
     items = month["items"]
-    print_report(Report(fields=tuple(items[0]), rows=items, sums=("minutes", "package_minutes", "amount")), "table")
+    if items:
+        print_report(Report(fields=tuple(items[0]), rows=items, sums=("minutes", "package_minutes", "amount")), "table")
     click.echo(f"\n{month['free_minutes_used']:,} free minutes used")
     cheapest = "" if any(choice["cheapest"] for choice in month["packages"]) else " (the cheapest)"
     click.echo(f"to pay as you go: {plain(month['pay_as_you_go'])} {month['currency']}{cheapest}\n")

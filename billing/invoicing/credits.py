@@ -93,11 +93,15 @@ class Credited:
 
     def group(self, key: GroupKey, exact: Decimal) -> Group:
         """The group of a further credit of an exact sum."""
-        version, currency = self.version(key), self.document.terms.currency
+        version, terms = self.version(key), self.document.terms
         exact_before, net_before, tax_before = self.before(key)
         with localcontext(EXACT):
-            net, tax = group_amounts(exact_before + exact, version, currency)
-            return replace(make_group(key, version, exact, currency), net=net - net_before, tax=tax - tax_before)
+            net, tax = group_amounts(exact_before + exact, version, terms.currency, terms.rounding)
+            return replace(
+                make_group(key, version, exact, terms.currency, terms.rounding),
+                net=net - net_before,
+                tax=tax - tax_before,
+            )
 
     def version(self, key: GroupKey) -> TaxVersion | None:
         """The version of the tax that a group has."""

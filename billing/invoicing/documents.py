@@ -18,7 +18,7 @@ from typing import Literal
 
 from billing.catalog.taxes import Tax, TaxVersion
 from billing.invoicing.invoice import Exact, Line, Party, UsedPolicy
-from billing.money import EXACT, minor_digits, round_by, round_half_up
+from billing.money import EXACT, HALF_UP, minor_digits, round_by, round_to_minor_unit
 
 DocumentKind = Literal["invoice", "credit_note"]
 INVOICE: DocumentKind = "invoice"
@@ -99,7 +99,8 @@ class DocumentParty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a document says beside its amounts; `timezone` is the account's, `logo` the SHA-256 of the picture."""
+    """What a document says beside its amounts; `timezone` is the account's, `logo` the SHA-256 of the picture,
+    `rounding` that of a group's sum."""
 
     currency: str
     timezone: str
@@ -108,6 +109,7 @@ class Terms:
     logo: str | None = None
     policies: tuple[UsedPolicy, ...] = ()
     contract: tuple[str, ...] = ()
+    rounding: str = HALF_UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,10 +182,12 @@ class Group:
         return self.version is not None and self.version.prices == "inclusive"
 
 
-def group_amounts(exact: Decimal, version: TaxVersion | None, currency: str) -> tuple[Decimal, Decimal]:
+def group_amounts(
+    exact: Decimal, version: TaxVersion | None, currency: str, rounding: str = HALF_UP
+) -> tuple[Decimal, Decimal]:
     """Net and tax of the exact sum of a group's lines."""
     digits = minor_digits(currency)
-    rounded = round_half_up(exact, digits) + 0  # plus 0 takes the sign from a zero
+    rounded = round_to_minor_unit(exact, currency, rounding) + 0  # plus 0 takes the sign from a zero
     if version is None:
         return rounded, Decimal(0)
     if version.prices == "exclusive":
@@ -197,19 +201,21 @@ def group_of(tax: Tax | None, day: date) -> GroupKey:
     return (tax.id, tax.version_on(day).valid_from) if tax else (None, None)
 
 
-def groups(lines: Iterable[DocumentLine], taxes: Sequence[Tax], currency: str) -> list[Group]:
+def groups(lines: Iterable[DocumentLine], taxes: Sequence[Tax], currency: str, rounding: str = HALF_UP) -> list[Group]:
     """The groups of lines in the order of their versions, the one without tax last."""
     versions: dict[GroupKey, TaxVersion] = {(tax.id, each.valid_from): each for tax in taxes for each in tax.versions}
     sums: dict[GroupKey, Decimal] = {}
     with localcontext(EXACT):
         for line in lines:
             sums[line.group] = sums.get(line.group, Decimal(0)) + line.amount
-    return [make_group(key, versions.get(key), sums[key], currency) for key in sorted(sums, key=group_place)]
+    return [make_group(key, versions.get(key), sums[key], currency, rounding) for key in sorted(sums, key=group_place)]
 
 
-def make_group(key: GroupKey, version: TaxVersion | None, exact: Decimal, currency: str) -> Group:
+def make_group(
+    key: GroupKey, version: TaxVersion | None, exact: Decimal, currency: str, rounding: str = HALF_UP
+) -> Group:
     """A group of the exact sum of its lines."""
-    net, tax = group_amounts(exact, version, currency)
+    net, tax = group_amounts(exact, version, currency, rounding)
     return Group(key=key, version=version, exact=exact, net=net, tax=tax)
 
 
@@ -287,7 +293,7 @@ def usage_line(line: Line, tax: Tax | None) -> DocumentLine:
     return DocumentLine(
         line=0,
         kind=line.kind,
-        app_id=line.app_id,
+        app_id=line.app_id or None,
         app_name=line.app_name,
         item=line.item,
         first_day=line.first_day,

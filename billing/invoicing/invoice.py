@@ -22,7 +22,7 @@ from billing.catalog.contracts import Contract, contract_on
 from billing.catalog.items import ITEM_RANK
 from billing.catalog.policies import Policy, PolicyVersion
 from billing.catalog.sellers import Seller
-from billing.money import EXACT, plain, round_to_minor_unit
+from billing.money import EXACT, HALF_UP, plain, round_to_minor_unit
 from billing.periods import month_days
 from billing.rating.charges import PostedCharge
 
@@ -67,6 +67,11 @@ class BilledMonth:
     charges: Sequence[PostedCharge]
     contracts: Sequence[Contract] = ()
     policies: Sequence[tuple[Policy, PolicyVersion]]
+
+    @property
+    def rounding(self) -> str:
+        """How the total is rounded: as the last policy says that priced a day."""
+        return self.policies[-1][1].rounding if self.policies else HALF_UP
 
     @property
     def usage(self) -> list[PostedCharge]:
@@ -204,7 +209,7 @@ def make_invoice(month: BilledMonth) -> Invoice:
         seller=Party(name=seller.name, address=seller.address) if seller else None,
         customer=Party(name=month.account.name, address=month.account.address),
         lines=lines,
-        totals=_totals(lines, month.account.currency),
+        totals=_totals(lines, month.account.currency, month.rounding),
     )
 
 
@@ -237,12 +242,12 @@ def _terms_in_words(contract: Contract) -> str:
     return f"from {contract.valid_from}: {', '.join(terms)}"
 
 
-def _totals(lines: Sequence[Line], currency: str) -> Totals:
+def _totals(lines: Sequence[Line], currency: str, rounding: str) -> Totals:
     with localcontext(EXACT):
         list_amount = sum((line.list_amount for line in lines), Decimal(0))
         subtotal = sum((line.amount for line in lines), Decimal(0))
         # Plus 0 takes the sign from a credit that rounds to nothing.
-        total = round_to_minor_unit(subtotal, currency) + 0
+        total = round_to_minor_unit(subtotal, currency, rounding) + 0
         return Totals(
             list_amount=list_amount,
             discount=subtotal - list_amount,

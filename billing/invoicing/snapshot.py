@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from billing.invoicing.documents import Document
+from billing.money import HALF_UP
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -26,8 +27,10 @@ def snapshot(document: Document, page: Any) -> str:
 
 
 def document_table(document: Document) -> dict[str, Any]:
-    """A document as plain values."""
+    """A document as plain values. The usual rounding is left out, as in the documents that were issued first."""
     table: dict[str, Any] = _stored().dump_python(document, mode="json")
+    if document.terms.rounding == HALF_UP:
+        del table["terms"]["rounding"]
     return table
 
 

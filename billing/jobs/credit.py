@@ -109,11 +109,16 @@ def _issue_again(issuer: Issuer, old: StoredDocument, document: Document) -> Sto
     again = make_document(
         "reissue",
         lines,
-        groups(lines, taxes_of(catalog), document.terms.currency),
+        groups(lines, taxes_of(catalog), document.terms.currency, document.terms.rounding),
         month=document.month,
         seller=seller,
         customer=customer,
-        terms=replace(terms_of(catalog, account), policies=document.terms.policies, contract=document.terms.contract),
+        terms=replace(
+            terms_of(catalog, account),
+            policies=document.terms.policies,
+            contract=document.terms.contract,
+            rounding=document.terms.rounding,
+        ),
     )
     new = issuer.issue(replace(again, replaces=old.number))
     copy_contents(issuer.conn, old, new)

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from decimal import localcontext
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 import polars as pl
 
+from billing.catalog.items import FEES
 from billing.catalog.terms import DayTerms
 from billing.errors import missing_row
 from billing.events.merkle import NO_EVENTS, EventsRoot
@@ -33,6 +34,7 @@ from billing.periods import day_start
 from billing.rating.balances import Balances
 from billing.rating.charges import Charge, PostedCharge
 from billing.rating.day import BilledDay
+from billing.rating.fees import fee_charge
 from billing.rating.span import DayUsage, bill_span
 
 _USAGE_KEY = ["app_id", "window_start", "item", "reason"]
@@ -103,7 +105,10 @@ class Rerating:
         terms_of_days = ledger.terms_on(*(account_day.day for account_day in quiet))
         bills = bill_span((DayUsage(terms=terms) for terms in terms_of_days), self.balances)
         for account_day, terms, billed in zip(quiet, terms_of_days, bills, strict=True):
-            different = _different(self, account_day, terms, billed)
+            different = replace(
+                _different(self, account_day, terms, billed),
+                charges=list(_correction_lines(ledger, self, terms, billed, deduction_frame([]))),
+            )
             self.events[account_day.day] = NO_EVENTS
             self.balances, self.terms = billed.balances, terms
             if not different.is_empty:
@@ -274,7 +279,7 @@ def _compared(
         usage=_difference_of_usage(ledger, day, metered.usage),
         deductions=deductions,
         findings=_difference_of_findings(ledger, day, metered.findings),
-        charges=list(_correction_lines(ledger, rerating, opening, billed, deductions)),
+        charges=list(_correction_lines(ledger, rerating, opening.terms, billed, deductions)),
         burned=_burned(deductions, billed.balances),
         state=None if ledger.state_after(day).equals(metered.state) else metered.state,
     )
@@ -300,21 +305,14 @@ def _difference_of_findings(ledger: AccountLedger, day: date, found: pl.DataFram
 
 
 def _correction_lines(
-    ledger: AccountLedger, rerating: Rerating, opening: Opening, billed: BilledDay, deductions: pl.DataFrame
+    ledger: AccountLedger, rerating: Rerating, terms: DayTerms, billed: BilledDay, deductions: pl.DataFrame
 ) -> Iterator[PostedCharge]:
-    """A line for each app and item whose seconds, minutes or payers are different."""
-    day, terms = opening.account_day.day, opening.terms
+    """A line for each app, item and slab whose seconds, minutes or payers are different."""
+    day = terms.day
+    known = [posted.charge for posted in ledger.charges_of_day(day)]
+    lines = [*_changed_charges(known, billed.charges, terms, deductions), *_changed_fees(known, billed.charges)]
     run = rerating.settled.get(day)
-    before = _sums([posted.charge for posted in ledger.charges_of_day(day)])
-    after = _sums(billed.charges)
-    payers = _minutes_by_payer(deductions)
-    for app_id, item in sorted(before.keys() | after.keys() | payers.keys()):
-        old, new = (sums.get((app_id, item), (0, 0, 0)) for sums in (before, after))
-        seconds, minutes, deducted = (now - then for now, then in zip(new, old, strict=True))
-        if not (seconds or minutes or deducted or payers.get((app_id, item))):
-            continue
-        with localcontext(EXACT):
-            amount = (minutes - deducted) * terms.prices[item]
+    for charge in lines:
         yield PostedCharge(
             day=day,
             kind="correction",
@@ -323,26 +321,56 @@ def _correction_lines(
             posted_on=rerating.posting.posted_on,
             cause=rerating.posting.cause,
             currency=ledger.account.currency,
-            list_price=terms.list_prices.get(item),
-            charge=Charge(
-                app_id=app_id,
-                item=item,
-                seconds=seconds,
-                minutes=minutes,
-                deducted_minutes=deducted,
-                payable_minutes=minutes - deducted,
-                unit_price=terms.prices[item],
-                amount=amount,
-            ),
+            list_price=terms.list_prices.get(charge.item),
+            charge=charge,
         )
 
 
-def _sums(charges: Iterable[Charge]) -> dict[tuple[int, str], tuple[int, int, int]]:
-    """Seconds, minutes and deducted minutes by app and item."""
-    sums: dict[tuple[int, str], tuple[int, int, int]] = {}
+def _changed_fees(known: Iterable[Charge], billed: Iterable[Charge]) -> Iterator[Charge]:
+    """What is different of fees."""
+    changes = dict.fromkeys(FEES, Decimal(0))
+    with localcontext(EXACT):
+        for sign, charges in ((-1, known), (1, billed)):
+            for charge in charges:
+                if charge.item in FEES:
+                    changes[charge.item] += sign * charge.amount
+    return (fee_charge(item, change) for item, change in changes.items() if change)
+
+
+def _changed_charges(
+    known: Iterable[Charge], billed: Iterable[Charge], terms: DayTerms, deductions: pl.DataFrame
+) -> Iterator[Charge]:
+    """What is different of each app, item and slab."""
+    before, after = (_sums(each for each in charges if each.item not in FEES) for charges in (known, billed))
+    first_slabs = {cell[:2]: cell[2] for cell in sorted(before.keys() | after.keys(), reverse=True)}
+    payers = {(*cell, first_slabs.get(cell, 0)) for cell in _minutes_by_payer(deductions)}
+    for app_id, item, slab in sorted(before.keys() | after.keys() | payers):
+        old, new = (sums.get((app_id, item, slab), (0, 0, 0)) for sums in (before, after))
+        seconds, minutes, deducted = (now - then for now, then in zip(new, old, strict=True))
+        if not (seconds or minutes or deducted or (app_id, item, slab) in payers):
+            continue
+        unit_price = terms.price_of(item, slab)
+        with localcontext(EXACT):
+            amount = (minutes - deducted) * unit_price
+        yield Charge(
+            app_id=app_id,
+            item=item,
+            seconds=seconds,
+            minutes=minutes,
+            deducted_minutes=deducted,
+            payable_minutes=minutes - deducted,
+            unit_price=unit_price,
+            amount=amount,
+            slab=slab,
+        )
+
+
+def _sums(charges: Iterable[Charge]) -> dict[tuple[int, str, int], tuple[int, int, int]]:
+    """Seconds, minutes and deducted minutes by app, item and slab."""
+    sums: dict[tuple[int, str, int], tuple[int, int, int]] = {}
     for charge in charges:
-        seconds, minutes, deducted = sums.get((charge.app_id, charge.item), (0, 0, 0))
-        sums[charge.app_id, charge.item] = (
+        seconds, minutes, deducted = sums.get((charge.app_id, charge.item, charge.slab), (0, 0, 0))
+        sums[charge.app_id, charge.item, charge.slab] = (
             seconds + charge.seconds,
             minutes + charge.minutes,
             deducted + charge.deducted_minutes,
@@ -363,7 +391,7 @@ def _burned(deductions: pl.DataFrame, balances: Balances) -> Mapping[str, tuple[
     """Package minutes more or less, and what is left at the end of the day before anything lapses, by payer."""
     sums = deductions.group_by("payer_id").agg(pl.col("package_minutes").sum())
     return {
-        payer_id: (units, balances.granted.get(payer_id, 0) - balances.deducted.get(payer_id, 0))
+        payer_id: (units, balances.remaining(payer_id) + balances.lapsed.get(payer_id, 0))
         for payer_id, units in sums.sort("payer_id").iter_rows()
         if units
     }

@@ -31,8 +31,9 @@ from sqlalchemy import (
 
 from billing.catalog.catalog import Account, Catalog, known_policies
 from billing.catalog.items import ITEM_RANK, WindowUsage
-from billing.catalog.packages import free_minutes_id, valid_days
+from billing.catalog.packages import free_minutes_app, free_minutes_id, valid_days
 from billing.catalog.policies import Policy, policy_from_source
+from billing.catalog.quantities import ALL_APPS
 from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import BillingError, missing_row
 from billing.ledger import document_tables, tables
@@ -44,6 +45,7 @@ from billing.money import from_scaled
 from billing.periods import local_day, month_days, time_zone
 from billing.rating.balances import Balances, PackageBalance
 from billing.rating.charges import Charge, PostedCharge
+from billing.rating.period_use import NOTHING, CellUse, PeriodUse, is_cumulative
 
 Apps = Iterable[int] | None
 _METERED = (
@@ -228,14 +230,17 @@ class AccountLedger:
     def window_sums(self, day: date, start: int, end: int) -> list[WindowUsage]:
         """The seconds of the windows of a day from `start` to before `end`, summed by app and item, with what
         corrections added to them; all in one window at `start`."""
-        # By app the windows are found through the key; without, all of the day are looked at.
+        # By app the windows are found through the key; without, all of the day are looked at: where a policy counts all
+        # apps together, its charges do not name them.
         charged = select(tables.charge.c.app_id).where(self._of_day(tables.charge, day)).distinct().subquery()
+        of_all = self._of_day(tables.charge, day) & (tables.charge.c.app_id == ALL_APPS)
+        is_over_apps = self.conn.execute(select(exists().where(of_all))).scalar()
         seconds: Counter[tuple[int, str]] = Counter()
         for table in (tables.usage, tables.usage_correction):
             keys = (table.c.app_id, table.c.item)
-            sums = select(*keys, *_sum_of(table.c.seconds)).join_from(
-                charged, table, charged.c.app_id == table.c.app_id
-            )
+            sums = select(*keys, *_sum_of(table.c.seconds))
+            if not is_over_apps:
+                sums = sums.join_from(charged, table, charged.c.app_id == table.c.app_id)
             within = (table.c.window_start >= start) & (table.c.window_start < end)
             for app_id, item, total in self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys)):
                 seconds[app_id, item] += total
@@ -305,6 +310,33 @@ class AccountLedger:
             granted=granted,
             deducted=self._package_minutes(tables.burn_down, self._of_days(tables.burn_down, *days)),
             lapsed=self._package_minutes(tables.lapse, self._of_days(tables.lapse, *days)),
+            use=self._period_use(before),
+        )
+
+    def _period_use(self, before: date) -> PeriodUse:
+        """What the month of the last settled day before a day has so far, if its policy counts over the month."""
+        settled, charge, burned = tables.settled_day, tables.charge, tables.burn_down
+        last = self.conn.execute(
+            select(func.max(settled.c.day)).where(self._of_days(settled, date.min, before - timedelta(days=1)))
+        ).scalar()
+        run = self.settled_days(last, last)[last] if last else None
+        if last is None or run is None or not is_cumulative(self.policy_of(run).version_on(last)):
+            return NOTHING
+        month = last.replace(day=1)
+        same_policy = select(settled.c.day).where(
+            self._of_days(settled, month, last), settled.c.policy_id == run.policy_id
+        )
+        of_charges = self._of_days(charge, month, last) & charge.c.day.in_(same_policy)
+        counts = (charge.c.seconds, charge.c.minutes, charge.c.payable_minutes, charge.c.amount_scaled)
+        query = select(charge.c.app_id, charge.c.item, *(_sum_of(count)[0].label(count.name) for count in counts))
+        rows = self.conn.execute(query.where(of_charges).group_by(charge.c.app_id, charge.c.item)).all()
+        free = self._package_minutes(burned, self._of_days(burned, month, last) & burned.c.day.in_(same_policy))
+        return PeriodUse(
+            month=month,
+            policy_id=str(run.policy_id),
+            cells={(row.app_id, row.item): CellUse(row.seconds, row.minutes, row.payable_minutes) for row in rows},
+            free_units=free.get(free_minutes_id(month), 0),
+            amount=from_scaled(sum(int(row.amount_scaled) for row in rows)),
         )
 
     def package_balances(self, *, on: date = date.max) -> list[PackageBalance]:
@@ -331,9 +363,11 @@ class AccountLedger:
                 refunded=refunded.get(payer_id, 0),
             )
 
+        own = sorted({of_app for payer_id in deducted if (of_app := free_minutes_app(payer_id))})
         free = [
-            balance(free_minutes_id(month), None, (month, month_days(month)[-1]), minutes)
+            balance(free_minutes_id(month, app), app, (month, month_days(month)[-1]), minutes)
             for month, minutes in sorted(self._free_grants(on).items())
+            for app in (*(app for of_month, app in own if of_month == month),) or (None,)
         ]
         packages = [package for package in self.catalog.packages.values() if package.account == self.account_id]
         bought = [
@@ -451,7 +485,14 @@ class AccountLedger:
     def _charges(self, where: ColumnElement[bool]) -> list[PostedCharge]:
         posted = [_posted_charge(row) for row in self.conn.execute(select(tables.charge).where(where))]
         return sorted(
-            posted, key=lambda entry: (entry.day, entry.charge.app_id, ITEM_RANK[entry.charge.item], entry.run_id)
+            posted,
+            key=lambda entry: (
+                entry.day,
+                entry.charge.app_id,
+                ITEM_RANK[entry.charge.item],
+                entry.charge.slab,
+                entry.run_id,
+            ),
         )
 
 
@@ -479,5 +520,6 @@ def _posted_charge(row: Row[Any]) -> PostedCharge:
             payable_minutes=row.payable_minutes,
             unit_price=from_scaled(row.unit_price_scaled),
             amount=from_scaled(row.amount_scaled),
+            slab=row.slab,
         ),
     )

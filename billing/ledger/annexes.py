@@ -13,6 +13,7 @@ import polars as pl
 from billing.catalog.catalog import Catalog
 from billing.catalog.feeds import assumptions_in_words
 from billing.catalog.items import WindowUsage
+from billing.catalog.quantities import ALL_APPS
 from billing.errors import BillingError
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import make_invoice
@@ -81,7 +82,7 @@ def read_annex(
         elsewhere=sorted(
             each.id for each in balances if each.id in packages and packages[each.id].charge in (None, "external")
         ),
-        assumptions=list(_assumptions(ledger, {posted.charge.app_id for posted in billed.charges})),
+        assumptions=list(_assumptions(ledger, {posted.charge.app_id for posted in billed.charges} - {ALL_APPS})),
     )
 
 

@@ -126,5 +126,5 @@ _CUSTOMER = (books.RECEIVABLE, books.CREDIT)
 
 def _same_charge() -> ColumnElement[bool]:
     on, charge = documents.document_charge.c, tables.charge.c
-    keys = ("account_id", "day", "app_id", "item", "kind", "run_id")
+    keys = ("account_id", "day", "app_id", "item", "slab", "kind", "run_id")
     return and_(*(on[key] == charge[key] for key in keys))

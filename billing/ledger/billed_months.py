@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from billing.catalog.policies import Policy, PolicyVersion
+from billing.catalog.quantities import ALL_APPS
 from billing.invoicing.invoice import BilledMonth
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.runs import BILLED, Run
@@ -23,13 +24,15 @@ def billed_month(ledger: AccountLedger, month: date, runs: Mapping[date, Run]) -
     """The month with its charges and the corrections posted in it; `runs` are those of its `billed_days`."""
     catalog, account_id = ledger.catalog, ledger.account_id
     apps = sorted((app for app in catalog.apps.values() if app.account == account_id), key=lambda app: app.id)
+    charges = ledger.charges(month, month_days(month)[-1])
+    together = {ALL_APPS: "all apps"} if any(each.charge.app_id == ALL_APPS for each in charges) else {}
     return BilledMonth(
         account=ledger.account,
         seller=catalog.seller_of(ledger.account),
         month=month,
         days=list(runs),
-        apps={app.id: app.name for app in apps},
-        charges=ledger.charges(month, month_days(month)[-1]),
+        apps={app.id: app.name for app in apps} | together,
+        charges=charges,
         contracts=[contract for contract in catalog.contracts.values() if contract.account == account_id],
         policies=_policies(ledger, runs),
     )

@@ -22,6 +22,7 @@ from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
 from billing.catalog.packages import Package, is_free_minutes, valid_days
 from billing.catalog.policies import policy_from_source, policy_source
+from billing.catalog.quantities import ALL_APPS
 from billing.errors import BillingError, UsageError, missing_row
 from billing.ledger import document_tables, tables
 from billing.ledger.runs import last_settled_days
@@ -119,7 +120,7 @@ def check_rows(conn: Connection, catalog: Catalog, account_id: str) -> None:
     charge, burned = tables.charge.c, tables.burn_down.c
     apps = select(charge.app_id).where(charge.account_id == account_id).distinct()
     for app_id in conn.execute(apps).scalars():
-        if app_id not in catalog.apps:
+        if app_id != ALL_APPS and app_id not in catalog.apps:
             raise missing_row("app", f"app {app_id} of account {account_id!r}")
     payers = select(burned.payer_id).where(burned.account_id == account_id).distinct()
     for payer_id in conn.execute(payers).scalars():

@@ -31,7 +31,7 @@ from billing.ledger import tables
 from billing.ledger.bulk import insert_rows
 from billing.ledger.proof_tables import day_seal
 from billing.ledger.runs import Run
-from billing.metering.schemas import STATE_SCHEMA
+from billing.metering.schemas import STATE_SCHEMA, stored_state
 
 USAGE, CORRECTION = "usage", "correction"
 BEFORE_ALL = bytes(32)
@@ -120,9 +120,9 @@ def _root(conn: Connection, kind: str, run: Run, sealed: SealedDay) -> bytes:
         "ingest_commit": run.ingest_commit,
     }
     contents = {
-        "usage": _csv(sealed.usage, _USAGE, 4),
-        "deductions": _csv(sealed.deductions, _DEDUCTIONS, 4),
-        "charges": _csv(_charge_frame(sealed.charges), _CHARGES, 3),
+        "usage": _csv(sealed.usage, _USAGE),
+        "deductions": _csv(sealed.deductions, _DEDUCTIONS),
+        "charges": _csv(_charge_frame(sealed.charges), _CHARGES),
         "state": b"" if sealed.state is None else state_lines(sealed.state),
         "run": json.dumps(said, sort_keys=True, separators=(",", ":")).encode(),
     }
@@ -133,13 +133,14 @@ def _root(conn: Connection, kind: str, run: Run, sealed: SealedDay) -> bytes:
 
 def state_lines(state: pl.DataFrame) -> bytes:
     """A state as lines of JSON."""
+    state = stored_state(state)
     return state.write_ndjson().encode() if state.height else b""
 
 
-def _csv(frame: pl.DataFrame | None, columns: Sequence[str], keys: int) -> bytes:
+def _csv(frame: pl.DataFrame | None, columns: Sequence[str]) -> bytes:
     if frame is None or frame.is_empty():
         return b""
-    rows = frame.select(columns).sort(columns[:keys])
+    rows = frame.select(columns).sort(columns)
     return rows.write_csv(include_header=False, quote_style="non_numeric").encode()
 
 

@@ -269,6 +269,7 @@ def _insert_contents(conn: Connection, document_id: int, issued: Issue) -> None:
             "day": posted.day,
             "app_id": posted.charge.app_id,
             "item": posted.charge.item,
+            "slab": posted.charge.slab,
             "kind": posted.kind,
             "run_id": posted.run_id,
         }

@@ -73,7 +73,12 @@ def month_draft(ledger: AccountLedger, month: date) -> Draft:
         )
     ]
     header = make_header(billed)
-    terms = replace(terms_of(ledger.catalog, ledger.account), policies=header.policies, contract=header.contract)
+    terms = replace(
+        terms_of(ledger.catalog, ledger.account),
+        policies=header.policies,
+        contract=header.contract,
+        rounding=billed.rounding,
+    )
     drawn += _packages_due(ledger, month, tax)
     return _draft(ledger, drawn, terms, month=month, purpose="usage")
 
@@ -152,7 +157,7 @@ def _draft(ledger: AccountLedger, drawn: Sequence[_Drawn], terms: Terms, *, mont
     document = make_document(
         "package" if purpose == "package" else "usage",
         lines,
-        groups(lines, taxes_of(ledger.catalog), terms.currency),
+        groups(lines, taxes_of(ledger.catalog), terms.currency, terms.rounding),
         month=month,
         seller=seller,
         customer=customer,

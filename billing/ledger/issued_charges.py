@@ -10,19 +10,20 @@ from billing.ledger.document_tables import document, document_charge
 from billing.money import from_scaled
 from billing.rating.charges import PostedCharge
 
-# Day, app, item, kind and run of a charge of an account.
-ChargeKey = tuple[date, int, str, str, int]
+# Day, app, item, slab, kind and run of a charge of an account.
+ChargeKey = tuple[date, int, str, int, str, int]
 
 
 def charge_key(posted: PostedCharge) -> ChargeKey:
     """What a charge of an account is known by."""
-    return posted.day, posted.charge.app_id, posted.charge.item, posted.kind, posted.run_id
+    charge = posted.charge
+    return posted.day, charge.app_id, charge.item, charge.slab, posted.kind, posted.run_id
 
 
 def live_documents(conn: Connection, account_id: str, first: date, last: date) -> dict[ChargeKey, str]:
     """The number of the live document of each charge that was posted in a period; a reissued document is not live."""
     on, charge = document_charge.c, tables.charge.c
-    key = (on.day, on.app_id, on.item, on.kind, on.run_id)
+    key = (on.day, on.app_id, on.item, on.slab, on.kind, on.run_id)
     joined = document_charge.join(document, document.c.id == on.document_id).join(
         tables.charge,
         and_(
@@ -30,22 +31,23 @@ def live_documents(conn: Connection, account_id: str, first: date, last: date) -
             charge.day == on.day,
             charge.app_id == on.app_id,
             charge.item == on.item,
+            charge.slab == on.slab,
             charge.kind == on.kind,
             charge.run_id == on.run_id,
         ),
     )
     query = select(*key, document.c.number).select_from(joined).order_by(on.generation)
     rows = conn.execute(query.where(on.account_id == account_id, charge.posted_on.between(first, last)))
-    return {(row.day, row.app_id, row.item, row.kind, row.run_id): row.number for row in rows}
+    return {(row.day, row.app_id, row.item, row.slab, row.kind, row.run_id): row.number for row in rows}
 
 
 def lines_of_charges(conn: Connection, document_id: int) -> dict[ChargeKey, int]:
     """The line on which each charge of a document stands."""
     on = document_charge.c
     rows = conn.execute(
-        select(on.day, on.app_id, on.item, on.kind, on.run_id, on.line).where(on.document_id == document_id)
+        select(on.day, on.app_id, on.item, on.slab, on.kind, on.run_id, on.line).where(on.document_id == document_id)
     )
-    return {(row.day, row.app_id, row.item, row.kind, row.run_id): row.line for row in rows}
+    return {(row.day, row.app_id, row.item, row.slab, row.kind, row.run_id): row.line for row in rows}
 
 
 def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:

@@ -24,7 +24,7 @@ from billing.ledger.database import writing
 from billing.ledger.day_seals import USAGE, SealedDay, seal_days
 from billing.ledger.postings import Moment, recognise_packages
 from billing.ledger.runs import Run, insert_run
-from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, Metered, stored_state
 from billing.money import to_scaled
 from billing.rating.balances import Balances
 from billing.rating.charges import Charge, PostedCharge
@@ -125,7 +125,7 @@ def insert_settled_days(conn: Connection, account_id: str, run_id: int, days: Se
 
 def insert_state(conn: Connection, account_id: str, day: date, run_id: int, state: pl.DataFrame) -> None:
     """The stays that are open at the end of a day, as this run knows them."""
-    values = {"account_id": account_id, "day": day, "run_id": run_id, "frame": packed(state)}
+    values = {"account_id": account_id, "day": day, "run_id": run_id, "frame": packed(stored_state(state))}
     conn.execute(insert(tables.carried_state).values(values))
 
 
@@ -149,6 +149,7 @@ def charge_row(account_id: str, posted: PostedCharge) -> dict[str, object]:
         "day": posted.day,
         "app_id": charge.app_id,
         "item": charge.item,
+        "slab": charge.slab,
         "kind": posted.kind,
         "run_id": posted.run_id,
         "corrects_run_id": posted.corrects_run_id,
@@ -188,16 +189,16 @@ def _refuse_overdrawn(account_id: str, balances: Balances) -> None:
 
 def _insert_metered(conn: Connection, bill: SpanBill, day: DayBill, metered: Metered | None, run_id: int) -> SealedDay:
     """Writes what was metered and charged, and says what is to be sealed of it."""
+    charges = [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges]
+    insert_rows(conn, tables.charge, charges)
     if metered is None:
-        return SealedDay(day=day.day, events=day.events)
+        return SealedDay(day=day.day, events=day.events, charges=charges)
     key = {"account_id": bill.account_id, "day": day.day}
     findings = storable(metered.findings.select(*FINDINGS_SCHEMA)).with_row_index("id", 1)
     usage, deductions = metered.usage.select(*USAGE_SCHEMA), deduction_frame(day.billed.deductions)
-    charges = [_charge_row(bill, day, run_id, charge) for charge in day.billed.charges]
     insert_frame(conn, tables.usage, key, usage)
     insert_frame(conn, tables.deduction, key, deductions)
     insert_frame(conn, tables.finding, key, findings)
-    insert_rows(conn, tables.charge, charges)
     if metered.state.height:
         insert_state(conn, bill.account_id, day.day, run_id, metered.state)
     return SealedDay(

@@ -230,8 +230,7 @@ deduction = Table(
     Column("payer_id", String, primary_key=True),
     Column("minutes", BigInteger, nullable=False),
     Column("package_minutes", BigInteger, nullable=False),
-    CheckConstraint("minutes > 0", name="minutes"),
-    CheckConstraint("package_minutes > 0", name="package_units"),
+    CheckConstraint("minutes * package_minutes > 0", name="sign"),
     sqlite_with_rowid=False,
 )
 
@@ -298,12 +297,15 @@ finding_correction = Table(
     sqlite_with_rowid=False,
 )
 
+# `app_id` 0: all apps together. `slab`: the part of a graduated price, from 0. Under a policy that counts over the
+# month a day may take back minutes that an earlier one charged at another price: minutes and money may be below zero.
 charge = Table(
     "charge",
     metadata,
     *_day_key(),
     Column("app_id", BigInteger, primary_key=True),
     Column("item", String, primary_key=True),
+    Column("slab", Integer, primary_key=True),
     Column("kind", String, primary_key=True),
     Column("run_id", ForeignKey("run.id"), primary_key=True),
     Column("seconds", BigInteger, nullable=False),
@@ -318,9 +320,7 @@ charge = Table(
     Column("posted_on", Date, nullable=False),
     Column("cause", String),
     CheckConstraint("kind IN ('usage', 'correction')", name="kind"),
-    CheckConstraint(
-        "kind = 'correction' OR (seconds > 0 AND deducted_minutes >= 0 AND payable_minutes >= 0)", name="sign"
-    ),
+    CheckConstraint("kind = 'correction' OR seconds >= 0", name="sign"),
     CheckConstraint("minutes = deducted_minutes + payable_minutes", name="minutes"),
     CheckConstraint("amount_scaled = payable_minutes * unit_price_scaled", name="amount"),
     CheckConstraint("unit_price_scaled >= 0", name="unit_price"),

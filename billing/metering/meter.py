@@ -19,7 +19,8 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from billing.catalog.items import ALONE_IN_ROOM, AUDIO, CAMERA, DISCONNECT_GRACE, NO_VIDEO_RECEIVED, SCREEN_SHARE
+from billing.catalog.items import ALONE_IN_ROOM, CAMERA, DISCONNECT_GRACE, NO_VIDEO_RECEIVED, SCREEN_SHARE
+from billing.metering.connections_apart import events_apart, state_apart
 from billing.metering.engine.keyed_rows import (
     USER_COLUMNS,
     HashCollisionError,
@@ -35,6 +36,7 @@ from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
 from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
 from billing.metering.state import carried_state
+from billing.metering.stay_minutes import minutes_by_names, stays_by_minute, window_minutes, with_beginnings
 from billing.metering.tiers import TierRule
 from billing.metering.windows import window_seconds
 from billing.periods import WINDOW_SECONDS
@@ -68,7 +70,7 @@ def meter(events: pl.LazyFrame, carried: pl.DataFrame, span: Span, *, ranges: in
     """
 
     def compute(hashing: Hashing) -> Metered:
-        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span, ranges=ranges)
+        found = _metered_rooms(events, carried, span, hashing, ranges=ranges)
         suspected = suspected_stays(found.all("stays"))
         names = found.names(suspected["row_number"])
         return found.metered(names, concurrent_rooms(named_stays(suspected, names), span.start))
@@ -81,7 +83,7 @@ def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tupl
     all rooms together (`STAY_SCHEMA`, `findings.concurrent_rooms`)."""
 
     def compute(hashing: Hashing) -> tuple[Metered, pl.DataFrame]:
-        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span)
+        found = _metered_rooms(events, carried, span, hashing)
         stays = found.all("stays")
         names = found.names(stays["row_number"])
         return found.metered(names), named_stays(stays, names)
@@ -105,13 +107,16 @@ def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFram
     """The seconds of each user under some names (`app_id` among them): `columns, item, reason, seconds`."""
 
     def compute(hashing: Hashing) -> pl.DataFrame:
-        found = _metered_rooms(span_rows(events, carried, span.start, hashing), span, by_user=True)
+        found = _metered_rooms(events, carried, span, hashing, by_user=True)
         users = found.all("users")
         names = found.rows.read(columns, users["row_number"]).of(users["row_number"], *columns)
         places = pl.DataFrame({"app_id": sorted(span.rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
         by_app = pl.concat([users, names], how="horizontal").join(places, on="app_id").drop("app_id")
-        named = _named(_checked(by_app, found.results, span.rules), span.rules)
-        return named.select(*columns, "item", "reason", "seconds")
+        shown = (*columns, "item", "reason", "seconds")
+        named = _named(_checked(by_app, found.results, span.rules), span.rules).select(*shown)
+        if found.has_rounded_stays:
+            named = pl.concat([named, minutes_by_names(found.rounded_stays(), span.rules, columns).select(*shown)])
+        return named
 
     return _without_collisions(compute)
 
@@ -122,6 +127,7 @@ class _MeteredRooms:
 
     results: Sequence[WorkerResult]
     rows: SpanRows
+    carried: pl.DataFrame
     span: Span
 
     def all(self, name: str) -> pl.DataFrame:
@@ -134,29 +140,60 @@ class _MeteredRooms:
         findings, carried = self.all("findings")["row_number"], (self.all(name)["stay"] for name in _WITH_USERS)
         return self.rows.read(USER_COLUMNS, findings, *carried, *row_numbers)
 
+    @property
+    def has_rounded_stays(self) -> bool:
+        """Whether stays are rounded one by one in an app."""
+        return any(rule.per_stay for rule in self.span.rules.values())
+
+    def rounded_stays(self) -> pl.DataFrame:
+        """The stays whose started minutes are counted (`stays_by_minute`); connections, where they have names."""
+        span = self.span
+        rules = {app: rule for app, rule in span.rules.items() if rule.per_stay}
+        carried = state_apart(self.carried, rules)
+        found, events = self, events_apart(self.rows.events, self.carried, rules, span.start, span.end)
+        if events is not None:
+            own_keys = Hashing(seed=self.rows.hashing.seed)
+            found = _metered_rooms(events, carried, Span(start=span.start, end=span.end, rules=rules), own_keys)
+        stays = found.all("stays")
+        named = named_stays(stays, found.rows.read(USER_COLUMNS, stays["row_number"]))
+        return stays_by_minute(named, carried, rules, span.start)
+
     def metered(self, names: Names, *more_findings: pl.DataFrame) -> Metered:
         """The results with names instead of row numbers."""
         sums = window_seconds([result.sums for result in self.results], self.span.start)
-        seconds = _named(_checked(sums, self.results, self.span.rules), self.span.rules)
-        carried = {name: self.all(name) for name in _CARRIED}
+        usage = _named(_checked(sums, self.results, self.span.rules), self.span.rules).select(*USAGE_SCHEMA)
+        state = carried_state({name: self.all(name) for name in _CARRIED}, self.rows, names, self.span.start)
+        if self.has_rounded_stays:
+            stays = self.rounded_stays()
+            usage = pl.concat([usage, window_minutes(stays, self.span.rules)])
+            state = with_beginnings(state, stays, self.span.end)
         found = [findings(self.all("findings"), names), *more_findings]
         return Metered(
-            usage=seconds.select(*USAGE_SCHEMA).sort("app_id", "window_start", "item", "reason"),
-            state=carried_state(carried, self.rows, names, self.span.start),
+            usage=usage.sort("app_id", "window_start", "item", "reason"),
+            state=state,
             findings=pl.concat(found).sort(list(FINDINGS_SCHEMA)),
         )
 
 
-def _metered_rooms(rows: SpanRows, span: Span, *, ranges: int = 1, by_user: bool = False) -> _MeteredRooms:
+def _metered_rooms(
+    events: pl.LazyFrame,
+    carried: pl.DataFrame,
+    span: Span,
+    hashing: Hashing,
+    *,
+    ranges: int = 1,
+    by_user: bool = False,
+) -> _MeteredRooms:
+    rows = span_rows(events, carried, span.start, hashing)
     in_passes = (events_by_room(keyed, span.start) for keyed in passes(rows, span.start, span.end, ranges))
     # A thread for each processor, unless POLARS_MAX_THREADS says how many.
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         results = [
             result
-            for events in read_ahead(in_passes)
-            for result in meter_parts(events, rows, _arrays(span), pool, by_user=by_user)
+            for of_pass in read_ahead(in_passes)
+            for result in meter_parts(of_pass, rows, _arrays(span), pool, by_user=by_user)
         ]
-    return _MeteredRooms(results=results, rows=rows, span=span)
+    return _MeteredRooms(results=results, rows=rows, carried=carried, span=span)
 
 
 def _without_collisions(compute: Callable[[Hashing], _Result]) -> _Result:
@@ -212,6 +249,9 @@ def _named(seconds: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.DataFrame
 
 def _classes(rule: TierRule) -> dict[int, tuple[str, str]]:
     """The item and reason of every class that is billed."""
-    audio = {code: (AUDIO, reason) for code, reason in _AUDIO_REASONS.items()}
+    if rule.per_stay:
+        return {}
+    base = {code: (rule.base_item, reason) for code, reason in _AUDIO_REASONS.items()}
     video = [(item, reason) for item in rule.items for reason in _VIDEO_REASONS]
-    return audio | dict(enumerate(video, FIRST_VIDEO))
+    classes = base | dict(enumerate(video, FIRST_VIDEO))
+    return {code: named for code, named in classes.items() if named[1] not in rule.free_when}

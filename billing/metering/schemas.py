@@ -51,6 +51,8 @@ STATE_SCHEMA = pl.Schema(
         ),
         "published": pl.List(_STREAM),
         "excepted": pl.List(pl.String),  # streams that are published and that the user does not receive
+        # When the stay or each of its connections began, where their minutes are counted.
+        "begun": pl.List(pl.Struct({"connection": pl.String, "began": pl.Int64})),
     }
 )
 
@@ -86,6 +88,12 @@ def as_state(frame: pl.DataFrame) -> pl.DataFrame:
         for name, dtype in lists.items()
     )
     return frame.with_columns(*columns).select(*STATE_SCHEMA)
+
+
+def stored_state(state: pl.DataFrame) -> pl.DataFrame:
+    """State as it is stored and sealed: without beginnings where nothing has one. Most policies do not count them."""
+    has_none = "begun" in state.columns and not state["begun"].list.len().sum()
+    return state.drop("begun") if has_none else state
 
 
 def open_stays(state: pl.DataFrame) -> pl.DataFrame:

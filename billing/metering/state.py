@@ -24,7 +24,9 @@ def carried_state(found: Mapping[str, pl.DataFrame], rows: SpanRows, names: Name
     for column, listed in _lists(found, rows, start).items():
         state = state.join(listed, on="stay", how="left").with_columns(pl.col(column).fill_null([]))
     return (
-        state.with_columns(pl.col("last_event", "wait_ends").cast(pl.Int64) + start)
+        state.with_columns(
+            pl.col("last_event", "wait_ends").cast(pl.Int64) + start, begun=pl.lit([], STATE_SCHEMA["begun"])
+        )
         .select(*STATE_SCHEMA)
         .cast(dict(STATE_SCHEMA))  # type: ignore[arg-type]
         .sort(USER_COLUMNS)

@@ -7,15 +7,23 @@ Example: two streams of 1280x720 (921,600 pixels, the top of `hd`) are one secon
 
 from dataclasses import dataclass
 
+from billing.catalog.items import AUDIO
 from billing.catalog.policies import PolicyVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
-    """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None)."""
+    """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None).
+
+    Seconds without video belong to `base_item`. Those whose reason is in `free_when` are not billed.
+    `per_stay`: what is billed are the started minutes of each stay (`billing.metering.stay_minutes`).
+    """
 
     per_stream: bool
     tiers: tuple[tuple[str, int | None], ...]
+    base_item: str = AUDIO
+    free_when: frozenset[str] = frozenset()
+    per_stay: bool = False
 
     def __post_init__(self) -> None:
         tops = [top for _, top in self.tiers]
@@ -43,4 +51,7 @@ def tier_rule(version: PolicyVersion) -> TierRule:
     return TierRule(
         per_stream=version.method == "per_stream",
         tiers=tuple((tier.item, tier.top_area) for tier in version.tiers),
+        base_item=version.base_item,
+        free_when=frozenset(version.free_when),
+        per_stay=version.method == "stay",
     )

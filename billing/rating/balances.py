@@ -9,20 +9,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from billing.catalog.packages import free_minutes_app, free_minutes_id
 from billing.rating.deductions import Deduction
+from billing.rating.period_use import NOTHING, PeriodUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balances:
-    """Package minutes of an account's payers at one moment, by payer id."""
+    """Package minutes of an account's payers at one moment, by payer id; and what the period has so far, for policies
+    that count over it."""
 
     granted: Mapping[str, int] = field(default_factory=dict)
     deducted: Mapping[str, int] = field(default_factory=dict)
     lapsed: Mapping[str, int] = field(default_factory=dict)
+    use: PeriodUse = NOTHING
 
     def remaining(self, payer_id: str) -> int:
         """What the payer can still pay; negative when more was taken than granted."""
-        return self.granted.get(payer_id, 0) - self.deducted.get(payer_id, 0) - self.lapsed.get(payer_id, 0)
+        return self._granted(payer_id) - self.deducted.get(payer_id, 0) - self.lapsed.get(payer_id, 0)
+
+    def _granted(self, payer_id: str) -> int:
+        """Free minutes that each app has for itself are granted once, by month."""
+        of_app = None if payer_id in self.granted else free_minutes_app(payer_id)
+        return self.granted.get(payer_id if of_app is None else free_minutes_id(of_app[0]), 0)
 
     @property
     def payers(self) -> set[str]:
@@ -42,7 +51,7 @@ class Balances:
             taken[deduction.payer_id] += deduction.package_minutes
         gone = Counter(self.lapsed)
         gone.update(lapsed or {})
-        return Balances(granted={**(granted or {}), **self.granted}, deducted=taken, lapsed=gone)
+        return Balances(granted={**(granted or {}), **self.granted}, deducted=taken, lapsed=gone, use=self.use)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from billing.catalog.items import WindowUsage
+from billing.catalog.quantities import DAILY, Quantity
 from billing.periods import window_start
-from billing.rating.deductions import WindowMinutes, deduct, minutes_by_window, whole_minutes
+from billing.rating.deductions import WindowMinutes, counted, deduct, minutes_by_window
 from billing.rating.payers import Payer
+from billing.rating.period_use import NOTHING, PeriodUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +34,37 @@ class DayWindows:
     sums: Callable[[int, int], Sequence[WindowUsage]]
     by_app: Callable[[int, int], Sequence[WindowUsage]] | None = None
 
+    def counted(self, quantity: Quantity) -> "DayWindows":
+        """The same as it is counted (`deductions.counted`)."""
+        if not quantity.is_over_apps:
+            return self
+        sums = self.sums
+        return replace(
+            self, whole=counted(self.whole, quantity), sums=lambda start, end: counted(sums(start, end), quantity)
+        )
 
-def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequence[Payer]) -> Sequence[WindowUsage]:
+
+def in_stretches(
+    usage: Sequence[WindowUsage],
+    windows: DayWindows,
+    payers: Sequence[Payer],
+    quantity: Quantity = DAILY,
+    use: PeriodUse = NOTHING,
+) -> Sequence[WindowUsage]:
     """Usage with the bill of the day's windows, in as few stretches as that takes.
 
-    `usage` has the sums of the day, with the same minutes of each item as `windows.whole`.
+    `usage` has the sums of the day, with the same minutes of each item as `windows.whole`; `use` is what the period has
+    before the day.
     """
-    of_day = ((start, app_id, item, whole_minutes(seconds)) for start, app_id, item, seconds in usage)
-    if not payers or not _runs_out(of_day, payers):
+    seconds_so_far = use.seconds_by_group(quantity)
+    if not payers or not _runs_out(minutes_by_window(usage, dict(seconds_so_far), quantity), payers):
         return usage
     stretches: list[WindowUsage] = []
-    seconds_so_far: dict[tuple[int, str], int] = {}
     pending = [(windows.start, windows.end, windows.whole)]
     while pending:
         start, end, of_part = pending.pop()
         after = dict(seconds_so_far)
-        minutes = list(minutes_by_window(of_part, after))
+        minutes = list(minutes_by_window(of_part, after, quantity))
         if _runs_out(minutes, payers):
             middle = window_start((start + end) // 2)
             if middle > start:
@@ -56,7 +73,7 @@ def in_stretches(usage: Sequence[WindowUsage], windows: DayWindows, payers: Sequ
                 continue
             if windows.by_app:
                 of_part, after = windows.by_app(start, end), dict(seconds_so_far)
-                minutes = list(minutes_by_window(of_part, after))
+                minutes = list(minutes_by_window(of_part, after, quantity))
         stretches += of_part
         seconds_so_far = after
         payers = _after(payers, minutes)

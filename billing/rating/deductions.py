@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from billing.catalog.items import ITEM_RANK, WindowUsage
+from billing.catalog.quantities import ALL_APPS, DAILY, Quantity
 from billing.rating.payers import Payer
+from billing.rating.period_use import group_of
 
 
 class Deduction(NamedTuple):
@@ -37,17 +39,40 @@ WindowMinutes = tuple[int, int, str, int]
 
 
 def minutes_by_window(
-    usage: Iterable[WindowUsage], seconds_so_far: dict[tuple[int, str], int] | None = None
+    usage: Iterable[WindowUsage],
+    seconds_so_far: dict[tuple[int, str], int] | None = None,
+    quantity: Quantity = DAILY,
 ) -> Iterator[WindowMinutes]:
-    """The minutes each row of a day's usage adds, in the order they are paid; they sum to the day's minutes.
+    """The minutes (units of `quantity`) each row of a day's usage adds, in the order they are paid; they sum to the
+    day's minutes.
 
-    `seconds_so_far`: those before, by app and item, if this is not the beginning of the day; these are added to them.
+    `seconds_so_far`: those before, by app and item (or what is counted together), if this is not the beginning of the
+    period; these are added to them.
     """
     seconds_so_far = {} if seconds_so_far is None else seconds_so_far
+    units, weights = quantity.units, quantity.weights
     for window_start, app_id, item, seconds in _in_order_of_payment(usage):
-        before = seconds_so_far.get((app_id, item), 0)
-        after = seconds_so_far[app_id, item] = before + seconds
-        yield window_start, app_id, item, whole_minutes(after) - whole_minutes(before)
+        group = group_of(quantity, app_id, item)
+        before = seconds_so_far.get(group, 0)
+        after = seconds_so_far[group] = before + seconds * weights.get(item, 1)
+        yield window_start, app_id, item, units(after) - units(before)
+
+
+def counted(usage: Sequence[WindowUsage], quantity: Quantity) -> Sequence[WindowUsage]:
+    """A day's usage as it is counted: apps that are counted together are one. Where items are, too, the day is one
+    window: a minute falls to the first item that completes it on the day."""
+    if not quantity.is_over_apps and not quantity.is_over_items:
+        return usage
+    start = min((row[0] for row in usage), default=0)
+    sums: dict[tuple[int, int, str], int] = {}
+    for window_start, app_id, item, seconds in usage:
+        key = (
+            start if quantity.is_over_items else window_start,
+            ALL_APPS if quantity.is_over_apps else app_id,
+            item,
+        )
+        sums[key] = sums.get(key, 0) + seconds
+    return [WindowUsage(*key, seconds) for key, seconds in sums.items()]
 
 
 def _in_order_of_payment(usage: Iterable[WindowUsage]) -> Iterator[WindowUsage]:
@@ -62,7 +87,7 @@ def _in_order_of_payment(usage: Iterable[WindowUsage]) -> Iterator[WindowUsage]:
 
 def whole_minutes(seconds: int) -> int:
     """Seconds as minutes, a started minute counting as a whole one."""
-    return -(-seconds // 60)
+    return DAILY.units(seconds)
 
 
 def deduct(increments: Iterable[WindowMinutes], payers: Sequence[Payer]) -> list[Deduction]:

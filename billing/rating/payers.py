@@ -22,10 +22,13 @@ class Payer:
     ratios: Mapping[str, int]
 
 
-def payers_on(terms: DayTerms, remaining: Mapping[str, int]) -> list[Payer]:
+def payers_on(
+    terms: DayTerms, remaining: Mapping[str, int], free: Mapping[int | None, int] | None = None
+) -> list[Payer]:
     """Everything that can pay on the day of `terms`, in the order in which it pays.
 
-    `remaining`: package minutes by payer id before the day. What has nothing left is left out.
+    `remaining`: package minutes by package id before the day; `free`: what is left of the month's free minutes, by app
+    (None: of all); absent: they are of all, and among `remaining`. What has nothing left is left out.
     """
     last_days = {}
     for package in terms.packages:
@@ -36,8 +39,13 @@ def payers_on(terms: DayTerms, remaining: Mapping[str, int]) -> list[Payer]:
     def place(package: Package) -> tuple[bool, date, datetime, str]:
         return package.app is None, last_days[package.id], package.purchased_at, package.id
 
-    version, free_id = terms.version, free_minutes_id(terms.day)
-    payers = [Payer(id=free_id, remaining=remaining.get(free_id, 0), ratios=version.free_ratios)]
+    version = terms.version
+    if free is None:
+        free = {None: remaining.get(free_minutes_id(terms.day), 0)}
+    payers = [
+        Payer(id=free_minutes_id(terms.day, app), app=app, remaining=left, ratios=version.free_ratios)
+        for app, left in free.items()
+    ]
     payers += [
         Payer(id=package.id, app=package.app, remaining=remaining.get(package.id, 0), ratios=version.ratios)
         for package in sorted((package for package in terms.packages if package.id in last_days), key=place)

@@ -31,7 +31,7 @@ _MONEY = pl.Decimal(38, SCALE_DIGITS)
 CHARGES_SCHEMA = pl.Schema(
     {
         "day": pl.Date(),
-        "app_id": pl.Int64(),
+        "app_id": pl.Int64(),  # null: counted over all apps
         "item": pl.String(),
         "seconds": pl.Int64(),
         "minutes": pl.Int64(),
@@ -202,7 +202,7 @@ def _charge_row(
     charge = posted.charge
     return (
         posted.day,
-        charge.app_id,
+        charge.app_id or None,
         charge.item,
         charge.seconds,
         charge.minutes,

@@ -165,7 +165,7 @@ def _tax(stored: StoredDocument, document: Document) -> Iterator[Disagreement]:
             exact = sum(
                 (line.amount for line in document.lines if line.group == key and line.kind != ROUNDING), Decimal(0)
             )
-        expected = group_amounts(exact, version, document.terms.currency)
+        expected = group_amounts(exact, version, document.terms.currency, document.terms.rounding)
         if expected != (tax.base, tax.amount):
             shown = [" and ".join(map(plain, each)) for each in (expected, (tax.base, tax.amount))]
             yield _about(stored, "tax", shown[0], shown[1], f"base and amount of {tax.tax}")

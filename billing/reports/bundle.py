@@ -149,7 +149,7 @@ class _Bundle:
         if name == "charges":
             for day in self.days:
                 for row in self.facts.rows(tables.charge, day.day):
-                    line = self.bill.lines.get((row.day, row.app_id, row.item, row.kind, row.run_id))
+                    line = self.bill.lines.get((row.day, row.app_id, row.item, row.slab, row.kind, row.run_id))
                     yield {**_row(name, row, day, row.run_id), "line": line}
             return
         settled, corrected = SEALED_TABLES[name]

@@ -19,7 +19,8 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from billing.catalog.items import ITEM_RANK
+from billing.catalog.items import FEES, ITEM_RANK
+from billing.catalog.quantities import ALL_APPS
 from billing.errors import UsageError
 from billing.events.log import EventLog
 from billing.home import Home
@@ -32,7 +33,7 @@ from billing.periods import local_day, month_days, parse_instant, parse_month
 from billing.rating.causes import ItemMonth, shown, split
 from billing.reports.what_if import Question, answer
 
-APP_NEW, APP_GONE, CORRECTION, PACKAGE = "app_new", "app_gone", "correction", "package"
+APP_NEW, APP_GONE, CORRECTION, PACKAGE, FEE = "app_new", "app_gone", "correction", "package", "fee"
 _VIEWS = "2026-03, 2026-03@run:2, 2026-03@as-of:2026-04-02T00:00:00Z or 2026-03@policy:trtc-intl"
 
 
@@ -109,18 +110,20 @@ class _ItemSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figures:
-    """What a side costs, in 10^-8: usage by app and item, corrections by run, packages by app."""
+    """What a side costs, in 10^-8: usage by app and item, corrections by run, packages by app, and fees."""
 
     currency: str
     usage: Mapping[int, Mapping[str, _ItemSum]]
     corrections: Mapping[int, int] = field(default_factory=dict)
     packages: Mapping[int | None, int] = field(default_factory=dict)
+    fees: int = 0
 
     @property
     def amount(self) -> int:
         """All together."""
         items = chain.from_iterable(of_app.values() for of_app in self.usage.values())
-        return sum(each.amount for each in items) + sum(self.corrections.values()) + sum(self.packages.values())
+        others = sum(self.corrections.values()) + sum(self.packages.values()) + self.fees
+        return sum(each.amount for each in items) + others
 
     def of_app(self, app_id: int) -> int:
         """The usage of an app."""
@@ -168,12 +171,13 @@ def _causes(a: _Figures, b: _Figures) -> Iterator[Cause]:
         yield _whole(APP_NEW if app_id in b.usage else APP_GONE, b.of_app(app_id) - a.of_app(app_id), app_id=app_id)
     for scope in sorted(a.packages.keys() | b.packages.keys(), key=lambda scope: scope or 0):
         yield _whole(PACKAGE, b.packages.get(scope, 0) - a.packages.get(scope, 0), app_id=scope)
+    yield _whole(FEE, b.fees - a.fees)
     for app_id in sorted(a.usage.keys() & b.usage.keys()):
         yield from _causes_of_app(app_id, a.usage[app_id], b.usage[app_id])
 
 
 def _whole(cause: str, scaled: int, *, app_id: int | None = None, run: int | None = None) -> Cause:
-    return Cause(cause=cause, app_id=app_id, run=run, amount=from_scaled(scaled), exact=Fraction(scaled, SCALE))
+    return Cause(cause=cause, app_id=app_id or None, run=run, amount=from_scaled(scaled), exact=Fraction(scaled, SCALE))
 
 
 def _causes_of_app(app_id: int, a: Mapping[str, _ItemSum], b: Mapping[str, _ItemSum]) -> Iterator[Cause]:
@@ -184,7 +188,7 @@ def _causes_of_app(app_id: int, a: Mapping[str, _ItemSum], b: Mapping[str, _Item
         exact = split(_item_month(of_a, seconds_a, price_a), _item_month(of_b, seconds_b, price_b))
         units = shown(exact)
         for cause, value in exact.items():
-            yield Cause(cause=cause, app_id=app_id, item=item, amount=from_scaled(units[cause]), exact=value)
+            yield Cause(cause=cause, app_id=app_id or None, item=item, amount=from_scaled(units[cause]), exact=value)
 
 
 def _item_month(of_side: _ItemSum | None, app_seconds: int, price: Fraction) -> ItemMonth:
@@ -215,6 +219,7 @@ def _figures(conn: Connection, home: Home, account_id: str, side: Side) -> _Figu
         usage=_usage(row for row in rows if row.kind == "usage"),
         corrections=corrections,
         packages=_packages(ledger, side.month),
+        fees=sum(row.amount_scaled for row in rows if row.kind == "usage" and row.item in FEES),
     )
 
 
@@ -232,17 +237,33 @@ def _assumed_figures(ledger: AccountLedger, home: Home, side: Side) -> _Figures:
     question = Question(account=ledger.account_id, months=[side.month], policy=side.policy)
     found = answer(ledger, EventLog(directory=home.events), question)
     names = (*("day", "app_id", "item", "kind", "seconds"), *("minutes", "deducted_minutes", "payable_minutes"))
-    rows = (
-        ChargeRow._make((*values[:4], 0, *values[4:8], to_scaled(values[8]), to_scaled(values[9])))
+    rows = [
+        ChargeRow._make(
+            (
+                values[0],
+                values[1] or ALL_APPS,
+                *values[2:4],
+                0,
+                *values[4:8],
+                to_scaled(values[8]),
+                to_scaled(values[9]),
+            )
+        )
         for values in found.charges.select(*names, "unit_price", "amount").iter_rows()
+    ]
+    return _Figures(
+        currency=found.currency,
+        usage=_usage(rows),
+        packages=_packages(ledger, side.month),
+        fees=sum(row.amount_scaled for row in rows if row.item in FEES),
     )
-    return _Figures(currency=found.currency, usage=_usage(rows), packages=_packages(ledger, side.month))
 
 
 def _usage(rows: Iterable[ChargeRow]) -> dict[int, dict[str, _ItemSum]]:
     usage: dict[int, dict[str, _ItemSum]] = {}
     for row in rows:
-        usage.setdefault(row.app_id, {}).setdefault(row.item, _ItemSum()).add(row)
+        if row.item not in FEES:
+            usage.setdefault(row.app_id, {}).setdefault(row.item, _ItemSum()).add(row)
     return usage
 
 

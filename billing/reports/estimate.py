@@ -26,8 +26,8 @@ import polars as pl
 
 from billing.catalog.catalog import Account, Catalog, known_policies
 from billing.catalog.feeds import Size
-from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Package, free_minutes_id, is_free_minutes
+from billing.catalog.items import WindowUsage, in_order
+from billing.catalog.packages import Package, is_free_minutes
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import UsageError, unknown
@@ -39,7 +39,6 @@ from billing.metering.tiers import tier_rule
 from billing.money import EXACT
 from billing.periods import DAY_SECONDS, day_start, local_day, time_zone
 from billing.rating.balances import Balances
-from billing.rating.charges import rate_day
 from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
 from billing.reports.package_sets import Offer, PackageSet, Payable, cheapest_set, demand
@@ -161,11 +160,11 @@ def estimate(room: Room, tariff: Tariff, *, rooms_per_day: int, minutes: int, da
     bill = month.billed()
     offers = tariff.terms.version.package_prices.get(tariff.currency, ())
     return Estimate(
-        items=tuple(_items(month)),
-        free_minutes_used=bill.deducted.get(free_minutes_id(_FIRST_DAY), 0),
+        items=tuple(_items(month, bill)),
+        free_minutes_used=sum(units for payer, units in bill.deducted.items() if is_free_minutes(payer)),
         pay_as_you_go=bill.amount,
         currency=tariff.currency,
-        packages=_package_choices(month, offers, bill.amount),
+        packages=_package_choices(month, offers, bill),
     )
 
 
@@ -211,6 +210,7 @@ class _Bill:
     amount: Decimal
     deducted: Mapping[str, int]
     by_packages: Sequence[Deduction]
+    minutes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +232,13 @@ class _Month:
         with localcontext(EXACT):
             amount = sum((charge.amount for billed in bills for charge in billed.charges), Decimal(0))
         deductions = [each for billed in bills for each in billed.deductions if not is_free_minutes(each.payer_id)]
-        return _Bill(amount=amount, deducted=bills[-1].balances.deducted, by_packages=deductions)
+        minutes: Counter[str] = Counter()
+        for billed in bills:
+            for charge in billed.charges:
+                minutes[charge.item] += charge.minutes
+        return _Bill(
+            amount=amount, deducted=bills[-1].balances.deducted, by_packages=deductions, minutes=in_order(minutes)
+        )
 
 
 def _bought(packages: Sequence[int], zone: ZoneInfo) -> Iterator[Package]:
@@ -241,25 +247,24 @@ def _bought(packages: Sequence[int], zone: ZoneInfo) -> Iterator[Package]:
         yield Package(id=f"bought-{number:06}", account="estimate", minutes=minutes, purchased_at=purchased_at)
 
 
-def _items(month: _Month) -> Iterator[ItemEstimate]:
-    for charge in rate_day(month.usage, [], month.terms.prices).charges:
-        minutes = charge.minutes * month.days
+def _items(month: _Month, bill: _Bill) -> Iterator[ItemEstimate]:
+    for item, minutes in bill.minutes.items():
+        unit_price = month.terms.prices[item]
         with localcontext(EXACT):
-            amount = minutes * charge.unit_price
+            amount = minutes * unit_price
         yield ItemEstimate(
-            item=charge.item,
+            item=item,
             minutes=minutes,
-            package_minutes=minutes * month.terms.version.ratios[charge.item],
-            unit_price=charge.unit_price,
+            package_minutes=minutes * month.terms.version.ratios[item],
+            unit_price=unit_price,
             amount=amount,
         )
 
 
-def _package_choices(
-    month: _Month, offers: Sequence[Offer], pay_as_you_go: Decimal
-) -> tuple[PackageChoice | PackageSet, ...]:
+def _package_choices(month: _Month, offers: Sequence[Offer], bill: _Bill) -> tuple[PackageChoice | PackageSet, ...]:
     """Each published package alone and the cheapest set, bought on the day of the estimate."""
-    choices = [_alone(offer, month) for offer in offers] + _cheapest_set(month, offers)
+    pay_as_you_go = bill.amount
+    choices = [_alone(offer, month) for offer in offers] + _cheapest_set(month, offers, bill)
     # Of equal totals the first wins: nothing bought, then the smallest package, then several.
     lowest = min((choice.total for choice in choices), default=pay_as_you_go)
     for number, choice in enumerate(choices):
@@ -276,8 +281,8 @@ def _alone(offer: Offer, month: _Month) -> PackageChoice:
         return PackageChoice(minutes=minutes, price=price, overage=overage, total=price + overage)
 
 
-def _cheapest_set(month: _Month, offers: Sequence[Offer]) -> list[PackageSet]:
-    everything = sum(item.package_minutes for item in _items(month))
+def _cheapest_set(month: _Month, offers: Sequence[Offer], bill: _Bill) -> list[PackageSet]:
+    everything = sum(item.package_minutes for item in _items(month, bill))
     prices = month.terms.prices
     wanted = demand(
         Payable(each.minutes, each.package_minutes, prices[each.item])

@@ -17,7 +17,7 @@ import polars as pl
 
 from billing import periods
 from billing.catalog.contracts import contract_on
-from billing.errors import UnknownNameError, unknown
+from billing.errors import UnknownNameError, UsageError, unknown
 from billing.events.log import EventLog
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
@@ -157,6 +157,11 @@ class _Day:
 
     def explained(self, wide: Explanation) -> Explanation:
         """The links from the day on, added to those before it."""
+        if not self.app_day.ledger.terms_on(self.app_day.day)[0].version.counts_app_days:
+            raise UsageError(
+                f"{self.app_day.day} is billed by a policy that does not count each app and day by itself: ask for the "
+                "month without --app and --day, and see `billing usage` for the seconds"
+            )
         windows = [each for each in window_payments(self.app_day) if self.scope.has(each.app_id, each.item)]
         asked = [each for each in windows if self.scope.window in (None, each.start)]
         seconds = room_seconds(self.home.room_seconds, self.app_day, self.scope.window)

@@ -15,6 +15,7 @@ import polars as pl
 
 from billing.catalog.items import WindowUsage
 from billing.catalog.policies import PolicyVersion
+from billing.catalog.quantities import ALL_APPS
 from billing.catalog.terms import DayTerms
 from billing.catalog.tier_changes import items_after
 from billing.events.log import EventLog
@@ -54,8 +55,12 @@ class SettledUsage:
         """The days to bill under other terms, and whether one of them had to be metered again."""
         sums = self._sums()
         items = {of_day.day: items_after(self.versions[of_day.day], of_day.version) for of_day in terms}
-        wanted = {each.day: tier_rule(each.version) for each in terms if items[each.day] is None and each.day in sums}
-        apps = {app_id for of_day in sums.values() for app_id, _ in of_day}
+        wanted = {
+            each.day: tier_rule(each.version)
+            for each in terms
+            if items[each.day] is None and (each.day in sums or self.versions[each.day].free_when)
+        }
+        apps = {app_id for account_day in self.days for app_id in account_day.apps}
         metered = {day: _by_window(usage) for day, usage in metered_again(self.ledger, self.log, apps, wanted)}
         days = []
         for account_day, of_day in zip(self.days, terms, strict=True):
@@ -66,7 +71,10 @@ class SettledUsage:
             else:
                 names = items[of_day.day] or {}
                 read = partial(self._stored, of_day.day, names)
-                usage = _renamed(_in_one_window(sums.get(of_day.day, {}), start), names)
+                stored = _in_one_window(sums.get(of_day.day, {}), start)
+                if any(row.app_id == ALL_APPS for row in stored):
+                    stored = self.ledger.window_sums(of_day.day, start, end)
+                usage = _renamed(stored, names)
             windows = DayWindows(start=start, end=end, whole=usage, sums=read)
             days.append(DayUsage(terms=of_day, usage=usage, windows=windows))
         return days, bool(metered)

@@ -58,9 +58,10 @@ def _check_sums(document: Row, digits: int) -> None:
         key = (line["tax"], line["tax_from"])
         of[key] = of.get(key, Fraction(0)) + Fraction(line["amount"])
     net = tax = Fraction(0)
+    mode = document["terms"].get("rounding", "half_up")
     for key in exact.keys() | rounding.keys():
         version = taxes.get(key)
-        base, amount = _group(exact.get(key, Fraction(0)), version, digits)
+        base, amount = _group(exact.get(key, Fraction(0)), version, digits, mode)
         inclusive = amount if version and version["prices"] == "inclusive" else 0
         added = base + inclusive - exact.get(key, Fraction(0))
         must_be_equal("the rounding of the bill", added, rounding.get(key, Fraction(0)))
@@ -72,10 +73,10 @@ def _check_sums(document: Row, digits: int) -> None:
         must_be_equal(f"the {name} of the bill", expected, Fraction(document[name]))
 
 
-def _group(exact: Fraction, version: Row | None, digits: int) -> tuple[Fraction, Fraction]:
+def _group(exact: Fraction, version: Row | None, digits: int, rounding: str) -> tuple[Fraction, Fraction]:
     """Base and tax of the exact sum of some lines."""
     unit = 10**digits
-    base = Fraction(rounded(exact * unit), unit)
+    base = _rounded_by(rounding, exact, unit)
     if version is None:
         return base, Fraction(0)
     rate, mode = Fraction(version["rate"]), version["rounding"]

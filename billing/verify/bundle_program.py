@@ -171,7 +171,7 @@ def check_seals_of(bundle: Bundle, day: Row) -> None:
 def sealed_lines(name: str, rows: Sequence[Row]) -> bytes:
     """Rows as they were sealed."""
     values = [[_sealed(column, row[column]) for column in SEALED[name]] for row in rows]
-    return row_lines(sorted(values, key=lambda each: [each[0], _sortable(each[1]), _sortable(each[2]), each[3]]))
+    return row_lines(sorted(values, key=lambda each: [_sortable(value) for value in each]))
 
 
 def _sortable(value: Any) -> Any:

@@ -99,12 +99,14 @@ class LedgerCheck:
     # A day
 
     def _day(self, day: DayFacts) -> Iterator[Mismatch]:
-        yield from self._rows_of_runs(day)
+        version = self._version(day)
+        # Of a policy that counts otherwise a day is not rounded by itself.
+        if version is not None:
+            yield from self._rows_of_runs(day)
         if day.policy_hash not in self.policies:
             detail = f"the policy {day.policy_id} with which the day was settled"
             yield self._of(day.day, "policy", day.policy_hash, "none with this hash", detail)
             return
-        version = self._version(day)
         if version is None:
             _log.warning("%s: policy %s is of a kind that is not computed again", day.day, day.policy_id)
             return

@@ -156,7 +156,7 @@ def sealed_contents(facts: AccountFacts, day: DayFacts, seal: Seal) -> dict[str,
 def _lines(name: str, rows: Sequence[Row[Any]]) -> bytes:
     columns = SEALED_COLUMNS[name]
     values = [[_value(column, getattr(row, column)) for column in columns] for row in rows]
-    return row_lines(sorted(values, key=lambda each: [each[0], _sortable(each[1]), _sortable(each[2]), each[3]]))
+    return row_lines(sorted(values, key=lambda each: [_sortable(value) for value in each]))
 
 
 def _sortable(value: Any) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from billing.catalog.alerts import EVENTS
 from billing.catalog.canonical import applied_source, catalog_after, catalog_toml
 from billing.catalog.catalog import KINDS, Catalog
-from billing.catalog.items import ITEMS
+from billing.catalog.items import FEES, ITEMS, VIDEO_ITEMS
 from billing.catalog.policies import policy_from_source, policy_source
 from billing.catalog.reading import parse_catalog, read_catalog
 from billing.ledger.catalog_store import apply, load_catalog
@@ -27,8 +27,10 @@ DAYS = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 INSTANTS = st.datetimes(datetime(2000, 1, 2), datetime(2999, 12, 30), timezones=OFFSETS | st.just(UTC))  # noqa: DTZ001
 PRICES = st.decimals(0, 600_000, places=8).map(plain) | st.integers(0, 600_000)
-PRICES_BY_ITEM = st.dictionaries(st.sampled_from(ITEMS), PRICES, min_size=1)
-VIDEO = st.lists(st.sampled_from(ITEMS[1:]), unique=True, min_size=1).map(lambda items: sorted(items, key=ITEMS.index))
+PRICES_BY_ITEM = st.dictionaries(st.sampled_from([each for each in ITEMS if each not in FEES]), PRICES, min_size=1)
+VIDEO = st.lists(st.sampled_from(VIDEO_ITEMS), unique=True, min_size=1).map(
+    lambda items: sorted(items, key=ITEMS.index)
+)
 
 
 def either(value: Any) -> st.SearchStrategy[Any]:

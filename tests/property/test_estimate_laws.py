@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from billing.catalog.catalog import Account, Catalog, known_policies
 from billing.catalog.contracts import Contract
 from billing.catalog.items import WindowUsage
-from billing.catalog.packages import Package, free_minutes_id
+from billing.catalog.packages import Package, is_free_minutes
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import day_terms
 from billing.events.schema import EVENT_SCHEMA
@@ -179,7 +179,7 @@ def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month,
     bill = billed(usage, catalog)
     assert {each.item: each.minutes for each in estimated.items} == bill.minutes
     assert all(each.amount == each.minutes * each.unit_price for each in estimated.items)
-    assert estimated.free_minutes_used == bill.deducted.get(free_minutes_id(MONTH), 0)
+    assert estimated.free_minutes_used == sum(units for payer, units in bill.deducted.items() if is_free_minutes(payer))
     assert estimated.pay_as_you_go == bill.amount
     for choice in estimated.packages:
         assert choice.overage == billed(usage, replace(catalog, packages=bought(choice, catalog))).amount

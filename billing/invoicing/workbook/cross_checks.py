@@ -14,6 +14,7 @@ from decimal import Decimal, localcontext
 from functools import partial
 from itertools import chain, product
 
+from billing.catalog.quantities import DAILY
 from billing.invoicing.annex import Annex
 from billing.invoicing.invoice import Invoice, Line
 from billing.invoicing.workbook.checks import APP, SUBJECT, Check
@@ -21,7 +22,7 @@ from billing.invoicing.workbook.columns import CORRECTION, QUANTITIES, USAGE, qu
 from billing.invoicing.workbook.correction_sheets import CorrectionTables
 from billing.invoicing.workbook.front_sheet import rounding_cell, total_cell
 from billing.invoicing.workbook.table import Formula, Kind, Table
-from billing.money import EXACT, minor_digits
+from billing.money import EXACT, HALF_UP, largest_rounding
 from billing.rating.charges import Charge
 
 _QUANTITIES = [column.header for column in QUANTITIES]
@@ -58,7 +59,7 @@ def make_checks(annex: Annex, tables: Tables, further: Sequence[Check] | None = 
         *(_correction_amount_checks(annex, tables.lines, tables.corrections) if tables.corrections else ()),
         *(_net_checks(annex, tables) if tables.corrections else ()),
         _list_check(annex.invoice, tables.lines),
-        *(_total_checks(annex.invoice, tables.lines) if further is None else further),
+        *(_total_checks(annex.invoice, tables.lines, annex.month.rounding) if further is None else further),
     ]
 
 
@@ -129,11 +130,15 @@ def _usage_checks(annex: Annex, tables: Tables) -> Iterator[Check]:
         lambda _: tables.deductions.sum_where("Minutes", of_item),
         ((row.app_id, row.item, row.minutes) for detail in annex.settled for row in detail.deductions),
     )
+    quantities = [version.quantity for _, version in annex.month.policies]
+    # Where all apps are counted together, usage has apps and charges have none; a month is not rounded day by day.
+    of_apps = () if any(each.is_over_apps for each in quantities) else ((window_seconds, daily_seconds),)
+    by_day = () if any(each != DAILY for each in quantities) else ((rounded_minutes, invoiced["Minutes"]),)
     pairs = (
-        (window_seconds, daily_seconds),
+        *of_apps,
         (daily_seconds, invoiced["Seconds"]),
         (reason_seconds, window_seconds),
-        (rounded_minutes, invoiced["Minutes"]),
+        *by_day,
         (paid_minutes, invoiced["Minutes"]),
         (window_deductions, replace(invoiced["Deducted"], name="invoice deducted minutes")),
     )
@@ -348,11 +353,11 @@ def _list_check(invoice: Invoice, lines: Table) -> Check:
     )
 
 
-def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
+def _total_checks(invoice: Invoice, lines: Table, mode: str) -> Iterator[Check]:
     """From the subtotal to the total, and the total of the sheet to the total that was computed."""
     totals = invoice.totals
     rounding, total = rounding_cell(lines), total_cell(lines)
-    half_unit = Decimal(5).scaleb(-minor_digits(invoice.header.currency) - 1)
+    most = largest_rounding(invoice.header.currency, mode)
     yield Check(
         what="subtotal + rounding = total",
         left=Formula(f"{lines.sum('Amount')}+{rounding}", totals.subtotal + totals.rounding),
@@ -360,9 +365,9 @@ def _total_checks(invoice: Invoice, lines: Table) -> Iterator[Check]:
         kind=Kind.AMOUNT,
     )
     yield Check(
-        what="the rounding is at most half a minor unit",
+        what=f"the rounding is at most {'half a' if mode == HALF_UP else 'a'} minor unit",
         left=Formula(f"ABS({rounding})", abs(totals.rounding)),
-        right=Formula(f"MIN(ABS({rounding}),{half_unit:f})", min(abs(totals.rounding), half_unit)),
+        right=Formula(f"MIN(ABS({rounding}),{most:f})", min(abs(totals.rounding), most)),
         kind=Kind.AMOUNT,
     )
     yield Check(

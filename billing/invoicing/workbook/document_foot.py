@@ -19,7 +19,7 @@ from billing.invoicing.documents import Document, DocumentLine, TaxAmount, turne
 from billing.invoicing.workbook.checks import Check
 from billing.invoicing.workbook.columns import AMOUNT
 from billing.invoicing.workbook.table import Cell, Formula, Kind, Role, Row, Table
-from billing.money import EXACT, minor_digits
+from billing.money import EXACT, largest_rounding, minor_digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def _rounding(line: DocumentLine, document: Document) -> str:
     unit = Decimal(1).scaleb(-minor_digits(document.terms.currency))
     texts = [tax.text for tax in document.taxes if (tax.tax, tax.valid_from) == line.group]
     of_tax = f", {texts[0]}" if texts and len(document.taxes) > 1 else ""
-    return f"Rounding, half up to {unit:f} {document.terms.currency}{of_tax}"
+    return f"Rounding, {document.terms.rounding.replace('_', ' ')} to {unit:f} {document.terms.currency}{of_tax}"
 
 
 def _sum(cells: list[Formula]) -> Formula:
@@ -125,8 +125,8 @@ def _checks(document: Document, added: Formula, total: Formula) -> Iterator[Chec
 
 
 def _rounding_check(document: Document, roundings: list[Formula]) -> Check:
-    """One rounding, of at most half a minor unit, for each version of a tax."""
-    most = Decimal(5).scaleb(-minor_digits(document.terms.currency) - 1) * len(roundings)
+    """One rounding, of at most half a minor unit (a whole one, if downwards), for each version of a tax."""
+    most = largest_rounding(document.terms.currency, document.terms.rounding) * len(roundings)
     size = Formula("+".join(f"ABS({cell.text})" for cell in roundings) or "0", _size(roundings))
     bounded = Formula(f"MIN({size.text},{most:f})", min(Decimal(size.result), most))
     return _check("each rounding is at most half a minor unit", size, bounded)

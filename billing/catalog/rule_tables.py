@@ -1,0 +1,170 @@
+"""The tables of a policy's version that begins with a meter, as pydantic models (docs/policies.md).
+
+What does not fit together within a table is a `ValueError` that says what to write instead.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from billing.catalog import file_values as values
+from billing.catalog.file_values import MOST_MINUTES
+from billing.catalog.items import ITEM_RANK, ITEMS, VIDEO_ITEMS
+
+LARGEST_AREA = 2**53
+HIGHEST_RATIO = 1_000_000
+DAY_SECONDS = 86_400
+
+_Item = Annotated[str, PlainValidator(values.item)]
+_Area = Annotated[int, Field(ge=1, le=LARGEST_AREA)]
+_Whole = Annotated[int, Field(ge=1, le=HIGHEST_RATIO)]
+_Price = Annotated[Decimal, PlainValidator(values.price)]
+_Discount = Annotated[Decimal, PlainValidator(values.discount)]
+_Amount = Annotated[Decimal, PlainValidator(values.package_price)]
+_Reason = Literal["disconnect_grace", "alone_in_room", "no_video_received", "camera", "screen_share"]
+_Per = Literal["app", "item", "stay"]
+_PERS: tuple[list[str], ...] = (["app", "item"], ["app"], ["item"], [], ["stay"])
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class MeterItemTable(Table):
+    name: _Item
+    top: _Area | None = None
+    below: Annotated[int, Field(ge=2, le=LARGEST_AREA)] | None = None
+
+    @property
+    def top_area(self) -> int | None:
+        """The largest area of the item."""
+        return self.top if self.below is None else self.below - 1
+
+
+def _from_small_to_large(items: list[MeterItemTable]) -> list[MeterItemTable]:
+    if problems := list(_item_problems(items)):
+        raise ValueError("\n".join(problems))
+    return items
+
+
+def _item_problems(items: list[MeterItemTable]) -> Iterator[str]:
+    if not items:
+        yield 'at least one item is needed, such as { name = "audio" }'
+        return
+    first, video = items[0], items[1:]
+    if any(each.top is not None and each.below is not None for each in items):
+        yield "an item has both top and below; keep one"
+    if first.top_area is not None:
+        yield f"{first.name}: the first item is that of seconds without video; leave out its top"
+    if not video:
+        return
+    if any(each.name not in VIDEO_ITEMS for each in video) or first.name in VIDEO_ITEMS:
+        yield f"an item without video comes first, then items of {', '.join(VIDEO_ITEMS)}"
+    if any(lower >= upper for lower, upper in pairwise(ITEM_RANK[each.name] for each in video)):
+        yield f"the items must come in the order {', '.join(ITEMS)}, each at most once"
+    tops = [each.top_area for each in video]
+    bounds = [top for top in tops if top is not None]
+    if tops[-1] is not None or len(bounds) != len(tops) - 1:
+        yield "every item of video needs its top (or below) but the last, which takes every larger area"
+    elif any(lower >= upper for lower, upper in pairwise(bounds)):
+        yield "each top must be larger than the one before"
+
+
+class MeterTable(Table):
+    count: Literal["user", "stream", "stay"] = "user"
+    area: Literal["sum", "each"] | None = None
+    items: Annotated[list[MeterItemTable], AfterValidator(_from_small_to_large)]
+    free_when: list[_Reason] = []
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        area = "each" if self.count == "stream" else "sum"
+        if self.area not in (None, area):
+            yield f'area: count = "{self.count}" goes with area = "{area}"'
+        if self.count == "stay" and len(self.items) > 1:
+            yield 'items: a stay has one item; keep one, such as { name = "connection" }'
+        if self.count == "stay" and self.free_when:
+            yield "free_when: a stay is billed as a whole; leave it out"
+
+
+class QuantityTable(Table):
+    period: Literal["day", "month"] = "day"
+    step: Annotated[int, Field(ge=1, le=DAY_SECONDS)] = 60
+    mode: Literal["up", "down", "exact"] = "up"
+    per: list[_Per] = ["app", "item"]
+    weights: dict[_Item, _Whole] = {}
+
+    @model_validator(mode="after")
+    def _is_a_cell(self) -> Self:
+        if sorted(self.per) not in _PERS:
+            raise ValueError('.per: write ["app", "item"], ["app"], ["item"], [] or ["stay"]')
+        if self.weights and "item" in self.per:
+            raise ValueError('.weights: items are weighed where they are counted together; write per = [] or ["app"]')
+        return self
+
+
+class AllowanceTable(Table):
+    amount: Annotated[int, Field(ge=0, le=MOST_MINUTES)]
+    scope: Literal["account", "app"] = "account"
+    ratios: dict[_Item, _Whole] = {}
+    order: Literal["time", "items"] = "time"
+
+    @model_validator(mode="after")
+    def _is_shared_in_one_way(self) -> Self:
+        if self.scope == "app" and self.order == "items":
+            raise ValueError('.order: minutes of each app are taken as they are used; leave it out, or write "time"')
+        return self
+
+
+class SlabTable(Table):
+    upto: Annotated[int, Field(ge=1, le=MOST_MINUTES)] | None = None
+    discount: _Discount | None = None
+    price: _Price | None = None
+
+
+class FeeTable(Table):
+    base: _Amount = Decimal(0)
+    minimum: _Amount = Decimal(0)
+
+
+class MoneyTable(Table):
+    round: Literal["half_up", "down"] = "half_up"
+
+
+class PriceTable(Table):
+    """Prices by item, and the slabs."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[_Item, _Price]
+    ladder: list[SlabTable] | None = None
+
+    @model_validator(mode="after")
+    def _ladder_ascends(self) -> Self:
+        if self.ladder is not None and (problems := list(_ladder_problems(self.ladder))):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def problems(self, path: str, items: tuple[str, ...]) -> Iterator[str]:
+        """What is said about prices that are not those of the items."""
+        prices: Mapping[str, Any] = self.__pydantic_extra__ or {}
+        needs_prices = not self.ladder or any(slab.price is None for slab in self.ladder)
+        if needs_prices:
+            yield from (f".{path}: {item} is missing" for item in items if item not in prices)
+        yield from (f".{path}: {item} is no item of the meter" for item in prices if item not in items)
+
+
+def _ladder_problems(slabs: list[SlabTable]) -> Iterator[str]:
+    if not slabs or slabs[-1].upto is not None or any(slab.upto is None for slab in slabs[:-1]):
+        yield ".ladder: every slab needs its upto but the last, which has none"
+    if any(lower >= upper for lower, upper in pairwise(slab.upto for slab in slabs if slab.upto is not None)):
+        yield ".ladder: each upto must be larger than the one before"
+    if any((slab.discount is None) == (slab.price is None) for slab in slabs):
+        yield '.ladder: each slab needs a discount such as "0.95", or a price'
