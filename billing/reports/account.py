@@ -180,7 +180,7 @@ def _day_rows(day: date, billed: BilledDay) -> Iterator[tuple[object, ...]]:
         paid = deducted.get((charge.app_id, charge.item))
         yield (
             day,
-            charge.app_id,
+            charge.app_id or None,
             charge.item,
             charge.seconds,
             charge.minutes,
