@@ -29,6 +29,7 @@ LANES_STYLE = """
 .fill-audio { fill: light-dark(#aab4bb, #6b757d); } .fill-sd { fill: light-dark(#bfe3e4, #24505a); }
 .fill-hd { fill: light-dark(#7cc4c9, #2b7a86); } .fill-fhd { fill: light-dark(#2f97a2, #43a8b3); }
 .fill-2k { fill: light-dark(#126170, #86d3d9); } .fill-4k { fill: light-dark(#0a3440, #cdf1f2); }
+.fill-participant, .fill-connection { fill: light-dark(#7cc4c9, #2b7a86); }
 .hatch { stroke: light-dark(#1a212499, #ffffffaa); stroke-width: 1.6; }
 .hatch-dot { fill: light-dark(#1a212499, #ffffffaa); }
 .lane-name { fill: light-dark(#1a2124, #e8ecee); font-size: 12px; font-weight: 600; }

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from billing.catalog.catalog import App
-from billing.catalog.items import ITEMS
 from billing.periods import WINDOW_SECONDS, day_bounds, day_start, days_between
 from billing.reports.usage import app_usage
 from billing.web.tencent.arguments import Arguments
@@ -27,7 +26,8 @@ from billing.web.tencent.call_errors import CallError, invalid
 from billing.web.tencent.readers import Reader
 
 MOST_DAYS = 31
-USAGE_KEYS = dict(zip(ITEMS, ("Audio", "SD", "HD", "FullHD", "2K", "4K"), strict=True))
+# What the API has a name for, in our order of items.
+USAGE_KEYS = {"audio": "Audio", "sd": "SD", "hd": "HD", "fhd": "FullHD", "2k": "2K", "4k": "4K"}
 ROOM_HEADER = ("RoomId", "Audio", "SD", "hd", "FullHD", "2K", "4K")
 
 _MINUTE = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2})", re.ASCII)
@@ -133,5 +133,5 @@ def _room_csv(usage: pl.DataFrame) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ROOM_HEADER)
     for room in sorted({room for room, _ in seconds}):
-        writer.writerow([room, *(seconds.get((room, item), 0) for item in ITEMS)])
+        writer.writerow([room, *(seconds.get((room, item), 0) for item in USAGE_KEYS)])
     return text.getvalue()
