@@ -33,7 +33,7 @@ from billing.web.installation import Installation
 
 _LONGEST_DAYS = 366
 # Kinds of seconds, in the order in which they are stacked: audio first.
-_KINDS = ("no_video_received", "alone_in_room", "disconnect_grace", "camera", "screen_share")
+_KINDS = ("no_video_received", "alone_in_room", "disconnect_grace", "camera", "screen_share", "connected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
