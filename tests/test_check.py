@@ -63,6 +63,15 @@ def lesson(day: date, begin: str = "10:00:00", seconds: int = 3600, *, room: str
     ]
 
 
+def watched(room: str, *, width: int = 1280) -> list[dict[str, Any]]:
+    """An hour of anna in a room, in which she gets a camera."""
+    begins = {"room_id": room, "user_id": "anna", "type": "video_on", "stream": "b/camera", "width": width}
+    return [
+        *stay(date(2026, 3, 5), "10:00:00", 3600, user="anna", room=room),
+        begins | {"height": 720, "at": "2026-03-05T10:00:30+09:00"},
+    ]
+
+
 def days(first: int, last: int) -> list[date]:
     return [date(2026, 3, day) for day in range(first, last + 1)]
 
@@ -76,12 +85,8 @@ def test_a_quiet_month_has_no_findings_and_is_closed(month: Month) -> None:
 
 
 def test_stays_that_several_rooms_report_hold_the_month_until_somebody_answers(month: Month) -> None:
-    copies = [
-        event
-        for room in ("copy1", "copy2")
-        for event in stay(date(2026, 3, 5), "10:00:00", 3600, user="anna", room=room)
-    ]
-    month.ingest([event for day in days(1, 31) for event in lesson(day)] + copies)
+    copies = [event for room in ("original", "copy1", "copy2") for event in watched(room)]
+    month.ingest([event for day in days(1, 31) if day.day != 5 for event in lesson(day)] + copies)
     month.settle()
     (found,) = month.found("mirrored")
     assert (found["severity"], found["value"], found["subject"]) == ("hold", 7200, f"app {APP}, 2026-03-05")
@@ -98,13 +103,21 @@ def test_stays_that_several_rooms_report_hold_the_month_until_somebody_answers(m
     assert month.commands(FINALIZE).exit_code == 0
 
 
+@pytest.mark.parametrize("width", [0, 640])
+def test_two_rooms_at_once_with_different_content_hold_nothing(month: Month, width: int) -> None:
+    two = [watched("r"), watched("other", width=width)] if width else [lesson(date(2026, 3, 5), room=r) for r in "ab"]
+    month.ingest(event for events in two for event in events)
+    month.settle()
+    assert {found["severity"] for found in month.found("mirrored")} == {"warn"}
+    assert month.commands(FINALIZE).exit_code == 0
+
+
 def test_an_answer_is_for_what_was_seen(month: Month) -> None:
-    twice = [event for room in ("r", "copy") for event in stay(date(2026, 3, 5), "10:00:00", 3600, room=room)]
-    month.ingest(twice)
+    month.ingest(event for room in ("r", "copy") for event in watched(room))
     month.settle()
     (found,) = month.found("mirrored")
     assert month.commands(f"check ack {found['id']} --by mia --note seen").exit_code == 0
-    month.ingest(stay(date(2026, 3, 5), "10:00:00", 3600, room="third"))
+    month.ingest(watched("third"))
     month.settle()
     (changed,) = month.found("mirrored")
     assert (changed["value"], changed["acked_by"]) == (7200, None)
@@ -116,7 +129,7 @@ def test_an_answer_is_for_what_was_seen(month: Month) -> None:
 
 
 def test_the_first_answer_stands(month: Month) -> None:
-    month.ingest(event for room in ("r", "copy") for event in stay(date(2026, 3, 5), "10:00:00", 3600, room=room))
+    month.ingest(event for room in ("r", "copy") for event in watched(room))
     month.settle()
     (found,) = month.found("mirrored")
     same = f"check ack {found['id']} --by mia --note seen"

@@ -5,8 +5,8 @@ has answered for it. Nothing here changes a bill, and the nightly never stops fo
 
 | check | value | bound | severity |
 |---|---|---|---|
-| `jump` | seconds of an app on a day | of the same weekday in the 8 weeks before (at least 4): twice the median, the median + 9 MAD, 10 hours: the largest | `warn`; `hold` from twice the bound |
-| `mirrored` | seconds of stays that one user had in several rooms from the same second to the same second, without the first | 1 % of the app's seconds of the day | `hold`; `warn` below |
+| `jump` | seconds of an app on a day | of the same weekday in the 8 weeks before (at least 4): twice the median, the median + 9 MAD, 10 hours: the largest; not where the median is 0 | `warn`; `hold` from twice the bound |
+| `mirrored` | seconds of stays that one user had in several rooms from the same second to the same second, without the first | 1 % of the app's seconds of the day | `hold` where also the same video began in them within a second; else, and up to the bound, `warn` |
 | `repeated` | share of events that equal another one in all but their id | 1 % | `warn` |
 | `long_room` | seconds of a room on a day | 1,000 hours | `warn` |
 | `alone` | seconds in which somebody was alone in a room on a day | 8 hours | `warn`; `hold` from 24 hours, or the whole day |

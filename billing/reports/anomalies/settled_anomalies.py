@@ -45,6 +45,8 @@ def jumps(books: MonthBooks) -> Iterator[Anomaly]:
         if day < books.first or len(known) < _FEWEST_WEEKS:
             continue
         usual = median_low(known)
+        if not usual:  # nothing is usual on this weekday
+            continue
         bound = max(2 * usual, usual + 9 * median_low(abs(each - usual) for each in known), _FEWEST_SECONDS)
         if used > bound:
             yield books.found(
