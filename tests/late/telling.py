@@ -47,8 +47,11 @@ def check_story(tale: Story, directory: Path) -> None:
 
 
 def _check_bundle(home: Home, end: int, account: Account, folder: Path) -> None:
-    """The program of a bundle comes to the total of the last day's month."""
+    """The program of a bundle comes to the total of the last day's month, if a day of it is billed."""
     month = f"{account.day(end) - timedelta(days=1):%Y-%m}"
+    billed = [row for row in home.rows(end, "runs", "--limit", "10000") if row["result"] == "billed"]
+    if not any(row["account"] == account.id and row["day"] >= month for row in billed):
+        return
     home.run(end, "bundle", account.id, "--month", month, "-o", folder.with_suffix(".zip"))
     exit_code, lines = checked(unpacked(folder.with_suffix(".zip"), folder))
     assert exit_code == 0, lines

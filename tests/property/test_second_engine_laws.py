@@ -50,5 +50,6 @@ def test_the_second_engine_equals_the_meter_day_after_day(rows: list[dict[str, A
         fast = meter(events, state, span(start, end))
         seconds, carried = second_engine(rows, carried, start, end)
         assert seconds == usage_of(fast)
-        assert carried_rows(carried) == fast.state.to_dicts()
+        # Where each stay began is for policies that count stays, which the second engine does not compute.
+        assert carried_rows(carried) == fast.state.drop("begun").to_dicts()
         state = fast.state
