@@ -299,5 +299,13 @@ def test_stays_that_nobody_ended(month: Month) -> None:
     assert "86400 seconds of 1 stays" in found["detail"]
 
 
+def test_stays_that_nobody_ended_on_the_same_days_are_counted_each(month: Month) -> None:
+    forgotten = [stay(date(2026, 3, 6), "10:00:00", 1, room=room)[0] for room in ("one", "two")]
+    month.ingest([*lesson(date(2026, 3, 5)), *forgotten])
+    month.settle()
+    (found,) = month.found("stale")
+    assert "172800 seconds of 2 stays" in found["detail"]
+
+
 def test_an_app_without_use_has_nothing_to_look_at(month: Month) -> None:
     assert rows(month.commands, CHECK) == []

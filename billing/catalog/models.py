@@ -20,6 +20,7 @@ from billing.catalog.rule_tables import (
     HIGHEST_RATIO,
     LARGEST_AREA,
     AllowanceTable,
+    CheckedTable,
     FeeTable,
     MeterItemTable,
     MeterTable,
@@ -126,7 +127,7 @@ class VersionTable(_DatedTable):
         return self
 
 
-class MeteredVersionTable(_DatedTable):
+class MeteredVersionTable(CheckedTable, _DatedTable):
     """A version with a `meter`."""
 
     meter: list[MeterTable]
@@ -137,12 +138,6 @@ class MeteredVersionTable(_DatedTable):
     package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
     fee: dict[_Currency, FeeTable] = Field(default_factory=dict)
     money: MoneyTable | None = None
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if problems := list(self._problems()):
-            raise ValueError("\n".join(problems))
-        return self
 
     def _problems(self) -> Iterator[str]:
         if len(self.meter) != 1:
@@ -350,7 +345,7 @@ class ContractTable(Table):
         return self
 
 
-class AlertTable(Table):
+class AlertTable(CheckedTable):
     id: _Id
     account: _Id
     app: _AppId | None = None
@@ -359,12 +354,6 @@ class AlertTable(Table):
     period: Literal["day", "month"] = "month"
     limit: _Limit | None = None
     thresholds: list[_Threshold]
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if problems := list(self._problems()):
-            raise ValueError("\n".join(problems))
-        return self
 
     def _problems(self) -> Iterator[str]:
         if not self.thresholds or len(set(self.thresholds)) != len(self.thresholds):
@@ -379,7 +368,7 @@ class AlertTable(Table):
             yield "app: a balance is that of an account; leave it out"
 
 
-class WebhookTable(Table):
+class WebhookTable(CheckedTable):
     id: _Id
     url: _Url
     secret_file: _SecretFile | None = None
@@ -387,12 +376,6 @@ class WebhookTable(Table):
     events: list[_Event] = Field(default_factory=list)
     account: _Id | None = None
     allow_private: bool = False
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if problems := list(self._problems()):
-            raise ValueError("\n".join(problems))
-        return self
 
     def _problems(self) -> Iterator[str]:
         if self.secret_file is None and self.secret_env is None:

@@ -33,6 +33,19 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class CheckedTable(Table):
+    """A table of which the parts must fit together: `_problems` says where they do not."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        raise NotImplementedError
+
+
 class MeterItemTable(Table):
     name: _Item
     top: _Area | None = None
@@ -73,17 +86,11 @@ def _item_problems(items: list[MeterItemTable]) -> Iterator[str]:
         yield "each top must be larger than the one before"
 
 
-class MeterTable(Table):
+class MeterTable(CheckedTable):
     count: Literal["user", "stream", "stay"] = "user"
     area: Literal["sum", "each"] | None = None
     items: Annotated[list[MeterItemTable], AfterValidator(_from_small_to_large)]
     free_when: list[_Reason] = []
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if problems := list(self._problems()):
-            raise ValueError("\n".join(problems))
-        return self
 
     def _problems(self) -> Iterator[str]:
         area = "each" if self.count == "stream" else "sum"

@@ -24,7 +24,7 @@ from billing.ledger.issued_charges import charge_key, live_documents
 from billing.ledger.provisional_bills import ProvisionalBill, provisional_bills
 from billing.money import SCALE_DIGITS, plain
 from billing.rating.balances import PackageBalance
-from billing.rating.charges import PostedCharge
+from billing.rating.charges import Charge, PostedCharge
 from billing.rating.day import BilledDay
 
 _MONEY = pl.Decimal(38, SCALE_DIGITS)
@@ -178,18 +178,21 @@ def _day_rows(day: date, billed: BilledDay) -> Iterator[tuple[object, ...]]:
         deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
     for charge in billed.charges:
         paid = deducted.get((charge.app_id, charge.item))
-        yield (
-            day,
-            charge.app_id or None,
-            charge.item,
-            charge.seconds,
-            charge.minutes,
-            charge.deducted_minutes,
-            charge.payable_minutes,
-            plain(charge.unit_price),
-            plain(charge.amount),
-            _payers(paid) if paid else [],
-        )
+        yield (day, *_figures(charge), _payers(paid) if paid else [])
+
+
+def _figures(charge: Charge) -> tuple[object, ...]:
+    """The columns of `CHARGES_SCHEMA` from the app to the amount."""
+    return (
+        charge.app_id or None,
+        charge.item,
+        charge.seconds,
+        charge.minutes,
+        charge.deducted_minutes,
+        charge.payable_minutes,
+        plain(charge.unit_price),
+        plain(charge.amount),
+    )
 
 
 def _payers(minutes: Mapping[str, int]) -> list[dict[str, object]]:
@@ -199,17 +202,9 @@ def _payers(minutes: Mapping[str, int]) -> list[dict[str, object]]:
 def _charge_row(
     posted: PostedCharge, deducted: Mapping[str, int], *, settled: bool, document: str | None = None
 ) -> tuple[object, ...]:
-    charge = posted.charge
     return (
         posted.day,
-        charge.app_id or None,
-        charge.item,
-        charge.seconds,
-        charge.minutes,
-        charge.deducted_minutes,
-        charge.payable_minutes,
-        plain(charge.unit_price),
-        plain(charge.amount),
+        *_figures(posted.charge),
         posted.currency,
         posted.kind,
         document,

@@ -84,10 +84,6 @@ class MonthBooks:
             found[key] = found.get(key, 0) + posted.charge.seconds
         return found
 
-    def seconds_of(self, app_id: int) -> int:
-        """The seconds of an app in the month."""
-        return sum(seconds for (app, day), seconds in self.seconds.items() if app == app_id and day >= self.first)
-
     @property
     def amount(self) -> Decimal:
         """What the days of the month cost as they were settled."""

@@ -63,21 +63,29 @@ def stale_anomalies(books: MonthBooks, by_user: ByRoom) -> Iterator[Anomaly]:
 
     The user was there in each of these seconds. Their items are those of the user's seconds in the room that day.
     """
-    ledger = books.ledger
-    found = ledger.findings(books.first, books.last).filter(pl.col("finding") == "stale_stay")
-    stays = found.select("app_id", "room_id", "user_id", ends=pl.col("at") // 1000)
+    found = books.ledger.findings(books.first, books.last).filter(pl.col("finding") == "stale_stay")
     amount, seconds = Decimal(0), 0
-    for app_id, room, user, ends in stays.iter_rows():
-        for day, (start, end) in books.bounds.items():
-            silent = min(end, ends) - max(start, ends - STALE_AFTER)
-            if silent > 0:
-                of_user = by_user(app_id, day).filter(room_id=room, user_id=user)
-                had = int(of_user["seconds"].sum())
-                part = min(silent, had)
-                seconds += part
-                amount += _share(books, app_id, day, of_user) * part / had if had else 0
+    for (app_id, day), stays in sorted(_silent_seconds(books, found).items()):
+        users = by_user(app_id, day)  # metered again: once for all stays of the day
+        for room, user, silent in stays:
+            of_user = users.filter(room_id=room, user_id=user)
+            had = int(of_user["seconds"].sum())
+            part = min(silent, had)
+            seconds += part
+            amount += _share(books, app_id, day, of_user) * part / had if had else 0
     by_money = books.amount > 0
     share = ratio(amount, books.amount) if by_money else ratio(seconds, int(books.usage["seconds"].sum()))
     if share > _STALE:
-        detail = f"{seconds} seconds of {stays.height} stays that ended for want of events"
+        detail = f"{seconds} seconds of {found.height} stays that ended for want of events"
         yield books.found("stale", WARN, "the account", share, _STALE, detail, amount.quantize(Decimal("1e-8")))
+
+
+def _silent_seconds(books: MonthBooks, found: pl.DataFrame) -> dict[tuple[int, date], list[tuple[str, str, int]]]:
+    """By app and day the room, the user, and how many of the last 24 hours of the stay lie in the day."""
+    silent: dict[tuple[int, date], list[tuple[str, str, int]]] = {}
+    for app_id, room, user, at in found.select("app_id", "room_id", "user_id", "at").iter_rows():
+        ends = at // 1000
+        for day, (start, end) in books.bounds.items():
+            if (seconds := min(end, ends) - max(start, ends - STALE_AFTER)) > 0:
+                silent.setdefault((app_id, day), []).append((room, user, seconds))
+    return silent

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from billing import periods
 from billing.catalog.catalog import Account, App
+from billing.catalog.items import ITEMS
 from billing.errors import UnknownNameError
 from billing.reports.account import findings
 from billing.reports.day_rooms import day_rooms
@@ -70,6 +71,7 @@ def _rooms(request: Asked, installation: Installation) -> Response[bytes]:
         "rooms",
         **_of_day(installation, account, app, facts, run),
         found=found,
+        items=ITEMS,
         q=asked(request, "q"),
         start=start,
         step=_ROOMS_ON_A_PAGE,
