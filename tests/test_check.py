@@ -112,6 +112,16 @@ def test_two_rooms_at_once_with_different_content_hold_nothing(month: Month, wid
     assert month.commands(FINALIZE).exit_code == 0
 
 
+def test_the_table_shows_ids_whole_and_says_what_was_found(month: Month) -> None:
+    month.ingest(event for room in ("r", "copy") for event in watched(room))
+    month.settle()
+    (found,) = month.found("mirrored")
+    shown = month.commands(CHECK)
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert found["id"] in shown.stdout
+    assert f"{found['subject']}: {found['detail']}" in shown.stderr
+
+
 def test_an_answer_is_for_what_was_seen(month: Month) -> None:
     month.ingest(event for room in ("r", "copy") for event in watched(room))
     month.settle()

@@ -6,6 +6,7 @@ import click
 
 from billing.cli import known_names
 from billing.cli.homes import open_catalog, open_engine, pass_home
+from billing.cli.messages import say
 from billing.cli.options import Month, format_option, month_options
 from billing.cli.report_tables import print_report
 from billing.errors import UsageError
@@ -65,7 +66,11 @@ def check_month(home: "Home", account: str, month: Month, output_format: str) ->
     from billing.reports.anomalies.month_check import check_month as checked
 
     chosen = open_catalog(home).account(account)
-    print_report(checked(home, open_engine(home), account, month.first_day_of(chosen)), output_format)
+    report = checked(home, open_engine(home), account, month.first_day_of(chosen))
+    print_report(report, output_format)
+    if output_format == "table":
+        for row in report.rows:
+            say(f"{row['subject']}: {row['detail']}")
 
 
 @check.command("ack")

@@ -47,7 +47,7 @@ def print_report(report: Report, output_format: str) -> None:
 
 
 def write_table(report: Report, stream: IO[str], width: int) -> None:
-    """Writes a table of at least one row, no wider than `width` unless its numbers are."""
+    """Writes a table of at least one row, no wider than `width` unless its numbers and `whole` fields are."""
     shown = [field for field in report.fields if field not in report.without]
     once = [field for field in shown if field in report.once and len({row[field] for row in report.rows}) == 1]
     if once:
@@ -66,6 +66,7 @@ class _Column:
 
     field: str
     is_number: bool
+    is_whole: bool
     head: Sequence[str]
     cells: Sequence[str]
     foot: str | None
@@ -92,13 +93,14 @@ def _column(report: Report, field: str) -> _Column:
         cells = [_text(value, places) for value in values]
     is_wide = len(field) > max(_SHORTEST_CUT, *map(len, cells))
     head = field.split("_") if field not in _NAMES and (numbers or is_wide) else [field]
-    return _Column(field=field, is_number=bool(numbers), head=head, cells=cells, foot=foot)
+    is_whole = bool(numbers) or field in report.whole
+    return _Column(field=field, is_number=bool(numbers), is_whole=is_whole, head=head, cells=cells, foot=foot)
 
 
 def _fitted(columns: Sequence[_Column], room: int) -> list[int]:
     """The columns' widths: text is cut, the widest first, until all fit into `room`; long text before other text."""
     widths = [column.width for column in columns]
-    text = [at for at, column in enumerate(columns) if not column.is_number]
+    text = [at for at, column in enumerate(columns) if not column.is_whole]
     for chosen in ([at for at in text if columns[at].field in _LONG], text):
         while (excess := sum(widths) - room) > 0 and chosen:
             widest = max(chosen, key=lambda at: widths[at])

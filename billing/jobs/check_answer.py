@@ -38,4 +38,4 @@ def answer_findings(home: Home, engine: Engine, findings: Sequence[str], *, by: 
                     raise BillingError(f"{finding} is answered by {known[finding].answered_by}: nothing was recorded")
             report = check_report([found[each] for each in named], answers(conn, account_id, month))
             rows += report.rows
-    return Report(fields=report.fields, rows=rows, without=report.without)
+    return Report(fields=report.fields, rows=rows, without=report.without, whole=report.whole)

@@ -29,8 +29,8 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 class Report:
     """Rows and the order of their fields. The rest is for the table that a command prints.
 
-    `sums` have a total; `once` stand above if all rows agree on them; for `without` there is no room; `empty` is said
-    instead when there are no rows.
+    `sums` have a total; `once` stand above if all rows agree on them; for `without` there is no room; `whole` are never
+    cut, because somebody will type them; `empty` is said instead when there are no rows.
     """
 
     fields: Sequence[str]
@@ -39,6 +39,7 @@ class Report:
     sums: Collection[str] = ()
     once: Collection[str] = ()
     without: Collection[str] = ()
+    whole: Collection[str] = ()
 
 
 def frame_report(frame: "pl.DataFrame", **layout: Any) -> Report:

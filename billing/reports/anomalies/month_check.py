@@ -79,7 +79,8 @@ class MonthCheck:
                 accepted = int(events.counts.filter(app_id=app_id)["events"].sum())
                 share = ratio(rows, rows + accepted)
                 if share > _QUARANTINED:
-                    detail = f"{rows} rows wait in quarantine, beside {accepted} events of the month"
+                    waits = "1 row waits" if rows == 1 else f"{rows} rows wait"
+                    detail = f"{waits} in quarantine, beside {accepted} events of the month"
                     yield books.found("quarantine", WARN, f"app {app_id}", share, _QUARANTINED, detail)
 
 
@@ -97,7 +98,8 @@ def check_report(found: list[Anomaly], answered: Mapping[str, Answer]) -> Report
         fields=FIELDS,
         rows=[_row(each, answered.get(each.id)) for each in found],
         empty="nothing stands out",
-        without=("note", *(["acked_by"] if not answered else [])),
+        without=("bound", "amount", "detail", "note", *(["acked_by"] if not answered else [])),
+        whole=("id",),
     )
 
 
