@@ -41,3 +41,13 @@ def test_ci_runs_everything() -> None:
     )
     assert f"export {required}" in commands
     assert "BILLING_REQUIRE_SPARK=1" in MAKEFILE
+
+
+def test_a_test_that_awaits_something_does_so_in_a_thread_of_its_own() -> None:
+    """Or it fails after one with a browser, which leaves a loop in its thread: see tests/web/event_loops.py."""
+    own = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"asyncio\.(run|Runner|new_event_loop)|run_until_complete", path.read_text(encoding="utf-8"))
+    }
+    assert own == {"tests/test_suite.py", "tests/web/event_loops.py"}

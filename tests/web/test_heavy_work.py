@@ -12,6 +12,7 @@ from billing.web.installation import Installation
 from tests.commands import Commands
 from tests.documents_home import ok
 from tests.sample_home import APP
+from tests.web.event_loops import outcome
 
 LIGHT = "/v1/accounts/academy/packages"
 HEAVY = (
@@ -40,4 +41,4 @@ def test_a_heavy_question_waits_for_its_turn_and_a_light_one_does_not(billed: Co
                 assert not any(task.done() for task in waiting)
             return [answer.status_code for answer in (*light, again, *await asyncio.gather(*waiting))]
 
-    assert asyncio.run(asked()) == [200] * 10 + [304] + [200] * len(HEAVY)
+    assert outcome(asked()) == [200] * 10 + [304] + [200] * len(HEAVY)

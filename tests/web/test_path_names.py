@@ -1,6 +1,5 @@
 """Names in paths stay whole, whatever characters they have."""
 
-import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.web.path_names import path_name, whole_names
+from tests.web.event_loops import outcome
 
 
 def names_in(raw_path: str) -> list[str]:
@@ -18,7 +18,7 @@ def names_in(raw_path: str) -> list[str]:
         seen.extend(path_name(part) for part in scope["path"].split("/"))
 
     decoded = {"type": "http", "path": "/decoded", "raw_path": raw_path.encode("ascii")}
-    asyncio.run(whole_names(application)(decoded, None, None))  # type: ignore[arg-type]
+    outcome(whole_names(application)(decoded, None, None))  # type: ignore[arg-type]
     return seen
 
 

@@ -20,6 +20,7 @@ from billing.web.installation import Installation
 from billing.web.tencent.actions import ACTIONS
 from tests.commands import Commands
 from tests.depth import SLOW_EXAMPLES
+from tests.web.event_loops import outcome
 from tests.web.site import Site, serving
 from tests.web.tencent_client import BERLIN, NOW, TOKYO, ask, client, give_catalog, ingest, posted, run, signed
 
@@ -262,6 +263,6 @@ def test_only_what_is_metered_again_takes_a_turn_and_only_for_a_known_key(site: 
                 assert not done
             return [answer.get("Error", {}).get("Code", "answered") for answer in light], await waiting
 
-    light, heavy = asyncio.run(asked())
+    light, heavy = outcome(asked())
     assert light == ["answered", "AuthFailure.SignatureFailure"]
     assert heavy["Total"] == 1
