@@ -40,6 +40,13 @@ ladder = [{ upto = 2_000, discount = "1" }, { upto = 3_000, price = "800" }, { d
 base = "1.50"
 minimum = "100000"
 """
+SELLER = """
+[[seller]]
+id = "s"
+name = "Seller"
+invoice = { prefix = "R" }
+credit_note = { prefix = "C" }
+"""
 # What each account is billed by; its apps are numbered by its place.
 POLICIES = {
     "agora": "agora-2025",
@@ -60,7 +67,7 @@ def apps_of(account: str) -> tuple[int, int]:
 
 def catalog() -> str:
     """The seller, the accounts with their apps, and packages of two of them."""
-    parts = ['[[seller]]\nid = "s"\nname = "Seller"\ninvoice = { prefix = "R" }\ncredit_note = { prefix = "C" }\n', OWN_POLICY]
+    parts = [SELLER, OWN_POLICY]
     for account, policy in POLICIES.items():
         currency = "CNY" if account == "alibaba" else "USD"
         free = f"free_minutes = {FREE_MINUTES[account]}\n" if account in FREE_MINUTES else ""
@@ -78,7 +85,9 @@ def catalog() -> str:
     return "\n".join(parts)
 
 
-def talk(app: int, day: str, begin: str, seconds: int, *, room: str = "r", video: bool = False) -> Iterator[dict[str, Any]]:
+def talk(
+    app: int, day: str, begin: str, seconds: int, *, room: str = "r", video: bool = False
+) -> Iterator[dict[str, Any]]:
     """Two users in a room, who see each other from the second minute on, each over a connection with a name."""
     for number, user in enumerate("ab"):
         who = {"app_id": app, "room_id": room, "user_id": user, "connection": f"{user}-{day}-{begin}"}
@@ -131,7 +140,9 @@ def policies_home(folder: Path) -> Commands:
     ok(run, "nightly")
     for account in POLICIES:
         ok(run, f"invoice finalize {account} --month 2026-03")
-    return at(run, "2026-05-02T01:00:00Z")
+    run = at(run, "2026-05-02T01:00:00Z")
+    ok(run, "nightly")
+    return run
 
 
 def lines(of: Any) -> list[str]:
