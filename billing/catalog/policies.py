@@ -8,7 +8,8 @@ version, and a day before the first version uses the first. A version holds
 - list prices per 1,000 minutes, and list prices of prepaid packages, by currency;
 - ratios: package minutes that one minute of an item takes (one HD minute at ratio 4 takes 4);
 - the free minutes of a calendar month and the ratios they are taken at;
-- how seconds become minutes (`billing.catalog.quantities`), slabs of the price, fees, and how a total is rounded.
+- how seconds become minutes (`billing.catalog.quantities`), slabs of the price, fees, and how a total is rounded;
+- value-added services (`billing.catalog.services`).
 
 A version is written in one of two shapes: with `method` and `tiers`, which leaves everything of the last line as it is
 for TRTC, or with a `meter` (docs/policies.md). Both are read into the same rules.
@@ -29,20 +30,13 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
 
-from billing.catalog.items import AUDIO, in_order
+from billing.catalog.items import AUDIO, Tier, in_order
 from billing.catalog.quantities import DAILY, Fee, Quantity, Slab
+from billing.catalog.services import Service, service_from_table, service_table
 from billing.money import plain
 
 Method = Literal["aggregate", "per_stream", "stay"]
 _LADDER = "ladder"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tier:
-    """A class of video: pixel areas above the tier before, up to and including `top_area` (None: no upper bound)."""
-
-    item: str
-    top_area: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +64,21 @@ class PolicyVersion:
     slabs: Mapping[str, tuple[Slab, ...]] = field(default_factory=dict)
     fees: Mapping[str, Fee] = field(default_factory=dict)
     rounding: Literal["half_up", "down"] = "half_up"
+    services: tuple[Service, ...] = ()
 
     @property
     def items(self) -> tuple[str, ...]:
-        """Everything this version bills: seconds without video, then its tiers."""
+        """Everything this version bills of users: seconds without video, then its tiers."""
         return tuple(dict.fromkeys((self.base_item, *(tier.item for tier in self.tiers))))
+
+    @property
+    def service_items(self) -> tuple[str, ...]:
+        """Everything this version bills of services."""
+        return tuple(item for service in self.services for item in service.items)
+
+    def service(self, name: str) -> Service | None:
+        """How it bills a service; None: not at all."""
+        return next((service for service in self.services if service.name == name), None)
 
     @property
     def counts_app_days(self) -> bool:
@@ -141,6 +145,7 @@ def _version_from_table(table: Mapping[str, Any]) -> PolicyVersion:
             currency: tuple(sorted((int(minutes), Decimal(price)) for minutes, price in prices.items()))
             for currency, prices in table.get("package_prices", {}).items()
         },
+        services=tuple(map(service_from_table, table.get("service", ()))),
         **(_metered_rules(table) if "meter" in table else _tiered_rules(table)),
     )
 
@@ -228,9 +233,13 @@ def prices_from_table(table: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def _version_table(version: PolicyVersion) -> dict[str, object]:
-    """In the first shape if it can be said in it, so that a hash never changes."""
+    """In the first shape if it can be said in it, without what is younger than that: so a hash never changes."""
     table = _tiered_table(version) if _is_tiered(version) else _metered_table(version)
-    return table if version.rounding == "half_up" else {**table, "money": {"round": version.rounding}}
+    if version.rounding != "half_up":
+        table["money"] = {"round": version.rounding}
+    if version.services:
+        table["service"] = [service_table(service) for service in version.services]
+    return table
 
 
 def _is_tiered(version: PolicyVersion) -> bool:
