@@ -18,7 +18,7 @@ from billing.rating.day_sums import DayWindows, in_stretches
 from billing.rating.deductions import Deduction, counted
 from billing.rating.fees import fee_charges
 from billing.rating.payers import Payer, payers_on
-from billing.rating.period_use import NOTHING, PeriodUse, is_cumulative
+from billing.rating.period_use import NOTHING, is_cumulative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,10 @@ def bill_day(
     free = _free_minutes(terms, before, usage)
     remaining = {payer_id: before.remaining(payer_id) for payer_id in before.granted}
     payers = payers_on(terms, remaining, {} if terms.version.free_order == "items" else free)
-    in_period = use if quantity.period == "month" else NOTHING
     counting = Counting(
         quantity=quantity,
-        use=in_period,
-        free_by_item=_free_by_item(terms, before, in_period) if terms.version.free_order == "items" else None,
+        use=use.within(terms.version.monthly_items),
+        free_by_item=_free_by_item(terms, before) if terms.version.free_order == "items" else None,
         ladder=terms.ladder,
     )
     if windows is not None and not quantity.is_over_items:
@@ -92,12 +91,13 @@ def _free_minutes(terms: DayTerms, before: Balances, usage: Sequence[WindowUsage
     return {app: before.remaining(free_minutes_id(terms.day, app)) for app in sorted({row[1] for row in usage})}
 
 
-def _free_by_item(terms: DayTerms, before: Balances, use: PeriodUse) -> Payer:
+def _free_by_item(terms: DayTerms, before: Balances) -> Payer:
     """The month's free minutes without what they paid before the period, or under another policy."""
     free_id = free_minutes_id(terms.day)
+    paid = before.use.free_units if terms.version.quantity.period == "month" else 0
     return Payer(
         id=free_id,
-        remaining=before.remaining(free_id) + use.free_units,
+        remaining=before.remaining(free_id) + paid,
         ratios=terms.version.free_ratios,
     )
 

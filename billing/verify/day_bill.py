@@ -48,6 +48,10 @@ class MonthSoFar(NamedTuple):
         same = (self.month, self.policy) == (f"{day:%Y-%m}", policy)
         return self if same else MonthSoFar(f"{day:%Y-%m}", policy)
 
+    def within(self, items: frozenset[str]) -> "MonthSoFar":
+        """That of some items."""
+        return self._replace(cells={cell: used for cell, used in self.cells.items() if cell[1] in items})
+
 
 NOTHING_SO_FAR = MonthSoFar()
 
@@ -91,7 +95,7 @@ class DayBill(NamedTuple):
 def bill_of(terms: DayTerms, windows: Windows, so_far: MonthSoFar) -> DayBill:
     """The bill of a day; `so_far` is what its month has before it."""
     rules, windows = terms.rules, counted(windows, terms.rules.unit)
-    counts = so_far if rules.unit.is_monthly else NOTHING_SO_FAR
+    counts = so_far.within(rules.monthly_items)
     seconds = by_cell((key, count) for key, count in windows.items())
     units = by_cell(added_units({(0, *cell): count for cell, count in seconds.items()}, rules.unit, counts))
     if rules.free_by_item:
@@ -156,9 +160,9 @@ def paid_in_time(added: Iterable[tuple[tuple[int, int, str], int]], sources: Seq
         for source in sources:
             if source.app_id not in (None, app_id):
                 continue
-            ratio = source.ratios[item]
-            paid = min(units, left[source.payer_id] // ratio)
-            if paid:
+            ratio = source.ratios.get(item)
+            paid = min(units, left[source.payer_id] // ratio) if ratio else 0
+            if ratio and paid:
                 units -= paid
                 left[source.payer_id] -= paid * ratio
                 found[window, app_id, item, source.payer_id] = (paid, paid * ratio)
@@ -168,7 +172,7 @@ def paid_in_time(added: Iterable[tuple[tuple[int, int, str], int]], sources: Seq
 def _paid_by_item(terms: DayTerms, windows: Windows, units: Mapping[Cell, int], so_far: MonthSoFar) -> Paid:
     """The free minutes pay the items of the period in their order, whatever the day; then packages pay the rest."""
     free, *packages = terms.sources
-    budget = free.remaining + so_far.free_units
+    budget = free.remaining + (so_far.free_units if terms.rules.unit.is_monthly else 0)
     before = {cell: used.units for cell, used in so_far.cells.items()}
     after = {cell: before.get(cell, 0) + units.get(cell, 0) for cell in before.keys() | units.keys()}
     was, now = (_free_units(of, budget, free.ratios) for of in (before, after))

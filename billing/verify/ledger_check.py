@@ -175,7 +175,7 @@ class LedgerCheck:
             used, before = usage.get(key, 0), seconds.get((app_id, item), 0)
             seconds[app_id, item] = before + used
             minutes = rules.unit.units(before + used) - rules.unit.units(before)
-            if rules.unit.is_monthly or rules.unit.over_items:
+            if item in rules.monthly_items or rules.unit.over_items:
                 minutes = found[1]
             deducted = paid.get(key, 0)
             expected = (used, minutes, deducted, minutes - deducted)

@@ -43,7 +43,7 @@ def prices_on(
     discount = Fraction(contract.get("discount") or 1)
     listed = dict(rules.prices.get(currency, {}))
     if slab and slab.get("price") is not None:
-        listed = dict.fromkeys(rules.items, Fraction(slab["price"]))
+        listed = dict.fromkeys(rules.meter.items, Fraction(slab["price"]))
     elif slab:
         discount *= Fraction(slab["discount"])
     found = {item: price * discount for item, price in listed.items()}

@@ -12,7 +12,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 # In the order in which they pay and fill slabs.
-ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k", "participant", "connection")
+VIDEO = ("sd", "hd", "fhd", "2k", "4k")
+SERVICES = ("recording", "mix-h264", "mix-h265")
+ITEMS = (
+    "audio",
+    *VIDEO,
+    "participant",
+    "connection",
+    *(f"{of}:{item}" for of in SERVICES for item in ("audio", *VIDEO)),
+)
 ITEM_PLACE = {item: place for place, item in enumerate(ITEMS)}
 NO_WEIGHTS: Mapping[str, int] = MappingProxyType({})
 _COUNTS = ("user", "stream", "stay")
@@ -35,6 +43,11 @@ class MeterRule(NamedTuple):
         """The tier of an area."""
         return next(item for item, top in self.tiers if top is None or area <= top)
 
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Everything that is counted."""
+        return tuple(dict.fromkeys((self.base, *(item for item, _ in self.tiers))))
+
 
 class UnitRule(NamedTuple):
     """How seconds become units of `seconds` each: summed over a day or a month, over all apps or not, over all items or
@@ -54,7 +67,8 @@ class UnitRule(NamedTuple):
 
 class PolicyRules(NamedTuple):
     """A version of a policy. Prices are those of 1,000 minutes, by currency and item; `ladders` and `fees` are tables
-    as the policy has them, by currency."""
+    as the policy has them, by currency. `monthly_items` are counted over a month. Who pays does not pay items without a
+    ratio."""
 
     meter: MeterRule
     unit: UnitRule
@@ -67,16 +81,12 @@ class PolicyRules(NamedTuple):
     ladders: Mapping[str, Sequence[Mapping[str, Any]]]
     fees: Mapping[str, Mapping[str, Any]]
     rounding: str
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """Everything that is billed."""
-        return tuple(dict.fromkeys((self.meter.base, *(item for item, _ in self.meter.tiers))))
+    monthly_items: frozenset[str]
 
     @property
     def is_cumulative(self) -> bool:
         """Whether the days of a month depend on those before."""
-        return self.unit.is_monthly or bool(self.fees)
+        return bool(self.monthly_items or self.fees)
 
 
 def version_on(policy: Mapping[str, Any], day: date) -> Mapping[str, Any]:
@@ -90,9 +100,11 @@ def rules_on(policy: Mapping[str, Any] | None, day: date) -> PolicyRules | None:
     """What a policy says on a day; None where it is not known, or counts something that is not known here."""
     version = version_on(policy, day) if policy else {}
     if all(name in version for name in ("method", "tiers", "ratios")):
-        return _tiered(version)
+        return _with_services(_tiered(version), version.get("service", ()))
     meters = version.get("meter", ())
-    return _metered(version, meters[0]) if len(meters) == 1 and meters[0].get("count", "user") in _COUNTS else None
+    if len(meters) != 1 or meters[0].get("count", "user") not in _COUNTS:
+        return None
+    return _with_services(_metered(version, meters[0]), version.get("service", ()))
 
 
 def _tiered(version: Mapping[str, Any]) -> PolicyRules:
@@ -109,18 +121,19 @@ def _tiered(version: Mapping[str, Any]) -> PolicyRules:
         ladders={},
         fees={},
         rounding=version.get("money", {}).get("round", "half_up"),
+        monthly_items=frozenset(),
     )
 
 
 def _metered(version: Mapping[str, Any], meter: Mapping[str, Any]) -> PolicyRules:
-    rule = _meter_rule(meter)
+    rule, unit = _meter_rule(meter), _unit_rule(version.get("quantity", {}))
     allowance = (version.get("allowance") or [{}])[0]
-    one_for_one = dict.fromkeys((rule.base, *(item for item, _ in rule.tiers)), 1)
+    one_for_one = dict.fromkeys(rule.items, 1)
     ratios = version.get("ratios", one_for_one)
     tables = version.get("price", {})
     return PolicyRules(
         meter=rule,
-        unit=_unit_rule(version.get("quantity", {})),
+        unit=unit,
         ratios=ratios,
         free_minutes=allowance.get("amount", 0),
         free_ratios=allowance.get("ratios") or ratios,
@@ -130,7 +143,22 @@ def _metered(version: Mapping[str, Any], meter: Mapping[str, Any]) -> PolicyRule
         ladders={name: table["ladder"] for name, table in tables.items() if "ladder" in table},
         fees=version.get("fee", {}),
         rounding=version.get("money", {}).get("round", "half_up"),
+        monthly_items=frozenset(rule.items if unit.is_monthly else ()),
     )
+
+
+def _with_services(rules: PolicyRules, services: Sequence[Mapping[str, Any]]) -> PolicyRules:
+    """The same with the items of services, which have the service before their name."""
+    prices, ratios, monthly = {name: dict(of) for name, of in rules.prices.items()}, dict(rules.free_ratios), set[str]()
+    for service in services:
+        of = service["name"]
+        ratios |= {f"{of}:{item}": ratio for item, ratio in service.get("free_ratios", {}).items()}
+        for currency, listed in service.get("price", {}).items():
+            named = {f"{of}:{item}": Fraction(price) for item, price in listed.items()}
+            prices.setdefault(currency, {}).update(named)
+        if service.get("period") == "month":
+            monthly |= {f"{of}:{entry['name']}" for entry in service["items"]}
+    return rules._replace(prices=prices, free_ratios=ratios, monthly_items=rules.monthly_items | monthly)
 
 
 def _meter_rule(meter: Mapping[str, Any]) -> MeterRule:
