@@ -1,6 +1,7 @@
 """The second engine bills what the first one does: every policy, with packages and a contract, day after day."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -35,6 +36,18 @@ Usage = dict[int, dict[tuple[int, int, str], int]]
 
 
 @st.composite
+def services(draw: st.DrawFn) -> dict[str, Any]:
+    """A value-added service, perhaps counted over a month and paid by free minutes."""
+    return {
+        "name": "recording",
+        "items": [{"name": "audio"}, {"name": "hd"}],
+        "period": draw(st.sampled_from(["day", "month"])),
+        "free_ratios": draw(st.sampled_from([{}, {"audio": 1, "hd": 2}])),
+        "price": {"USD": {"audio": "1.49", "hd": "5.99"}},
+    }
+
+
+@st.composite
 def versions(draw: st.DrawFn) -> dict[str, Any]:
     """A version with a meter, as a file has it."""
     per = draw(st.sampled_from([["app", "item"], ["item"], ["app"], []]))
@@ -47,8 +60,11 @@ def versions(draw: st.DrawFn) -> dict[str, Any]:
         discounts = [draw(st.sampled_from(["1", "0.95", "0.333"])) for _ in (*tops, None)]
         price["ladder"] = [{"discount": each, "upto": top} for each, top in zip(discounts, tops, strict=False)]
         price["ladder"].append(draw(st.sampled_from([{"discount": "0.9"}, {"price": "2.5"}])))
+    order = "time" if scope == "app" else draw(st.sampled_from(["time", "items"]))
+    is_plain = order == "time" and "item" in per and all("price" not in slab for slab in price.get("ladder", ()))
     return {
         "valid_from": "2026-01-01",
+        "service": [draw(services())] if is_plain else [],
         "meter": [{"items": [{"name": "audio"}, {"name": "hd", "top": 921_600}, {"name": "4k"}]}],
         "quantity": {
             "period": draw(st.sampled_from(["day", "month", "month"])),
@@ -63,7 +79,7 @@ def versions(draw: st.DrawFn) -> dict[str, Any]:
                 "amount": draw(st.integers(0, 60)),
                 "scope": scope,
                 "ratios": draw(st.just({}) | ratios),
-                "order": "time" if scope == "app" else draw(st.sampled_from(["time", "items"])),
+                "order": order,
             }
         ],
         "price": {"USD": price},
@@ -72,9 +88,9 @@ def versions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def usages(draw: st.DrawFn) -> Usage:
+def usages(draw: st.DrawFn, items: Sequence[str]) -> Usage:
     """Seconds of some windows of some days, by day."""
-    places = st.tuples(st.integers(0, 2), st.sampled_from(APPS), st.sampled_from(ITEMS))
+    places = st.tuples(st.integers(0, 2), st.sampled_from(APPS), st.sampled_from(items))
     found: Usage = {}
     for day in draw(st.lists(st.integers(0, DAYS - 1), unique=True, max_size=5)):
         drawn = draw(st.dictionaries(places, st.integers(1, 900), min_size=1, max_size=5))
@@ -172,14 +188,15 @@ def assert_alike(first: BilledDay, second: DayBill) -> None:
     assert {each.item: to_scaled(each.amount) for each in first.charges if each.item in FEES} == second.fees
 
 
-@given(versions(), usages(), packages, contracts)
+@given(st.data(), versions(), packages, contracts)
 def test_both_engines_bill_alike_day_after_day(
+    data: st.DataObject,
     version: dict[str, Any],
-    used: Usage,
     bought: list[tuple[int | None, int, int]],
     agreed: tuple[str | None, dict[str, str]] | None,
 ) -> None:
     """Over the end of a month, and with a contract that begins on the third day."""
+    used = data.draw(usages((*ITEMS, "recording:audio", "recording:hd") if version["service"] else ITEMS))
     policy = policy_from_table({"id": "p", "name": "P", "version": [version]})
     catalog, balances, so_far = catalog_of(bought, agreed), Balances(), MonthSoFar()
     for number in range(DAYS):
