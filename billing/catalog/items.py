@@ -35,6 +35,11 @@ def service_item(service: str, item: str) -> str:
     return f"{service}:{item}"
 
 
+def tier_name(item: str) -> str:
+    """The item without its service: `hd` of `recording:hd` and of `hd`."""
+    return item.rpartition(":")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """A class of video: pixel areas above the tier before, up to and including `top_area` (None: no upper bound)."""

@@ -34,7 +34,19 @@ LEAVES_SCHEMA = pl.Schema(
         "leaf": pl.Binary(),
     }
 )
-_TEXTS = ("app_id", "room_id", "user_id", "stream", "type", "width", "height", "receives", "connection", "task_id", "service")
+_TEXTS = (
+    "app_id",
+    "room_id",
+    "user_id",
+    "stream",
+    "type",
+    "width",
+    "height",
+    "receives",
+    "connection",
+    "task_id",
+    "service",
+)
 _COLUMNS = ("app_id", "at", "seq", *KEYS_SCHEMA, *CONNECTION_KEYS_SCHEMA)
 _ROOM_WORDS, _EVENT_WORDS, _MORE_WORDS = 3, 5, 3
 # So many moves for each event are cheaper than a sort of their own.

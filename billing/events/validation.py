@@ -4,9 +4,9 @@ A rejected row gets one reason, the first that applies in this order:
 
 1. what the reader could not read: `bad_json`, `too_long`, `bad_type`, or `bad_value` for what no column can hold (a
    number beyond 64 bits, a broken escape, a CSV row with too many cells)
-2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss` and events of a task; stream for events about
-   video; width and height for `video_on` and `publish`; task_id for `task_start`, `task_stop` and beside a service;
-   service for `task_start`
+2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss` and events of a task; stream for events
+   about video; width and height for `video_on` and `publish`; task_id for `task_start`, `task_stop` and beside a
+   service; service for `task_start`
 3. `bad_value`: a value out of its bounds, also where the type of event has no use for it; a task_id where the type is
    not one of tasks or of received video, or beside a connection
 4. `no_offset`: a time of day without an offset from UTC
@@ -19,8 +19,9 @@ A rejected row gets one reason, the first that applies in this order:
 
 Bounds: event_id 1 to 128 characters; room_id, user_id and stream 1 to 255 bytes of UTF-8, task_id and connection to
 128; app_id 1 to 2^53; seq any 64-bit integer, absent = 0; width and height 1 to 16384; `receives` is `all`; `service`
-is one of `SERVICES`; no text holds a NUL; an empty role, reason, source, connection, receives or assumed is absent. A time is RFC 3339 with any number of decimals,
-of which three count (`12:00:00.9999Z` is .999); there is no second 60; before 2015 it is `bad_value`.
+is one of `SERVICES`; no text holds a NUL; an empty role, reason, source, connection, receives or assumed is absent. A
+time is RFC 3339 with any number of decimals, of which three count (`12:00:00.9999Z` is .999); there is no second 60;
+before 2015 it is `bad_value`.
 """
 
 from collections.abc import Collection, Sequence
@@ -170,7 +171,9 @@ def _checks(
 def _missing(values: Values) -> list[Problem]:
     absent = {name: pl.col(name).is_null() for name in REQUIRED_COLUMNS}
     absent["at"] = pl.col("at").is_null() & pl.col("at_text").is_null()
-    absent["user_id"] = pl.col("user_id").is_null() & ~_is_type(values, ["dismiss", *TASK_TYPES]) & pl.col("task_id").is_null()
+    absent["user_id"] = (
+        pl.col("user_id").is_null() & ~_is_type(values, ["dismiss", *TASK_TYPES]) & pl.col("task_id").is_null()
+    )
     absent["stream"] = pl.col("stream").is_null() & _is_type(values, VIDEO_TYPES)
     absent["width"] = pl.col("width").is_null() & _is_type(values, SIZED_TYPES)
     absent["height"] = pl.col("height").is_null() & _is_type(values, SIZED_TYPES)

@@ -136,13 +136,13 @@ def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFram
     return pl.concat([by_name, task_seconds(tasks.stretches, span.rules, columns)]) if tasks else by_name
 
 
-def _apart(
-    events: pl.LazyFrame, carried: pl.DataFrame, span: Span
-) -> tuple[pl.LazyFrame, pl.DataFrame, Tasks | None]:
+def _apart(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tuple[pl.LazyFrame, pl.DataFrame, Tasks | None]:
     """The events and the carried stays of users; and the tasks of the span, if it has any."""
     found, running = task_events(events, span.start, span.end), carried.filter(is_of_task())
     if found.is_empty() and running.is_empty():
         return events, carried, None
+    if not set(found["app_id"]) <= span.rules.keys():
+        raise KeyError("an app of the events has no tier rule")
     tasks = run_tasks(found, running, span.start, span.end, span.billed_services)
     users = events if found.is_empty() else events.filter(~is_of_task())
     return users, carried.filter(~is_of_task()), tasks

@@ -27,7 +27,7 @@ def task_windows(stretches: pl.DataFrame, rules: Mapping[int, TierRule]) -> pl.D
     """The billed seconds of stretches (`Tasks.stretches`) by window, in `USAGE_SCHEMA`."""
     found = classified(stretches, rules)
     windows = _by_window(found.drop_nulls("item"))
-    _check(windows["seconds"].sum(), found)
+    _check(windows, found)
     return windows.select(*USAGE_SCHEMA)
 
 
@@ -36,7 +36,7 @@ def task_seconds(stretches: pl.DataFrame, rules: Mapping[int, TierRule], columns
     found = classified(stretches, rules)
     keys = [*(pl.col(_NAMES.get(name, name)).alias(name) for name in columns), "item", "reason"]
     seconds = found.drop_nulls("item").group_by(keys).agg(seconds=_length())
-    _check(seconds["seconds"].sum(), found)
+    _check(seconds, found)
     return seconds
 
 
@@ -90,8 +90,9 @@ def _length() -> pl.Expr:
     return (pl.col("end") - pl.col("start")).sum()
 
 
-def _check(billed: int, found: pl.DataFrame) -> None:
+def _check(seconds: pl.DataFrame, found: pl.DataFrame) -> None:
     """Crashes where a second was lost or counted twice."""
+    billed = seconds.select(pl.col("seconds").sum()).item()
     every, free = (frame.select(_length()).item() for frame in (found, found.filter(pl.col("item").is_null())))
     if billed + free != every:
         raise AssertionError(f"{billed} seconds of tasks were billed and {free} not, but the tasks have {every}")

@@ -13,8 +13,9 @@ A task without any event for 86,400 s ends there (`stale_stay`), so a server tha
 once a day. A `dismiss` does not end it: a recorder may outlast its room. At one instant a stop wins over a start. An
 event without a service is about each task of its id that runs in the room.
 
-A stretch is a time `[start, end)` in which a task has the same inputs. Example: a recording starts at 10:00:00, receives
-a camera of 640x360 from 10:00:05 on, and stops at 10:01:00: a stretch of 5 s without and one of 55 s with 230,400 pixels.
+A stretch is a time `[start, end)` in which a task has the same inputs. Example: a recording starts at 10:00:00,
+receives a camera of 640x360 from 10:00:05 on, and stops at 10:01:00: a stretch of 5 s without and one of 55 s with
+230,400 pixels.
 """
 
 from collections.abc import Collection
@@ -70,18 +71,33 @@ def run_tasks(
 ) -> Tasks:
     """The tasks of a span `[start, end)`, from their events (`TASK_EVENTS`) and those that were running at its start
     (`STATE_SCHEMA`). `billed`: the services that are billed, by app."""
-    rows = _with_inputs(_with_runs(_in_order(events, carried, start), end))
-    stretches = rows.filter("runs", pl.col("until") > pl.col("second"))
+    rows = task_rows(events, carried, start, end)
     return Tasks(
-        stretches=stretches.select(*TASK, "until", "inputs", "area", "screens", start="second").rename({"until": "end"}),
+        stretches=rows.filter(is_stretch()).select(*TASK, "inputs", "area", "screens", start="second", end="until"),
         state=_state(rows),
         findings=_findings(rows, billed),
     )
 
 
+def task_rows(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> pl.DataFrame:
+    """The events of the tasks in their order, and before those of a task the rows that restore it, each with what the
+    task is from then on.
+
+    `second`: when the row takes effect; `until`: when the next one does, or the task is silent for a day, or the span
+    ends; `ran` and `runs`: whether the task was running before and is after; `inputs`, `area`, `screens`: what it
+    receives; `is_input`: whether the row changed that. `number`: of the event, null for a restored row.
+    """
+    return _with_inputs(_with_runs(_in_order(events, carried, start), end))
+
+
+def is_stretch() -> pl.Expr:
+    """Whether a stretch begins with a row of `task_rows`."""
+    return pl.col("runs") & (pl.col("until") > pl.col("second"))
+
+
 def _in_order(events: pl.DataFrame, carried: pl.DataFrame, start: int) -> pl.DataFrame:
-    """The events task by task in their order, behind rows that restore the carried tasks. `second`: when a row takes
-    effect; `touched`: when the task was last heard of; `number`: of the event, which may be about several tasks."""
+    """The events task by task in their order, behind rows that restore the carried tasks. `touched`: when the task was
+    last heard of."""
     second = pl.col("at") // 1000
     numbered = events.with_row_index("number").with_columns(second=second, touched=second, order=pl.lit(_EVENT))
     restored = carried.select(
@@ -113,8 +129,8 @@ def _changes(columns: list[str]) -> pl.Expr:
 
 
 def _with_runs(rows: pl.DataFrame, end: int) -> pl.DataFrame:
-    """Rows with `ran` (whether the task was running before), `runs` (after), `until` (the end of the stretch that
-    begins with the row) and `is_last_heard` (whether nothing is heard of the task for a day after)."""
+    """Rows with `ran, runs, until`; `is_last_heard`: nothing is heard of the task for a day after; `part`: of a task,
+    from one start to the next."""
     silent = pl.col("touched") + STALE_SECONDS
     next_touched, next_second = (pl.col(name).shift(-1).over("task").fill_null(end) for name in ("touched", "second"))
     rows = rows.with_columns(is_last_heard=silent <= next_touched)
@@ -130,8 +146,7 @@ def _with_runs(rows: pl.DataFrame, end: int) -> pl.DataFrame:
 
 
 def _with_inputs(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with what the task receives from them on: `inputs`, `area` and `screens`. They begin anew with each
-    start."""
+    """Rows with `is_input, inputs, area, screens`. Inputs begin anew with each start."""
     is_input = pl.col("type").is_in(["video_on", "video_off"]) & pl.col("ran")
     comes = is_input & (pl.col("type") == "video_on")
     area = pl.col("width").cast(pl.Int64) * pl.col("height")
@@ -186,6 +201,6 @@ def _findings(rows: pl.DataFrame, billed: Collection[tuple[int, str]]) -> pl.Dat
 def _named(rows: pl.DataFrame, finding: str) -> pl.DataFrame:
     """Rows as findings, which name the task in their detail."""
     whose = pl.concat_str(pl.col("service").fill_null("task"), pl.lit(" "), "task_id", pl.lit(f": {_DETAILS[finding]}"))
-    return rows.with_columns(
-        user_id=pl.lit(None, pl.String), finding=pl.lit(finding), detail=whose
-    ).select(*FINDINGS_SCHEMA)
+    return rows.with_columns(user_id=pl.lit(None, pl.String), finding=pl.lit(finding), detail=whose).select(
+        *FINDINGS_SCHEMA
+    )
