@@ -35,8 +35,8 @@ def service_item(service: str, item: str) -> str:
     return f"{service}:{item}"
 
 
-def tier_name(item: str) -> str:
-    """The item without its service: `hd` of `recording:hd` and of `hd`."""
+def short_name(item: str) -> str:
+    """The item without its service: `hd` of `recording:hd`, and of `hd`."""
     return item.rpartition(":")[2]
 
 

@@ -14,7 +14,8 @@ version, and a day before the first version uses the first. A version holds
 A version is written in one of two shapes: with `method` and `tiers`, which leaves everything of the last line as it is
 for TRTC, or with a `meter` (docs/policies.md). Both are read into the same rules.
 
-The built-in policies are the TOML files in `billing/catalog/policies/`; a catalog may bring its own in the same shape.
+The built-in policies are the TOML files in `billing/catalog/policies/`, with the services of `services.toml` beside
+them; a catalog may bring its own in the same shape.
 What a policy says is fixed by its hash, which does not depend on comments, layout, order of keys or trailing zeros.
 """
 
@@ -22,7 +23,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -76,6 +77,28 @@ class PolicyVersion:
         """Everything this version bills of services."""
         return tuple(item for service in self.services for item in service.items)
 
+    def list_prices(self, currency: str) -> Mapping[str, Decimal]:
+        """What a thousand minutes cost, by item; those of services, too."""
+        prices = {item: price for each in self.services for item, price in each.prices.get(currency, {}).items()}
+        return {**self.prices.get(currency, {}), **prices}
+
+    def top_area(self, item: str) -> int | None:
+        """The largest area of an item; None: it has no bound, or no area."""
+        tiers = [*self.tiers, *(tier for each in self.services for tier in each.tiers)]
+        return next((tier.top_area for tier in tiers if tier.item == item), None)
+
+    @property
+    def service_free_ratios(self) -> dict[str, int]:
+        """The free minutes that a minute of a service takes, where they pay it."""
+        return {item: ratio for each in self.services for item, ratio in each.free_ratios.items()}
+
+    @property
+    def monthly_items(self) -> frozenset[str]:
+        """The items whose seconds are summed over a month before they are rounded."""
+        of_users = self.items if self.quantity.period == "month" else ()
+        services = (item for each in self.services if each.period == "month" for item in each.items)
+        return frozenset((*of_users, *services))
+
     def service(self, name: str) -> Service | None:
         """How it bills a service; None: not at all."""
         return next((service for service in self.services if service.name == name), None)
@@ -84,7 +107,8 @@ class PolicyVersion:
     def counts_app_days(self) -> bool:
         """Whether each app and day is counted by itself, in seconds of audio and video, at flat prices."""
         counts_stays = self.method == "stay" or self.base_item != AUDIO or self.free_when
-        return self.quantity == DAILY and not counts_stays and not self.slabs and self.free_order == "time"
+        is_daily = self.quantity == DAILY and not self.monthly_items
+        return is_daily and not counts_stays and not self.slabs and self.free_order == "time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +137,32 @@ def builtin_policies() -> Mapping[str, Policy]:
     texts = [file.read_text(encoding="utf-8") for file in files.iterdir() if file.name.endswith(".toml")]
     policies = [policy_from_table(tomllib.loads(text)) for text in texts]
     return MappingProxyType({policy.id: policy for policy in sorted(policies, key=lambda policy: policy.id)})
+
+
+@cache
+def policies_with_services() -> Mapping[str, Policy]:
+    """The same with the value-added services that come beside them (`services.toml`): what days are billed by."""
+    lists = tomllib.loads((resources.files("billing.catalog") / "services.toml").read_text(encoding="utf-8"))["list"]
+    beside = {policy_id: each["version"] for each in lists for policy_id in each["policies"]}
+    return MappingProxyType(
+        {policy.id: _with_services(policy, beside.get(policy.id, ())) for policy in builtin_policies().values()}
+    )
+
+
+def _with_services(policy: Policy, beside: Sequence[Mapping[str, Any]]) -> Policy:
+    """A version begins with each of the policy's and with each of the services'; before the first, these hold too."""
+    services = [(each["valid_from"], tuple(map(service_from_table, each["service"]))) for each in beside]
+    if not services:
+        return policy
+    first = policy.versions[0].valid_from
+    days = sorted({version.valid_from for version in policy.versions} | {day for day, _ in services if day > first})
+    versions: list[PolicyVersion] = []
+    for day in days:
+        held = [of_day for valid_from, of_day in services if valid_from <= day] or [services[0][1]]
+        version = replace(policy.version_on(day), valid_from=day, services=held[-1])
+        if not versions or replace(version, valid_from=versions[-1].valid_from) != versions[-1]:
+            versions.append(version)
+    return replace(policy, versions=tuple(versions))
 
 
 def policy_source(policy: Policy) -> str:

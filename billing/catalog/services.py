@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from billing.catalog.items import AUDIO, Tier, in_order, service_item
+from billing.catalog.items import AUDIO, Tier, in_order, service_item, short_name
 from billing.catalog.quantities import Period
 from billing.money import plain
 
@@ -34,6 +34,11 @@ class Service:
     period: Period = "day"
     free_ratios: Mapping[str, int] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+
+    @property
+    def meter(self) -> tuple[object, ...]:
+        """What decides which seconds it has."""
+        return self.name, self.base_item, self.tiers, self.least_inputs
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -65,7 +70,9 @@ def service_table(service: Service) -> dict[str, object]:
     """The same, with every default written out."""
     base = [] if service.base_item is None else [{"name": AUDIO}]
     tiers = [
-        {"name": _short(tier.item)} if tier.top_area is None else {"name": _short(tier.item), "top": tier.top_area}
+        {"name": short_name(tier.item)}
+        if tier.top_area is None
+        else {"name": short_name(tier.item), "top": tier.top_area}
         for tier in service.tiers
     ]
     return {
@@ -73,9 +80,9 @@ def service_table(service: Service) -> dict[str, object]:
         "items": [*base, *tiers],
         "least_inputs": service.least_inputs,
         "period": service.period,
-        "free_ratios": {_short(item): ratio for item, ratio in service.free_ratios.items()},
+        "free_ratios": {short_name(item): ratio for item, ratio in service.free_ratios.items()},
         "price": {
-            currency: {_short(item): plain(price) for item, price in prices.items()}
+            currency: {short_name(item): plain(price) for item, price in prices.items()}
             for currency, prices in service.prices.items()
         },
     }
@@ -83,7 +90,3 @@ def service_table(service: Service) -> dict[str, object]:
 
 def _whole_names(service: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return in_order({service_item(service, name): value for name, value in table.items()})
-
-
-def _short(item: str) -> str:
-    return item.partition(":")[2]
