@@ -31,10 +31,10 @@ TASK = ["app_id", "room_id", "service", "task_id"]
 TASK_EVENTS = [*TASK, "event_id", "at", "seq", "type", "stream", "width", "height"]
 
 _DETAILS = {
-    "outside_stay": "ignored: the task was not running",
-    "reentered": "already running: the task went on, its inputs were cleared",
-    "stale_stay": "no event for 24 hours: the task ended here",
-    "unbilled_service": "the policy has no such service: the task is not billed",
+    "outside_stay": "was not running: the event was ignored",
+    "reentered": "was already running: it went on, its inputs were cleared",
+    "stale_stay": "had no event for 24 hours: it ended here",
+    "unbilled_service": "is no service of the policy: the task is not billed",
 }
 _CARRIED_TASK, _CARRIED_INPUT, _EVENT = range(3)
 _NO_STREAMS = pl.lit([], STATE_SCHEMA["streams"])
@@ -188,6 +188,7 @@ def _findings(rows: pl.DataFrame, billed: Collection[tuple[int, str]]) -> pl.Dat
     begun = events.filter(starts, ~ran)
     # Of an event that names no service, there is one row for each that it may be about.
     ignored = events.filter(~starts, (~ran).all().over("number")).unique("number")
+    ignored = ignored.with_columns(service=pl.lit(None, pl.String))
     silent_at = (pl.col("touched") + STALE_SECONDS) * 1000
     found = {
         "outside_stay": ignored,
@@ -199,8 +200,6 @@ def _findings(rows: pl.DataFrame, billed: Collection[tuple[int, str]]) -> pl.Dat
 
 
 def _named(rows: pl.DataFrame, finding: str) -> pl.DataFrame:
-    """Rows as findings, which name the task in their detail."""
-    whose = pl.concat_str(pl.col("service").fill_null("task"), pl.lit(" "), "task_id", pl.lit(f": {_DETAILS[finding]}"))
-    return rows.with_columns(user_id=pl.lit(None, pl.String), finding=pl.lit(finding), detail=whose).select(
-        *FINDINGS_SCHEMA
-    )
+    """Rows as findings, with the task in the place of the user; the detail begins with its service."""
+    whose = pl.concat_str(pl.col("service").fill_null("task"), pl.lit(f" {_DETAILS[finding]}"))
+    return rows.with_columns(user_id="task_id", finding=pl.lit(finding), detail=whose).select(*FINDINGS_SCHEMA)
