@@ -238,7 +238,7 @@ BARE = TASK | {"stream": ABSENT, "width": ABSENT, "height": ABSENT}
     ("changes", "reason", "detail"),
     [
         (BARE | {"type": "task_start"}, "missing_field", "service is missing"),
-        (BARE | {"type": "task_start", "task_id": ABSENT, "service": "mix-h264"}, "missing_field", "task_id is missing"),
+        (BARE | {"type": "task_start", "task_id": ABSENT, "service": "recording"}, "missing_field", "task_id is"),
         (BARE | {"type": "task_stop", "task_id": ABSENT}, "missing_field", "task_id is missing"),
         (TASK | {"task_id": ABSENT, "service": "recording", "user_id": "u"}, "missing_field", "task_id is missing"),
         (TASK | {"stream": ABSENT}, "missing_field", "stream is missing"),
