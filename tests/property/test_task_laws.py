@@ -15,6 +15,7 @@ from billing.metering.schemas import Metered, as_state, stored_state
 from billing.metering.task_intervals import task_intervals
 from billing.metering.tiers import ServiceRule, TierRule
 from billing.periods import WINDOW_SECONDS
+from billing.verify import room_tasks as verify
 from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import CN, DAY, INTL, START, frame, nobody, usage_of
 from tests.oracle_tasks import MeteredTasks, Service, Task, meter_tasks
@@ -184,3 +185,34 @@ def test_the_stretches_of_tasks_have_their_seconds(
                     seconds[key] += each.seconds_in(window, window + WINDOW_SECONDS)
         assert seconds == of_services(usage_of(whole))
         state = whole.state
+
+
+@settings(max_examples=SLOW_EXAMPLES)
+@given(rows=task_rooms(), cut=st.integers(1, DAY))
+def test_the_second_engine_meters_tasks_alike(rows: list[dict[str, Any]], cut: int) -> None:
+    services = {
+        app: {
+            name: verify.ServiceRule(each.base, tuple(each.tiers), each.least_inputs) for name, each in of_app.items()
+        }
+        for app, of_app in SERVICES.items()
+    }
+    events, state = frame(rows), nobody()
+    for start, end in pairwise([START, START + cut, START + 2 * DAY]):
+        whole, seconds = meter(events, state, span(start, end)), Counter[tuple[Any, ...]]()
+        left: list[Any] = []
+        timely = events.filter(pl.col("at").is_between(start * 1000, end * 1000 - 1)).collect()
+        for app, room in pl.concat([timely, state], how="diagonal").select("app_id", "room_id").unique().iter_rows():
+            of_room = (pl.col("app_id") == app) & (pl.col("room_id") == room)
+            tables = [each.filter(of_room).rows(named=True) for each in (timely, state)]
+            found = verify.run_tasks(*tables, start, end, services[app])
+            left += [{"app_id": app, "room_id": room, **row} for row in verify.task_state(found)]
+            for each in found.found:
+                for window in range(each.start - each.start % WINDOW_SECONDS, each.end, WINDOW_SECONDS):
+                    part = min(each.end, window + WINDOW_SECONDS) - max(each.start, window)
+                    seconds[app, window, each.item, each.reason] += part
+        assert seconds == of_services(usage_of(whole))
+        assert pl.DataFrame(left, schema=whole.state.schema).sort(_TASK).equals(whole.state.sort(_TASK))
+        state = whole.state
+
+
+_TASK = ["app_id", "room_id", "service", "task_id"]
