@@ -37,7 +37,7 @@ from billing.metering.engine.parts import events_by_room, meter_parts
 from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, SpanArrays
 from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
-from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered, state_in_order
 from billing.metering.state import carried_state
 from billing.metering.stay_minutes import minutes_by_names, stays_by_minute, window_minutes, with_beginnings
 from billing.metering.task_seconds import task_seconds, task_windows
@@ -155,7 +155,7 @@ def _with_tasks(metered: Metered, tasks: Tasks | None, span: Span) -> Metered:
     findings = pl.concat([metered.findings, tasks.findings])
     return Metered(
         usage=usage.sort("app_id", "window_start", "item", "reason"),
-        state=pl.concat([metered.state, tasks.state]).sort(USER_COLUMNS, nulls_last=True, maintain_order=True),
+        state=state_in_order(pl.concat([metered.state, tasks.state])),
         findings=findings.sort(list(FINDINGS_SCHEMA)),
     )
 

@@ -106,6 +106,11 @@ def stored_state(state: pl.DataFrame) -> pl.DataFrame:
     return state
 
 
+def state_in_order(state: pl.DataFrame) -> pl.DataFrame:
+    """A state in its order: by app and room, users before tasks."""
+    return state.sort("app_id", "room_id", "user_id", *TASK_COLUMNS, nulls_last=True)
+
+
 def open_stays(state: pl.DataFrame) -> pl.DataFrame:
     """The rows of a state (`STATE_SCHEMA`) that are open stays, or tasks that run."""
     return state.filter(pl.col("last_event").is_not_null())

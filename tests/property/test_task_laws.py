@@ -19,7 +19,7 @@ from billing.verify import room_tasks as verify
 from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import CN, DAY, INTL, START, frame, nobody, usage_of
 from tests.oracle_tasks import MeteredTasks, Service, Task, meter_tasks
-from tests.property.rooms import GAPS, MILLISECONDS, SIZES, STREAMS, subscribed_rooms
+from tests.property.rooms import subscribed_rooms, task_step, tasks_of
 
 TIERS = [("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)]
 
@@ -49,41 +49,20 @@ def _rule(rule: TierRule, services: dict[str, Service]) -> TierRule:
 
 RULES = {1: _rule(INTL, SERVICES[1]), 2: _rule(CN, SERVICES[2]), 3: _rule(INTL, SERVICES[3])}
 
-_step = st.tuples(
-    st.sampled_from([*GAPS, 0, 1, 20, 3000, 50_000]),
-    st.sampled_from(MILLISECONDS),
-    st.sampled_from(["task_start", "task_start", "task_stop", "video_on", "video_on", "video_on", "video_off"]),
-    st.integers(1, 2),  # task, named as a user
-    st.sampled_from(["recording", "mix-h264", "mix-h264", "mix-h265"]),
-    st.booleans(),  # whether the service is named where it may be left out
-    st.sampled_from([0, 0, 0, 1]),  # seq
-    st.sampled_from(STREAMS),
-    st.sampled_from(SIZES),
-    st.integers(0, 9),
-)
-
 
 def task_rooms() -> st.SearchStrategy[list[dict[str, Any]]]:
     """The events of tasks in ten rooms, in three apps; the rooms are those of `users`."""
-    return st.lists(st.lists(_step, min_size=1, max_size=15), min_size=1, max_size=10).map(
-        lambda drawn: [event for number, steps in enumerate(drawn) for event in _events_of(steps, number)]
+    return st.lists(st.lists(task_step, min_size=1, max_size=15), min_size=1, max_size=10).map(
+        lambda drawn: [
+            event
+            for number, steps in enumerate(drawn)
+            for event in tasks_of(steps, START, number % 3 + 1, f"r{number}")
+        ]
     )
 
 
 def users() -> st.SearchStrategy[list[dict[str, Any]]]:
     return subscribed_rooms(start=START, apps=(1, 2, 3))
-
-
-def _events_of(steps: list[Any], number: int) -> list[dict[str, Any]]:
-    rows, at = [], START * 1000
-    for place, (gap, milliseconds, kind, task, service, is_named, seq, stream, size, letter) in enumerate(steps):
-        at += gap * 1000 + milliseconds
-        row = {"event_id": f"t{letter}-{number}-{place}", "app_id": number % 3 + 1, "room_id": f"r{number}"}
-        row |= {"at": at, "seq": seq, "type": kind, "task_id": f"u{task}"}
-        row |= {"stream": stream} if kind.startswith("video") else {}
-        row |= {"width": size[0], "height": size[1]} if kind == "video_on" else {}
-        rows.append(row | ({"service": service} if is_named or kind == "task_start" else {}))
-    return rows
 
 
 def span(start: int = START, end: int = START + DAY) -> Span:
