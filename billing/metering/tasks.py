@@ -130,16 +130,20 @@ def _changes(columns: list[str]) -> pl.Expr:
 
 def _with_runs(rows: pl.DataFrame, end: int) -> pl.DataFrame:
     """Rows with `ran, runs, until`; `is_last_heard`: nothing is heard of the task for a day after; `part`: of a task,
-    from one start to the next."""
+    from one start to the next. Tasks stand one after the other, so neighbours tell everything."""
+    is_first = pl.col("task") != pl.col("task").shift(fill_value=0)
+    is_last = pl.col("task") != pl.col("task").shift(-1, fill_value=0)
     silent = pl.col("touched") + STALE_SECONDS
-    next_touched, next_second = (pl.col(name).shift(-1).over("task").fill_null(end) for name in ("touched", "second"))
+    next_touched, next_second = (
+        pl.when(is_last).then(end).otherwise(pl.col(name).shift(-1)) for name in ("touched", "second")
+    )
     rows = rows.with_columns(is_last_heard=silent <= next_touched)
-    was_silent = pl.col("is_last_heard").shift().over("task").fill_null(value=False)
+    was_silent = pl.col("is_last_heard").shift(fill_value=False) & ~is_first
     starts, stops = pl.col("type") == TASK_START, pl.col("type") == TASK_STOP
-    said = pl.when(starts).then(pl.lit(value=True)).when(stops | was_silent).then(pl.lit(value=False))
-    rows = rows.with_columns(runs=said.forward_fill().over("task").fill_null(value=False))
+    said = pl.when(starts).then(pl.lit(value=True)).when(stops | was_silent | is_first).then(pl.lit(value=False))
+    rows = rows.with_columns(runs=said.forward_fill())
     return rows.with_columns(
-        ran=pl.col("runs").shift().over("task").fill_null(value=False) & ~was_silent,
+        ran=pl.col("runs").shift(fill_value=False) & ~was_silent & ~is_first,
         until=pl.when("is_last_heard").then(silent).otherwise(next_second),
         part=starts.cum_sum(),
     )
@@ -149,17 +153,20 @@ def _with_inputs(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with `is_input, inputs, area, screens`. Inputs begin anew with each start."""
     is_input = pl.col("type").is_in(["video_on", "video_off"]) & pl.col("ran")
     comes = is_input & (pl.col("type") == "video_on")
-    area = pl.col("width").cast(pl.Int64) * pl.col("height")
-    sums = {"inputs": pl.lit(1), "area": area, "screens": pl.col("stream").str.ends_with("/screen")}
-    rows = rows.with_columns(is_input=is_input).with_columns(
-        pl.when(comes).then(each).otherwise(0).cast(pl.Int64).alias(name) for name, each in sums.items()
-    )
-    before = (pl.col(name).shift().over("task", "part", "stream", "is_input").fill_null(0) for name in sums)
-    rows = rows.with_columns(
-        pl.when("is_input").then(pl.col(name) - was).otherwise(0).alias(name)
-        for name, was in zip(sums, before, strict=True)
-    )
-    return rows.with_columns(pl.col(name).cum_sum().over("task", "part") for name in sums)
+    area = pl.when(comes).then(pl.col("width").cast(pl.Int64) * pl.col("height")).otherwise(0)
+    rows = rows.with_columns(is_input=is_input, area=area)
+    rows = rows.with_columns(before=pl.col("area").shift().over("part", "stream", "is_input").fill_null(0))
+    # A picture has at least one pixel.
+    inputs = (pl.col("area") > 0).cast(pl.Int64) - (pl.col("before") > 0)
+    changes = {
+        "inputs": inputs,
+        "screens": pl.when(pl.col("stream").str.ends_with("/screen")).then(inputs),
+        "area": pl.col("area") - pl.col("before"),
+    }
+    sums = {name: pl.when("is_input").then(change).fill_null(0).cum_sum() for name, change in changes.items()}
+    rows = rows.with_columns(**sums)
+    at_start = pl.when(pl.col("type") == TASK_START)
+    return rows.with_columns(pl.col(name) - at_start.then(name).forward_fill() for name in sums)
 
 
 def _state(rows: pl.DataFrame) -> pl.DataFrame:
