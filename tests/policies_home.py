@@ -1,13 +1,16 @@
 """A home with an account for each way to count: the presets of other vendors, and rules of its own.
 
-Each account has two apps, with use on both of them in March and on two days of April, a stay over the end of the month,
-a late event of March that was corrected in April, few free minutes, and an issued invoice of March.
+Each account has two apps, with use on both of them in March and in April, a stay over the end of the month, a late
+event of March that was corrected in April, few free minutes, and an issued invoice of March. (Of two accounts, the
+second app has use in one of the months only.)
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.commands import Commands
 from tests.documents_home import apply, at, ingest, ok
@@ -58,6 +61,8 @@ POLICIES = {
 }
 FREE_MINUTES = {"agora": 150, "byteplus": 60, "vonage": 20}
 LATE_DAY = "2026-03-05"
+# Their second apps have use in April only, and in March only.
+NEW_APP, GONE_APP = "alibaba", "livekit"
 
 
 def apps_of(account: str) -> tuple[int, int]:
@@ -112,12 +117,13 @@ def _later(day: str, begin: str, seconds: int) -> str:
 def story(account: str) -> Iterator[dict[str, Any]]:
     """What happens in its apps."""
     one, other = apps_of(account)
+    in_march, in_april = (one if account == only else other for only in (NEW_APP, GONE_APP))
     yield from talk(one, "2026-03-02", "09:00", 3_605, video=True)
-    yield from talk(other, "2026-03-02", "09:01", 1_234)
+    yield from talk(in_march, "2026-03-02", "09:01", 1_234, room="r2")
     yield from talk(one, LATE_DAY, "10:02", 2_707)
-    yield from talk(other, LATE_DAY, "10:03", 1_801, video=True)
+    yield from talk(in_march, LATE_DAY, "10:03", 1_801, room="r2", video=True)
     yield from talk(one, "2026-03-31", "23:50", 1_513, video=True)
-    yield from talk(other, "2026-04-01", "08:00", 601)
+    yield from talk(in_april, "2026-04-01", "08:00", 601)
     yield from talk(one, "2026-04-03", "08:00", 777, video=True)
     lost = {"app_id": one, "room_id": "lost", "user_id": "c"}
     yield {**lost, "type": "enter", "at": "2026-03-02T12:00:00Z"}
@@ -127,6 +133,12 @@ def story(account: str) -> Iterator[dict[str, Any]]:
 def late(account: str) -> Iterator[dict[str, Any]]:
     """What comes late."""
     yield from talk(apps_of(account)[0], LATE_DAY, "15:00", 333, room="late", video=True)
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """Such a home, which nobody changes."""
+    return policies_home(tmp_path_factory.mktemp("policies"))
 
 
 def policies_home(folder: Path) -> Commands:

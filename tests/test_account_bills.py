@@ -12,7 +12,7 @@ import pytest
 
 from tests.commands import Commands
 from tests.documents_home import ok, rows
-from tests.policies_home import LATE_DAY, POLICIES, policies_home
+from tests.policies_home import LATE_DAY, POLICIES
 from tests.tampered_home import changed, checked, unpacked
 from tests.test_bundle import assert_found, first, forged, last
 from tests.test_verification import found
@@ -20,28 +20,24 @@ from tests.test_verification import found
 MONTHS = ("2026-03", "2026-04")
 
 
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> Commands:
-    return policies_home(tmp_path_factory.mktemp("policies"))
-
-
 @pytest.fixture
-def home(intact: Commands, tmp_path: Path) -> Commands:
-    return Commands(home=Path(shutil.copytree(intact.home, tmp_path / "home")), now=intact.now)
+def home(policies: Commands, tmp_path: Path) -> Commands:
+    return Commands(home=Path(shutil.copytree(policies.home, tmp_path / "home")), now=policies.now)
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "--ledger",
-        "--full",
+        "--full --month 2026-03",
         "house --month 2026-04 --sample 4",
         pytest.param("--sample 20", marks=pytest.mark.thorough),
+        pytest.param("--full", marks=pytest.mark.thorough),
     ],
 )
-def test_nothing_is_found_where_all_is_well(intact: Commands, line: str) -> None:
+def test_nothing_is_found_where_all_is_well(policies: Commands, line: str) -> None:
     """And nothing is left out: no policy is of a kind that is not computed."""
-    done = intact(f"verify {line} --format json")
+    done = policies(f"verify {line} --format json")
     assert (done.exit_code, json.loads(done.stdout)) == (0, []), done.output
     assert "not computed" not in done.output
 
@@ -128,14 +124,14 @@ def _longest(home: Commands, account: str, day: str) -> Sequence[Any]:
 
 
 @pytest.fixture(scope="module")
-def archives(intact: Commands, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def archives(policies: Commands, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
     """The bundle of an account and month, made when it is asked for."""
     folder = tmp_path_factory.mktemp("archives")
 
     def archive(account: str, month: str) -> Path:
         path = folder / f"{account}-{month}.zip"
         if not path.exists():
-            ok(intact, f"bundle {account} --month {month} -o {path}")
+            ok(policies, f"bundle {account} --month {month} -o {path}")
         return path
 
     return archive
@@ -143,10 +139,10 @@ def archives(intact: Commands, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 @pytest.mark.parametrize("account", POLICIES)
 def test_a_bundle_has_the_total_of_the_invoice(
-    intact: Commands, archives: Callable[[str, str], Path], tmp_path: Path, account: str
+    policies: Commands, archives: Callable[[str, str], Path], tmp_path: Path, account: str
 ) -> None:
     """In April, with a day of March that was corrected in April and depends on the days before it."""
-    (invoice,) = [row for row in rows(intact, "invoice list") if row["account"] == account]
+    (invoice,) = [row for row in rows(policies, "invoice list") if row["account"] == account]
     for month in MONTHS:
         folder = unpacked(archives(account, month), tmp_path / month)
         exit_code, lines = checked(folder)

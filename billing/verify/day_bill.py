@@ -96,13 +96,15 @@ def bill_of(terms: DayTerms, windows: Windows, so_far: MonthSoFar) -> DayBill:
     """The bill of a day; `so_far` is what its month has before it."""
     rules, windows = terms.rules, counted(windows, terms.rules.unit)
     counts = so_far.within(rules.monthly_items)
-    seconds = by_cell((key, count) for key, count in windows.items())
+    seconds = by_cell(windows.items())
     units = by_cell(added_units({(0, *cell): count for cell, count in seconds.items()}, rules.unit, counts))
     if rules.free_by_item:
         paid = _paid_by_item(terms, windows, units, counts)
     else:
         paid = paid_in_time(added_units(windows, rules.unit, counts) if terms.sources else (), terms.sources)
-    deducted = by_cell((key[:3], count) for key, (count, _) in paid.items())
+    deducted: dict[Cell, int] = {}
+    for (_, app_id, item, _), (count, _) in paid.items():
+        deducted[app_id, item] = deducted.get((app_id, item), 0) + count
     payable = {cell: units.get(cell, 0) - deducted.get(cell, 0) for cell in seconds.keys() | deducted.keys()}
     payable = {cell: count for cell, count in payable.items() if cell in seconds or deducted[cell]}
     charges = dict(_charges(terms, counts, payable, seconds, deducted))
@@ -133,12 +135,16 @@ def added_units(windows: Windows, unit: UnitRule, so_far: MonthSoFar) -> Iterato
     for (app_id, item), used in so_far.cells.items():
         group = (app_id, "" if unit.over_items else item)
         seconds[group] = seconds.get(group, 0) + used.seconds * weights.get(item, 1)
-    for key in sorted(windows, key=lambda key: (key[0], key[1], ITEM_PLACE[key[2]])):
-        _, app_id, item = key
+    units = {group: unit.units(count) for group, count in seconds.items()}
+    ordered = sorted(
+        (window, app_id, ITEM_PLACE[item], item, count) for (window, app_id, item), count in windows.items()
+    )
+    for window, app_id, _, item, count in ordered:
         group = (app_id, "" if unit.over_items else item)
-        before = seconds.get(group, 0)
-        after = seconds[group] = before + windows[key] * weights.get(item, 1)
-        yield key, unit.units(after) - unit.units(before)
+        after = seconds[group] = seconds.get(group, 0) + (count * weights.get(item, 1) if weights else count)
+        so_many = unit.units(after)
+        yield (window, app_id, item), so_many - units.get(group, 0)
+        units[group] = so_many
 
 
 def by_cell(counts: Iterable[tuple[tuple[int, int, str], int]]) -> dict[Cell, int]:
@@ -161,8 +167,9 @@ def paid_in_time(added: Iterable[tuple[tuple[int, int, str], int]], sources: Seq
             if source.app_id not in (None, app_id):
                 continue
             ratio = source.ratios.get(item)
-            paid = min(units, left[source.payer_id] // ratio) if ratio else 0
-            if ratio and paid:
+            if ratio is None or not units:
+                continue
+            if paid := min(units, left[source.payer_id] // ratio):
                 units -= paid
                 left[source.payer_id] -= paid * ratio
                 found[window, app_id, item, source.payer_id] = (paid, paid * ratio)
