@@ -1,6 +1,7 @@
 """Tasks of value-added services on the command line: from their events to seconds, findings and explanations."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -33,17 +34,27 @@ HD, FHD, SMALL = ({"width": width, "height": height} for width, height in ((1280
 A, B = {"stream": "a/camera"}, {"stream": "b/camera"}
 
 
-@pytest.fixture
-def acme(tmp_path: Path) -> Commands:
-    """A home with an account in UTC on `trtc-intl`, and another moment than that of the events."""
-    run = Commands(home=tmp_path / "home", now="2026-03-06T12:00:00Z")
-    catalog = tmp_path / "catalog.toml"
+NOW = "2026-03-06T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an account in UTC on `trtc-intl`: to be copied."""
+    directory = tmp_path_factory.mktemp("tasks")
+    run = Commands(home=directory / "home", now=NOW)
+    catalog = directory / "catalog.toml"
     catalog.write_text(
         CATALOG.format(zone="UTC", policy="trtc-intl").replace('"trtc-intl"', '"trtc-intl"\nfree_minutes = 0')
     )
     for line in ("init", f"catalog apply {catalog}"):
         assert run(line).exit_code == 0
-    return run
+    return run.home
+
+
+@pytest.fixture
+def acme(new_home: Path, tmp_path: Path) -> Commands:
+    """Such a home, some days after the events."""
+    return Commands(home=Path(shutil.copytree(new_home, tmp_path / "home")), now=NOW)
 
 
 def of_task(second: int, kind: str, task: str, room: str = "r", **more: Any) -> dict[str, Any]:
