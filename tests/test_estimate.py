@@ -17,8 +17,9 @@ from billing.catalog.reading import parse_catalog
 from billing.cli.main import main
 from billing.errors import UsageError
 from billing.periods import day_bounds, days_between, parse_day, time_zone
-from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
+from billing.reports.estimate import Estimate, estimate, tariff_of_account, tariff_of_policy
 from billing.reports.package_sets import MOST_OF_ONE_SIZE, PackageSet, largest_counts
+from billing.reports.planned_rooms import Room, live_room
 from tests.estimate_facts import rooms_of_a_day
 from tests.scenario import Program
 
