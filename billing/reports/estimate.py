@@ -17,7 +17,7 @@ from decimal import Decimal, localcontext
 from zoneinfo import ZoneInfo
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.items import WindowUsage, in_order
+from billing.catalog.items import FEES, WindowUsage, in_order
 from billing.catalog.packages import Package, is_free_minutes
 from billing.catalog.policies import builtin_policies
 from billing.catalog.terms import DayTerms, day_terms
@@ -25,10 +25,11 @@ from billing.errors import UsageError, unknown
 from billing.money import EXACT
 from billing.periods import day_start, local_day, time_zone
 from billing.rating.balances import Balances
+from billing.rating.charges import Charge
 from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
 from billing.reports.package_sets import Offer, PackageSet, Payable, cheapest_set, demand
-from billing.reports.planned_rooms import USUAL_DAYS, PlannedRooms, Room, usage_by_day
+from billing.reports.planned_rooms import MOST_DAYS, USUAL_DAYS, PlannedRooms, Room, usage_by_day
 
 # The estimated days are the first ones of a month of 31.
 _FIRST_DAY = date(2026, 1, 1)
@@ -45,7 +46,7 @@ class Tariff:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEstimate:
     """A month of one item. `package_minutes` are the units that a package would give for all of its minutes; `amount`
-    is minutes x unit price, before free minutes."""
+    is minutes x unit price, before free minutes. A fee is one minute, which no package pays."""
 
     item: str
     minutes: int
@@ -122,12 +123,14 @@ def estimate_of(planned: Sequence[PlannedRooms], tariff: Tariff) -> Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bill:
-    """`amount` that nothing has paid, the package minutes `deducted` by payer id, and what `packages` have paid."""
+    """`amount` that nothing has paid, the package minutes `deducted` by payer id, what packages have paid, the minutes
+    by item, and the `fees`."""
 
     amount: Decimal
     deducted: Mapping[str, int]
     by_packages: Sequence[Deduction]
     minutes: Mapping[str, int]
+    fees: Sequence[Charge]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +145,27 @@ class _Month:
         terms = replace(self.terms, packages=list(_bought(packages, self.terms.zone)))
         days = (
             DayUsage(terms=replace(terms, day=_FIRST_DAY + timedelta(days=n)), usage=usage)
-            for n, usage in enumerate(self.usage)
+            for n, usage in enumerate(self._usage_to_the_last_fee())
         )
         bills = list(bill_span(days, Balances()))
+        charges = [charge for billed in bills for charge in billed.charges]
         with localcontext(EXACT):
-            amount = sum((charge.amount for billed in bills for charge in billed.charges), Decimal(0))
-        deductions = [each for billed in bills for each in billed.deductions if not is_free_minutes(each.payer_id)]
+            amount = sum((charge.amount for charge in charges), Decimal(0))
         minutes: Counter[str] = Counter()
-        for billed in bills:
-            for charge in billed.charges:
+        for charge in charges:
+            if charge.item not in FEES:
                 minutes[charge.item] += charge.minutes
         return _Bill(
-            amount=amount, deducted=bills[-1].balances.deducted, by_packages=deductions, minutes=in_order(minutes)
+            amount=amount,
+            deducted=bills[-1].balances.deducted,
+            by_packages=[each for billed in bills for each in billed.deductions if not is_free_minutes(each.payer_id)],
+            minutes=in_order(minutes),
+            fees=[charge for charge in charges if charge.item in FEES],
         )
+
+    def _usage_to_the_last_fee(self) -> Sequence[Sequence[WindowUsage]]:
+        """Fees come with the last day of a month, also if nobody is there then."""
+        return [*self.usage, *[()] * (MOST_DAYS - len(self.usage))] if self.terms.fee else self.usage
 
 
 def _bought(packages: Sequence[int], zone: ZoneInfo) -> Iterator[Package]:
@@ -174,6 +185,10 @@ def _items(month: _Month, bill: _Bill) -> Iterator[ItemEstimate]:
             package_minutes=minutes * month.terms.version.ratios[item],
             unit_price=unit_price,
             amount=amount,
+        )
+    for fee in bill.fees:
+        yield ItemEstimate(
+            item=fee.item, minutes=fee.minutes, package_minutes=0, unit_price=fee.unit_price, amount=fee.amount
         )
 
 
