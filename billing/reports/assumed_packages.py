@@ -21,7 +21,8 @@ from billing.rating.balances import Balances
 from billing.rating.day import BilledDay
 from billing.rating.deductions import whole_minutes
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.package_sets import Offer, Payable, cheapest_set, demand
+from billing.reports.package_demand import Demand, Payable, demand
+from billing.reports.package_sets import Offer, cheapest_set, least_total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,7 @@ def cheapest_packages(span: HistorySpan, currency: str, account_id: str, first: 
         account_id=account_id,
         bought_at=datetime.fromtimestamp(day_start(first, terms.zone), terms.zone),
     )
-    choices: list[Sequence[int]] = [(), *([minutes] for minutes, _ in search.offers), *search.set_of_several()]
-    return search.buy(min(choices, key=search.total))
+    return search.buy(search.cheapest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +123,24 @@ class _Search:
         with localcontext(EXACT):
             return sum((prices[size] for size in sizes), self.overage(sizes))
 
-    def set_of_several(self) -> Iterator[Sequence[int]]:
-        """The cheapest set of several packages, if there is any."""
-        found = cheapest_set(self.offers, demand(self._payable()), self.overage)
-        if found:
-            yield [each.minutes for each in found.set for _ in range(each.count)]
+    def cheapest(self) -> Sequence[int]:
+        """No package, one of the list or several; of equal totals the first."""
+        wanted = demand(self._payable())
+        found = cheapest_set(self.offers, wanted, self.overage)
+        if not found:
+            return ()
+        several = [each.minutes for each in found.set for _ in range(each.count)]
+        choices: list[tuple[Decimal, Sequence[int]]] = [(found.total, several)]
+        # The last one that is not dearer is the first one of the list.
+        for sizes in reversed([(), *([minutes] for minutes, _ in self.offers)]):
+            if self._least_total(sizes, wanted) <= choices[-1][0] and (total := self.total(sizes)) <= choices[-1][0]:
+                choices.append((total, sizes))
+        return choices[-1][1]
+
+    def _least_total(self, sizes: Sequence[int], wanted: Demand) -> Decimal:
+        """A total that the bill with these packages is not below; the demand does not know slabs of a price."""
+        has_slabs = any(day.terms.ladder for day in self.span.days)
+        return Decimal(0) if has_slabs else least_total(sizes, self.offers, wanted)
 
     def _payable(self) -> Iterator[Payable]:
         """What a package for everything would pay: of each day, the package minutes with the highest price first."""

@@ -28,7 +28,8 @@ from billing.rating.balances import Balances
 from billing.rating.charges import Charge
 from billing.rating.deductions import Deduction
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.package_sets import Offer, PackageSet, Payable, cheapest_set, demand
+from billing.reports.package_demand import Payable, demand
+from billing.reports.package_sets import Offer, PackageSet, cheapest_set
 from billing.reports.planned_rooms import MOST_DAYS, USUAL_DAYS, PlannedRooms, Room, usage_by_day
 
 # The estimated days are the first ones of a month of 31.
