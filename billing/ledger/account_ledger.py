@@ -42,7 +42,7 @@ from billing.ledger.catalog_store import check_rows, load_catalog, terms_history
 from billing.ledger.runs import CORRECTED, Run, last_run_at, run_of
 from billing.metering.schemas import STATE_SCHEMA, as_state
 from billing.money import from_scaled
-from billing.periods import WINDOW_SECONDS, local_day, month_days, time_zone
+from billing.periods import local_day, month_days, time_zone
 from billing.rating.balances import Balances, PackageBalance
 from billing.rating.charges import Charge, PostedCharge
 from billing.rating.period_use import NOTHING, CellUse, PeriodUse, is_cumulative
@@ -55,8 +55,6 @@ _METERED = (
     tables.finding_correction,
     tables.carried_state,
 )
-# Windows: in so short a part of a day they are few beside those of the whole day.
-_SHORT_PART = 72 * WINDOW_SECONDS
 # Minutes by payer, by day, app, item and correcting run (None: as the day was settled).
 DeductedMinutes = dict[tuple[date, int, str, int | None], dict[str, int]]
 
@@ -232,19 +230,20 @@ class AccountLedger:
     def window_sums(self, day: date, start: int, end: int) -> list[WindowUsage]:
         """The seconds of the windows of a day from `start` to before `end`, summed by app and item, with what
         corrections added to them; all in one window at `start`."""
-        # By app the windows are found through the key. Without, all of the day are looked at: many windows are read
-        # faster so; and where a policy counts all apps together, its charges do not name them.
+        # By app the windows are found through the key; without, all of the day are looked at: where a policy counts all
+        # apps together, its charges do not name them.
         charged = select(tables.charge.c.app_id).where(self._of_day(tables.charge, day)).distinct().subquery()
         of_all = self._of_day(tables.charge, day) & (tables.charge.c.app_id == ALL_APPS)
-        by_app = end - start <= _SHORT_PART and not self.conn.execute(select(exists().where(of_all))).scalar()
+        is_over_apps = self.conn.execute(select(exists().where(of_all))).scalar()
         seconds: Counter[tuple[int, str]] = Counter()
         for table in (tables.usage, tables.usage_correction):
             keys = (table.c.app_id, table.c.item)
             sums = select(*keys, *_sum_of(table.c.seconds))
-            if by_app:
+            if not is_over_apps:
                 sums = sums.join_from(charged, table, charged.c.app_id == table.c.app_id)
             within = (table.c.window_start >= start) & (table.c.window_start < end)
-            for app_id, item, total in self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys)):
+            found = self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys))
+            for app_id, item, total in found.all():
                 seconds[app_id, item] += total
         return [WindowUsage(start, app_id, item, total) for (app_id, item), total in seconds.items() if total]
 
@@ -260,7 +259,8 @@ class AccountLedger:
         charge, amount = tables.charge.c, 0
         seconds: dict[date, dict[tuple[int, str], int]] = {}
         query = select(charge.day, charge.app_id, charge.item, charge.seconds, charge.amount_scaled)
-        for day, app_id, item, used, cost in self.conn.execute(query.where(self._of_days(tables.charge, first, last))):
+        rows = self.conn.execute(query.where(self._of_days(tables.charge, first, last))).all()
+        for day, app_id, item, used, cost in rows:
             of_day = seconds.setdefault(day, {})
             of_day[app_id, item] = of_day.get((app_id, item), 0) + used
             amount += cost

@@ -5,7 +5,7 @@ all of it, in any order; one that has less than the smallest ratio pays nothing.
 payer is one of these has the same bill if all its seconds stand in one window. A day in which one runs out is cut near
 that place until such stretches are left, and single windows. Example: a package with 5,000 package minutes left pays
 1,000 minutes of HD at ratio 4 (4,000), and one with 3 left pays none; with 3,000 left it pays the first 750, and which
-app these belong to, the windows say: 288 windows are cut a few times, and each other cut is in the middle.
+app these belong to, the windows say: 288 windows are cut a few times, at the latest each third time in the middle.
 
 Where every payer pays for all apps, the minutes of all apps together say where one runs out. Apps stand apart only in
 that window, where the order of apps counts.
@@ -90,13 +90,22 @@ def in_stretches(
     return [row for stretch in found for row in stretch.usage]
 
 
+# A good guess leaves a long part behind it, of which the next one cuts off the window.
+_MOST_MISSES = 2
+
+
 class _Part(NamedTuple):
-    """A part of a day with its sums; `halve`: the last cut was far from the place."""
+    """A part of a day with its sums, and how many cuts in a row have left more than half of what they cut."""
 
     start: int
     end: int
     usage: Sequence[WindowUsage]
-    halve: bool = False
+    misses: int = 0
+
+    def after_cut(self, start: int, end: int, usage: Sequence[WindowUsage]) -> "_Part":
+        """A part of this part."""
+        is_miss = self.misses < _MOST_MISSES and 2 * (end - start) > self.end - self.start
+        return _Part(start, end, usage, self.misses + 1 if is_miss else 0)
 
 
 class _Stretch(NamedTuple):
@@ -114,16 +123,16 @@ def _stretches(windows: DayWindows, payers: Sequence[Payer], quantity: Quantity,
     found: list[_Stretch] = []
     pending = [_Part(windows.start, windows.end, windows.whole)]
     while pending:
-        start, end, usage, halve = pending.pop()
+        part = pending.pop()
+        start, end, usage, misses = part
         after = dict(seconds_so_far)
         minutes = list(minutes_by_window(usage, after, quantity))
         share = _runs_out(minutes, payers)
         if share is not None:
-            at = windows.cut(start, end, None if halve else share)
+            at = windows.cut(start, end, share if misses < _MOST_MISSES else None)
             if at > start:
                 first = windows.sums(start, at)
-                rest = _Part(at, end, _without(usage, first, at), not halve and 2 * (end - at) > end - start)
-                pending += [rest, _Part(start, at, first, not halve and 2 * (at - start) > end - start)]
+                pending += [part.after_cut(at, end, _without(usage, first, at)), part.after_cut(start, at, first)]
                 continue
             if windows.by_app:
                 usage, after = windows.by_app(start, end), dict(seconds_so_far)

@@ -1,9 +1,9 @@
 """Day seconds: what each app and item of a day has used up to an instant, read when asked for, and kept.
 
 A bill that finds out where its packages run out asks for few instants of a day, and the next bill of the same search
-for nearly the same ones. The seconds up to an instant are those up to the nearest known one, and what lies between.
-Example: a day of 288 windows is known at both ends; up to window 250 it is the whole day without the windows from 250
-on, 38 of which are read.
+for nearly the same ones. The seconds up to an instant are those up to a known one before or after it, and what lies
+between. Example: a day of 288 windows is known at both ends; up to window 250 it is the whole day without the windows
+from 250 on, 38 of which are read.
 """
 
 from bisect import bisect_left
@@ -96,22 +96,32 @@ class DaySeconds:
 
     def guess(self, start: int, end: int, share: Fraction) -> int:
         """The window by whose end about this share of a part is used, if the apps of the sample are like the others."""
-        if not self.sampled:
-            by_window = self.sample()
-            starts = sorted(by_window)
-            self.sampled.append((starts, list(accumulate((by_window[each] for each in starts), initial=0))))
-        ((starts, so_far),) = self.sampled
+        starts, so_far = self._sample()
         first, last = bisect_left(starts, start), bisect_left(starts, end)
         used = so_far[last] - so_far[first]
         if not used:
             return (start + end) // 2
         return starts[max(first, bisect_left(so_far, so_far[first] + share * used, first, last + 1) - 1)]
 
+    def _sample(self) -> tuple[list[int], list[int]]:
+        """The windows of the sample, and its seconds before the first of them, the second, … and after the last."""
+        if not self.sampled:
+            by_window = self.sample()
+            starts = sorted(by_window)
+            self.sampled.append((starts, list(accumulate((by_window[each] for each in starts), initial=0))))
+        return self.sampled[0]
+
+    def _expected(self, start: int, end: int) -> int:
+        """The seconds of the sample in a part: the more, the longer does it take to read."""
+        starts, so_far = self._sample()
+        return so_far[bisect_left(starts, end)] - so_far[bisect_left(starts, start)]
+
     def _units(self, at: int) -> Counter[str]:
         if at not in self.units_so_far:
             units: Counter[str] = Counter()
+            of_seconds = self.quantity.units
             for (_, item), seconds in self._seconds(at).items():
-                units[item] += self.quantity.units(seconds)
+                units[item] += of_seconds(seconds)
             self.units_so_far[at] = units
         return self.units_so_far[at]
 
@@ -119,7 +129,7 @@ class DaySeconds:
         known = self.seconds_so_far
         if at not in known:
             before, after = max(each for each in known if each < at), min(each for each in known if each > at)
-            from_before = at - before <= after - at
+            from_before = self._expected(before, at) <= self._expected(at, after)
             seconds = dict(known[before if from_before else after])
             sign = 1 if from_before else -1
             for _, app_id, item, used in self.read(before, at) if from_before else self.read(at, after):
