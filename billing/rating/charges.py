@@ -10,7 +10,7 @@ item out of the month's free minutes, or into another slab.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -19,7 +19,7 @@ from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.catalog.quantities import ALL_APPS, DAILY, Quantity
 from billing.errors import BillingError
 from billing.money import EXACT
-from billing.rating.deductions import Deduction, WindowMinutes, deduct, minutes_by_window
+from billing.rating.deductions import Deduction, deduct, minutes_by_window
 from billing.rating.payers import Payer
 from billing.rating.period_use import NOTHING, Cell, PeriodUse, by_slab, free_minutes_of, in_item_order
 
@@ -100,7 +100,8 @@ def rate_day(
     for _, app_id, item, used_seconds in usage:
         seconds[app_id, item] = seconds.get((app_id, item), 0) + used_seconds
     day_start = min((row[0] for row in usage), default=0)
-    whole_day = [WindowUsage(day_start, *cell, used_seconds) for cell, used_seconds in seconds.items()]
+    is_one_row_a_cell = len(seconds) == len(usage)
+    whole_day = usage if is_one_row_a_cell else [WindowUsage(day_start, *cell, used) for cell, used in seconds.items()]
     of_day = list(minutes_by_window(whole_day, use.seconds_by_group(quantity), quantity))
     minutes: Counter[Cell] = Counter()
     for _, app_id, item, added in of_day:
@@ -113,21 +114,13 @@ def rate_day(
         unpaid = [(day_start, *cell, rest[cell]) for cell in sorted(rest, key=_place)]
         deductions = [*free, *deduct(unpaid, payers)]
     else:
-        deductions = deduct(_by_window(usage, counting, of_day), payers) if payers else []
+        by_window = of_day if is_one_row_a_cell else minutes_by_window(usage, use.seconds_by_group(quantity), quantity)
+        deductions = deduct(by_window, payers) if payers else []
     deducted: Counter[Cell] = Counter()
     for _, app_id, item, _, paid, _ in deductions:
         deducted[app_id, item] += paid
     day = _DayCells(seconds=seconds, minutes=minutes, deducted=deducted)
     return RatedDay(charges=list(_charges(day, prices, counting)), deductions=deductions)
-
-
-def _by_window(
-    usage: Sequence[WindowUsage], counting: Counting, of_day: Iterable[WindowMinutes]
-) -> Iterable[WindowMinutes]:
-    """The minutes of each window; `of_day` are those of the day in one window, which may be all that there is."""
-    if len({row[0] for row in usage}) <= 1:
-        return of_day
-    return minutes_by_window(usage, counting.use.seconds_by_group(counting.quantity), counting.quantity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ Where every payer pays for all apps, the minutes of all apps together say where 
 that window, where the order of apps counts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -60,11 +60,13 @@ class DayWindows:
         return max(start + WINDOW_SECONDS, min(window_start(self.guess(start, end, share)), last))
 
 
-def pays_over_all_apps(version: PolicyVersion) -> bool:
-    """Whether free minutes and packages of the whole account pay the units of a day, whichever app they are of."""
+def pays_over_all_apps(version: PolicyVersion, items: Collection[str]) -> bool:
+    """Whether free minutes and packages of the whole account pay the units of a day with these items, whichever app
+    they are of."""
     quantity = version.quantity
-    is_by_cell = quantity.period == "day" and not quantity.is_over_apps and not quantity.is_over_items
-    return is_by_cell and (version.free_scope, version.free_order) == ("account", "time")
+    is_by_cell = not quantity.is_over_apps and not quantity.is_over_items
+    is_daily = version.monthly_items.isdisjoint(items)
+    return is_by_cell and is_daily and (version.free_scope, version.free_order) == ("account", "time")
 
 
 def in_stretches(
@@ -162,10 +164,13 @@ def _runs_out(minutes: Iterable[WindowMinutes], payers: Sequence[Payer]) -> Frac
     unpaid = [row for row in minutes if row[3]]
     for payer in payers:
         ratios, app = payer.ratios, payer.app
-        mine = unpaid if app is None else [row for row in unpaid if row[1] == app]
+        mine: list[WindowMinutes] = []
+        others: list[WindowMinutes] = []
+        for row in unpaid:
+            (mine if app in (None, row[1]) and row[2] in ratios else others).append(row)
         wanted = sum(ratios[item] * count for _, _, item, count in mine)
         if wanted <= payer.remaining:
-            unpaid = [] if app is None else [row for row in unpaid if row[1] != app]
+            unpaid = others
         elif min(ratios[item] for _, _, item, _ in mine) <= payer.remaining:
             return Fraction(payer.remaining, wanted)
     return None

@@ -155,7 +155,7 @@ class _Search:
 
     def _all_paid(self) -> Iterator[BilledDay]:
         everything = sum(
-            whole_minutes(seconds) * day.terms.version.ratios[item]
+            whole_minutes(seconds) * day.terms.version.ratios.get(item, 0)
             for day in self.span.days
             for _, _, item, seconds in day.usage
         )
