@@ -8,7 +8,7 @@ from 250 on, 38 of which are read.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
@@ -37,7 +37,7 @@ class DaySeconds:
     end: int
     whole: Seconds
     quantity: Quantity
-    read: Callable[[int, int], Iterable[WindowUsage]]
+    read: Callable[[int, int], Seconds]
     sample: Callable[[], Mapping[int, int]]
     seconds_so_far: dict[int, Seconds] = field(default_factory=dict)
     units_so_far: dict[int, Counter[str]] = field(default_factory=dict)
@@ -132,8 +132,8 @@ class DaySeconds:
             from_before = self._expected(before, at) <= self._expected(at, after)
             seconds = dict(known[before if from_before else after])
             sign = 1 if from_before else -1
-            for _, app_id, item, used in self.read(before, at) if from_before else self.read(at, after):
-                seconds[app_id, item] = seconds.get((app_id, item), 0) + sign * used
+            for cell, used in (self.read(before, at) if from_before else self.read(at, after)).items():
+                seconds[cell] = seconds.get(cell, 0) + sign * used
             if len(known) > _INSTANTS_KEPT:
                 # Both ends of the day stay.
                 del known[[*known][2]]

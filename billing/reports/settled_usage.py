@@ -14,7 +14,6 @@ from functools import partial
 
 import polars as pl
 
-from billing.catalog.items import WindowUsage
 from billing.catalog.policies import PolicyVersion
 from billing.catalog.quantities import ALL_APPS
 from billing.catalog.terms import DayTerms
@@ -27,7 +26,7 @@ from billing.money import from_scaled
 from billing.periods import window_start
 from billing.rating.day_sums import pays_over_all_apps
 from billing.rating.span import DayUsage
-from billing.reports.day_seconds import DaySeconds
+from billing.reports.day_seconds import DaySeconds, Seconds
 from billing.reports.other_rules import metered_again
 
 _SAMPLED_APPS = 8
@@ -71,33 +70,28 @@ class SettledUsage:
         metered = {day: _by_window(usage) for day, usage in metered_again(self.ledger, self.log, apps, wanted)}
         days = []
         for account_day, of_day in zip(self.days, terms, strict=True):
-            start, end = window_start(account_day.start), account_day.end
-            if of_day.day in metered:
-                read = partial(_part, metered[of_day.day])
-                sample = partial(_of_windows, metered[of_day.day])
-                usage = read(start, end)
-            else:
-                names = items[of_day.day] or {}
-                read = partial(self._stored, of_day.day, names)
-                sample = partial(self._of_some_apps, of_day.day)
-                stored = _in_one_window(self.seconds.get(of_day.day, {}), start)
-                if any(row.app_id == ALL_APPS for row in stored):
-                    stored = self.ledger.window_sums(of_day.day, start, end)
-                usage = _renamed(stored, names)
-            known = DaySeconds(
-                start=start,
-                end=end,
-                whole={(row.app_id, row.item): row.seconds for row in usage},
-                quantity=of_day.version.quantity,
-                read=read,
-                sample=sample,
-            )
-            used = {row.item for row in usage}
+            known = self._day_seconds(account_day, of_day, items[of_day.day] or {}, metered.get(of_day.day))
+            used = {item for _, item in known.whole}
             windows = known.windows(over_all_apps=pays_over_all_apps(of_day.version, used))
             days.append(DayUsage(terms=of_day, usage=windows.whole, windows=windows))
         return days, bool(metered)
 
-    def _stored(self, day: date, items: Mapping[str, str], start: int, end: int) -> list[WindowUsage]:
+    def _day_seconds(
+        self, account_day: AccountDay, terms: DayTerms, items: Mapping[str, str], metered: pl.DataFrame | None
+    ) -> DaySeconds:
+        """The stored seconds of a day under other items, or those that were metered again."""
+        day, start, end = terms.day, window_start(account_day.start), account_day.end
+        if metered is not None:
+            read, sample = partial(_part, metered), partial(_of_windows, metered)
+            whole = read(start, end)
+        else:
+            read, sample = partial(self._stored, day, items), partial(self._of_some_apps, day)
+            charged = self.seconds.get(day, {})
+            are_over_apps = any(app_id == ALL_APPS for app_id, _ in charged)
+            whole = read(start, end) if are_over_apps else _renamed(charged, items)
+        return DaySeconds(start=start, end=end, whole=whole, quantity=terms.version.quantity, read=read, sample=sample)
+
+    def _stored(self, day: date, items: Mapping[str, str], start: int, end: int) -> Seconds:
         return _renamed(self.ledger.window_sums(day, start, end), items)
 
     def _of_some_apps(self, day: date) -> Mapping[int, int]:
@@ -112,27 +106,23 @@ def _by_window(usage: pl.DataFrame) -> pl.DataFrame:
     return usage.group_by("window_start", "app_id", "item").agg(pl.col("seconds").sum())
 
 
-def _part(windows: pl.DataFrame, start: int, end: int) -> list[WindowUsage]:
+def _part(windows: pl.DataFrame, start: int, end: int) -> Seconds:
     """The sums of the windows from `start` to before `end`."""
     part = windows.filter(pl.col("window_start").is_between(start, end, closed="left"))
     sums = part.group_by("app_id", "item").agg(pl.col("seconds").sum())
-    return [WindowUsage(start, app_id, item, seconds) for app_id, item, seconds in sums.iter_rows()]
+    return {(app_id, item): seconds for app_id, item, seconds in sums.iter_rows()}
 
 
 def _of_windows(windows: pl.DataFrame) -> Mapping[int, int]:
     return dict(windows.group_by("window_start").agg(pl.col("seconds").sum()).iter_rows())
 
 
-def _in_one_window(sums: Mapping[tuple[int, str], int], start: int) -> list[WindowUsage]:
-    return [WindowUsage(start, app_id, item, seconds) for (app_id, item), seconds in sums.items()]
-
-
-def _renamed(usage: Sequence[WindowUsage], items: Mapping[str, str]) -> list[WindowUsage]:
-    """The usage with other items; those that are the same now are summed, and those without one are left out."""
-    if all(items.get(row.item) == row.item for row in usage):
-        return list(usage)
-    seconds: Counter[tuple[int, int, str]] = Counter()
-    for begins, app_id, item, used in usage:
+def _renamed(seconds: Seconds, items: Mapping[str, str]) -> Seconds:
+    """The seconds under other items; those that are the same now are summed, and those without one are left out."""
+    if all(items.get(item) == item for item in {item for _, item in seconds}):
+        return seconds
+    renamed: Counter[tuple[int, str]] = Counter()
+    for (app_id, item), used in seconds.items():
         if item in items:
-            seconds[begins, app_id, items[item]] += used
-    return [WindowUsage(*key, used) for key, used in seconds.items()]
+            renamed[app_id, items[item]] += used
+    return renamed

@@ -28,15 +28,14 @@ END = 6 * 300
 def seconds_of(usage: Sequence[WindowUsage], sample: Mapping[int, int]) -> DaySeconds:
     """A day of half an hour, of which the parts are summed when they are asked for."""
 
-    def read(start: int, end: int) -> list[WindowUsage]:
+    def read(start: int, end: int) -> Counter[tuple[int, str]]:
         seconds: Counter[tuple[int, str]] = Counter()
         for row in usage:
             if start <= row.window_start < end:
                 seconds[row.app_id, row.item] += row.seconds
-        return [WindowUsage(start, app_id, item, total) for (app_id, item), total in seconds.items()]
+        return seconds
 
-    whole = {(app_id, item): seconds for _, app_id, item, seconds in read(0, END)}
-    return DaySeconds(start=0, end=END, whole=whole, quantity=DAILY, read=read, sample=lambda: sample)
+    return DaySeconds(start=0, end=END, whole=read(0, END), quantity=DAILY, read=read, sample=lambda: sample)
 
 
 # What a sample says need not be true.
@@ -82,9 +81,9 @@ def test_few_parts_of_a_day_are_read() -> None:
     left is asked again from what is kept."""
     read: list[tuple[int, int]] = []
 
-    def sums(start: int, end: int) -> list[WindowUsage]:
+    def sums(start: int, end: int) -> dict[tuple[int, str], int]:
         read.append((start, end))
-        return [WindowUsage(start, 1, "audio", (end - start) // 5)]
+        return {(1, "audio"): (end - start) // 5}
 
     day = DaySeconds(
         start=0,
