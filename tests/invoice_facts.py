@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from billing.catalog.catalog import Account
 from billing.catalog.contracts import Contract
-from billing.catalog.items import WindowUsage
-from billing.catalog.policies import Policy, PolicyVersion, Tier
+from billing.catalog.items import Tier, WindowUsage
+from billing.catalog.policies import Policy, PolicyVersion
 from billing.catalog.sellers import Seller
 from billing.invoicing.annex import Annex, DayDetail, ReasonSeconds
 from billing.invoicing.invoice import BilledMonth, make_invoice

@@ -26,7 +26,7 @@ def policies() -> dict[str, Policy]:
 
 def test_every_example_is_a_policy_that_can_be_stored_and_read_back() -> None:
     read = policies()
-    assert len(read) == len(EXAMPLES) == 9
+    assert len(read) == len(EXAMPLES) == 10
     for policy in read.values():
         assert policy_from_source(policy_source(policy)) == policy
 

@@ -15,7 +15,7 @@ from billing.catalog.contracts import Contract
 from billing.catalog.feeds import Assumptions
 from billing.catalog.overdue import BUILTIN_OVERDUE_POLICIES, OverduePolicy
 from billing.catalog.packages import Package
-from billing.catalog.policies import Policy, builtin_policies
+from billing.catalog.policies import Policy, policies_with_services
 from billing.catalog.sellers import Seller
 from billing.catalog.taxes import Tax
 from billing.errors import BillingError, UsageError, missing_row, unknown
@@ -178,7 +178,7 @@ class Catalog:
 
 def known_policies(catalog: Catalog) -> dict[str, Policy]:
     """Built-in and own policies by id."""
-    return {**catalog.policies, **builtin_policies()}
+    return {**catalog.policies, **policies_with_services()}
 
 
 def known_overdue_policies(catalog: Catalog) -> dict[str, OverduePolicy]:

@@ -39,7 +39,7 @@ def unit_prices(
     """The price of one minute (one unit that the version counts) by item, 8 decimals; an item that has no price in
     `currency` is absent. `slab`: in that part of a graduated price, which a contract's own prices do not have."""
     discount = (contract.discount if contract else None) or _ONE
-    listed = version.prices.get(currency, {})
+    listed = version.list_prices(currency)
     if slab is not None and slab.price is not None:
         listed = dict.fromkeys(version.items, slab.price)
     elif slab is not None and slab.discount is not None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from billing.catalog.alerts import EVENTS
 from billing.catalog.feeds import check_feed, parse_size
-from billing.catalog.items import FEES, ITEMS, VIDEO_ITEMS
+from billing.catalog.items import FEES, ITEMS, SERVICES, VIDEO_ITEMS
 from billing.catalog.packages import is_free_minutes
 from billing.catalog.tax_ids import countries
 from billing.errors import BillingError, unknown
@@ -126,6 +126,13 @@ def item(value: object) -> str:
     used = [each for each in ITEMS if each not in FEES]
     if value not in used:
         raise ValueError(unknown("key", str(value), used))
+    return str(value)
+
+
+def service(value: object) -> str:
+    """The name of a value-added service."""
+    if value not in SERVICES:
+        raise ValueError(unknown("service", str(value), SERVICES))
     return str(value)
 
 

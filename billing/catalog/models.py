@@ -27,8 +27,10 @@ from billing.catalog.rule_tables import (
     MoneyTable,
     PriceTable,
     QuantityTable,
+    Services,
     SlabTable,
     Table,
+    unfit,
 )
 from billing.catalog.sellers import DEFAULT_FORMAT, check_format
 from billing.catalog.tax_ids import check_tax_id
@@ -101,6 +103,9 @@ def _ascending(tiers: list[TierTable]) -> list[TierTable]:
     return tiers
 
 
+_NO_TIER = "has no tier in this version"
+
+
 class VersionTable(_DatedTable):
     """A version with `method` and `tiers`."""
 
@@ -112,6 +117,7 @@ class VersionTable(_DatedTable):
     prices: dict[_Currency, _Prices] = Field(default_factory=dict)
     package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
     money: MoneyTable | None = None
+    service: Services = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _prices_and_ratios_fit_the_tiers(self) -> Self:
@@ -121,7 +127,9 @@ class VersionTable(_DatedTable):
         if self.free_ratios is not None:
             tables["free_ratios"] = self.free_ratios
         tables |= {f"prices.{currency}": prices for currency, prices in self.prices.items()}
-        problems = [problem for path, values in tables.items() for problem in _unfit(path, values, items)]
+        problems = [
+            problem for path, values in tables.items() for problem in unfit(path, values, items, otherwise=_NO_TIER)
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -138,6 +146,7 @@ class MeteredVersionTable(CheckedTable, _DatedTable):
     package_prices: dict[_Currency, dict[_PackageSize, _PackagePrice]] = Field(default_factory=dict)
     fee: dict[_Currency, FeeTable] = Field(default_factory=dict)
     money: MoneyTable | None = None
+    service: Services = Field(default_factory=list)
 
     def _problems(self) -> Iterator[str]:
         if len(self.meter) != 1:
@@ -148,16 +157,28 @@ class MeteredVersionTable(CheckedTable, _DatedTable):
         (meter,) = self.meter
         items = tuple(each.name for each in meter.items)
         yield from self._quantity_problems(meter, items)
+        yield from self._service_problems()
         tables: dict[str, Mapping[str, object]] = {} if self.ratios is None else {"ratios": self.ratios}
         for path, of_items in tables.items():
-            yield from _unfit(path, of_items, items)
+            yield from unfit(path, of_items, items, otherwise=_NO_TIER)
         for allowance in self.allowance:
             if allowance.ratios:
-                yield from _unfit("allowance.ratios", allowance.ratios, items)
+                yield from unfit("allowance.ratios", allowance.ratios, items, otherwise=_NO_TIER)
             if allowance.scope == "app" and not {"app", "stay"} & set(self.quantity.per):
                 yield '.allowance.scope: apps are counted together; write scope = "account"'
         for currency, prices in self.price.items():
             yield from prices.problems(f"price.{currency}", items)
+
+    def _service_problems(self) -> Iterator[str]:
+        """Services are counted as TRTC counts them."""
+        quantity = self.quantity
+        counts_otherwise = (sorted(quantity.per), quantity.step, quantity.mode) != (["app", "item"], 60, "up")
+        is_graduated = any(prices.ladder for prices in self.price.values())
+        if self.service and (counts_otherwise or is_graduated or any(each.order == "items" for each in self.allowance)):
+            yield (
+                ".service: a service goes with minutes rounded up per app and item, flat prices and free minutes in "
+                "order of time; leave out the service, or what counts otherwise"
+            )
 
     def _quantity_problems(self, meter: MeterTable, items: tuple[str, ...]) -> Iterator[str]:
         quantity = self.quantity
@@ -168,11 +189,6 @@ class MeteredVersionTable(CheckedTable, _DatedTable):
         yield from (
             f".quantity.weights: {each} is no item of the meter" for each in quantity.weights if each not in items
         )
-
-
-def _unfit(path: str, values: Mapping[str, object], items: tuple[str, ...]) -> Iterator[str]:
-    yield from (f".{path}: {item} is missing" for item in items if item not in values)
-    yield from (f".{path}: {item} has no tier in this version" for item in values if item not in items)
 
 
 def _following(versions: list[_Version]) -> list[_Version]:

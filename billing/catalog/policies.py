@@ -8,12 +8,14 @@ version, and a day before the first version uses the first. A version holds
 - list prices per 1,000 minutes, and list prices of prepaid packages, by currency;
 - ratios: package minutes that one minute of an item takes (one HD minute at ratio 4 takes 4);
 - the free minutes of a calendar month and the ratios they are taken at;
-- how seconds become minutes (`billing.catalog.quantities`), slabs of the price, fees, and how a total is rounded.
+- how seconds become minutes (`billing.catalog.quantities`), slabs of the price, fees, and how a total is rounded;
+- value-added services (`billing.catalog.services`).
 
 A version is written in one of two shapes: with `method` and `tiers`, which leaves everything of the last line as it is
 for TRTC, or with a `meter` (docs/policies.md). Both are read into the same rules.
 
-The built-in policies are the TOML files in `billing/catalog/policies/`; a catalog may bring its own in the same shape.
+The built-in policies are the TOML files in `billing/catalog/policies/`, with the services of `services.toml` beside
+them; a catalog may bring its own in the same shape.
 What a policy says is fixed by its hash, which does not depend on comments, layout, order of keys or trailing zeros.
 """
 
@@ -21,7 +23,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -29,20 +31,13 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
 
-from billing.catalog.items import AUDIO, in_order
+from billing.catalog.items import AUDIO, Tier, in_order
 from billing.catalog.quantities import DAILY, Fee, Quantity, Slab
+from billing.catalog.services import Service, service_from_table, service_table
 from billing.money import plain
 
 Method = Literal["aggregate", "per_stream", "stay"]
 _LADDER = "ladder"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tier:
-    """A class of video: pixel areas above the tier before, up to and including `top_area` (None: no upper bound)."""
-
-    item: str
-    top_area: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +65,50 @@ class PolicyVersion:
     slabs: Mapping[str, tuple[Slab, ...]] = field(default_factory=dict)
     fees: Mapping[str, Fee] = field(default_factory=dict)
     rounding: Literal["half_up", "down"] = "half_up"
+    services: tuple[Service, ...] = ()
 
     @property
     def items(self) -> tuple[str, ...]:
-        """Everything this version bills: seconds without video, then its tiers."""
+        """Everything this version bills of users: seconds without video, then its tiers."""
         return tuple(dict.fromkeys((self.base_item, *(tier.item for tier in self.tiers))))
+
+    @property
+    def service_items(self) -> tuple[str, ...]:
+        """Everything this version bills of services."""
+        return tuple(item for service in self.services for item in service.items)
+
+    def list_prices(self, currency: str) -> Mapping[str, Decimal]:
+        """What a thousand minutes cost, by item; those of services, too."""
+        prices = {item: price for each in self.services for item, price in each.prices.get(currency, {}).items()}
+        return {**self.prices.get(currency, {}), **prices}
+
+    def top_area(self, item: str) -> int | None:
+        """The largest area of an item; None: it has no bound, or no area."""
+        tiers = [*self.tiers, *(tier for each in self.services for tier in each.tiers)]
+        return next((tier.top_area for tier in tiers if tier.item == item), None)
+
+    @property
+    def service_free_ratios(self) -> dict[str, int]:
+        """The free minutes that a minute of a service takes, where they pay it."""
+        return {item: ratio for each in self.services for item, ratio in each.free_ratios.items()}
+
+    @property
+    def monthly_items(self) -> frozenset[str]:
+        """The items whose seconds are summed over a month before they are rounded."""
+        of_users = self.items if self.quantity.period == "month" else ()
+        services = (item for each in self.services if each.period == "month" for item in each.items)
+        return frozenset((*of_users, *services))
+
+    def service(self, name: str) -> Service | None:
+        """How it bills a service; None: not at all."""
+        return next((service for service in self.services if service.name == name), None)
 
     @property
     def counts_app_days(self) -> bool:
         """Whether each app and day is counted by itself, in seconds of audio and video, at flat prices."""
         counts_stays = self.method == "stay" or self.base_item != AUDIO or self.free_when
-        return self.quantity == DAILY and not counts_stays and not self.slabs and self.free_order == "time"
+        is_daily = self.quantity == DAILY and not self.monthly_items
+        return is_daily and not counts_stays and not self.slabs and self.free_order == "time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +137,32 @@ def builtin_policies() -> Mapping[str, Policy]:
     texts = [file.read_text(encoding="utf-8") for file in files.iterdir() if file.name.endswith(".toml")]
     policies = [policy_from_table(tomllib.loads(text)) for text in texts]
     return MappingProxyType({policy.id: policy for policy in sorted(policies, key=lambda policy: policy.id)})
+
+
+@cache
+def policies_with_services() -> Mapping[str, Policy]:
+    """The same with the value-added services that come beside them (`services.toml`): what days are billed by."""
+    lists = tomllib.loads((resources.files("billing.catalog") / "services.toml").read_text(encoding="utf-8"))["list"]
+    beside = {policy_id: each["version"] for each in lists for policy_id in each["policies"]}
+    return MappingProxyType(
+        {policy.id: _with_services(policy, beside.get(policy.id, ())) for policy in builtin_policies().values()}
+    )
+
+
+def _with_services(policy: Policy, beside: Sequence[Mapping[str, Any]]) -> Policy:
+    """A version begins with each of the policy's and with each of the services'; before the first, these hold too."""
+    services = [(each["valid_from"], tuple(map(service_from_table, each["service"]))) for each in beside]
+    if not services:
+        return policy
+    first = policy.versions[0].valid_from
+    days = sorted({version.valid_from for version in policy.versions} | {day for day, _ in services if day > first})
+    versions: list[PolicyVersion] = []
+    for day in days:
+        held = [of_day for valid_from, of_day in services if valid_from <= day] or [services[0][1]]
+        version = replace(policy.version_on(day), valid_from=day, services=held[-1])
+        if not versions or replace(version, valid_from=versions[-1].valid_from) != versions[-1]:
+            versions.append(version)
+    return replace(policy, versions=tuple(versions))
 
 
 def policy_source(policy: Policy) -> str:
@@ -141,6 +195,7 @@ def _version_from_table(table: Mapping[str, Any]) -> PolicyVersion:
             currency: tuple(sorted((int(minutes), Decimal(price)) for minutes, price in prices.items()))
             for currency, prices in table.get("package_prices", {}).items()
         },
+        services=tuple(map(service_from_table, table.get("service", ()))),
         **(_metered_rules(table) if "meter" in table else _tiered_rules(table)),
     )
 
@@ -228,9 +283,13 @@ def prices_from_table(table: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def _version_table(version: PolicyVersion) -> dict[str, object]:
-    """In the first shape if it can be said in it, so that a hash never changes."""
+    """In the first shape if it can be said in it, without what is younger than that: so a hash never changes."""
     table = _tiered_table(version) if _is_tiered(version) else _metered_table(version)
-    return table if version.rounding == "half_up" else {**table, "money": {"round": version.rounding}}
+    if version.rounding != "half_up":
+        table["money"] = {"round": version.rounding}
+    if version.services:
+        table["service"] = [service_table(service) for service in version.services]
+    return table
 
 
 def _is_tiered(version: PolicyVersion) -> bool:

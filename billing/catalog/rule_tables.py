@@ -3,7 +3,7 @@
 What does not fit together within a table is a `ValueError` that says what to write instead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from billing.catalog import file_values as values
 from billing.catalog.file_values import MOST_MINUTES
-from billing.catalog.items import ITEM_RANK, ITEMS, VIDEO_ITEMS
+from billing.catalog.items import AUDIO, ITEM_RANK, ITEMS, VIDEO_ITEMS
 
 LARGEST_AREA = 2**53
 HIGHEST_RATIO = 1_000_000
@@ -100,6 +100,55 @@ class MeterTable(CheckedTable):
             yield 'items: a stay has one item; keep one, such as { name = "connection" }'
         if self.count == "stay" and self.free_when:
             yield "free_when: a stay is billed as a whole; leave it out"
+
+
+_NO_ITEM = "is no item of the service"
+
+
+class ServiceItemTable(Table):
+    name: Literal["audio", "sd", "hd", "fhd", "2k", "4k"]
+    top: _Area | None = None
+
+
+class ServiceTable(CheckedTable):
+    """A value-added service; its items have short names here."""
+
+    name: Annotated[str, PlainValidator(values.service)]
+    items: list[ServiceItemTable]
+    least_inputs: Annotated[int, Field(ge=0, le=1_000)] = 0
+    period: Literal["day", "month"] = "day"
+    free_ratios: dict[str, _Whole] = {}
+    price: dict[str, dict[str, _Price]]
+
+    def _problems(self) -> Iterator[str]:
+        names = [each.name for each in self.items]
+        if not set(names) & set(VIDEO_ITEMS):
+            yield '.items: at least one item of video is needed, such as { name = "hd" }'
+            return
+        audio = [] if names[0] == AUDIO else [MeterItemTable(name=AUDIO)]
+        found = [MeterItemTable(name=each.name, top=each.top) for each in self.items]
+        yield from (f".items: {problem}" for problem in _item_problems(audio + found))
+        if self.free_ratios:
+            yield from unfit("free_ratios", self.free_ratios, names, otherwise=_NO_ITEM)
+        for currency, prices in self.price.items():
+            yield from unfit(f"price.{currency}", prices, names, otherwise=_NO_ITEM)
+
+
+def unfit(path: str, values: Mapping[str, object], items: Sequence[str], *, otherwise: str) -> Iterator[str]:
+    """What is said where there is no value for an item, or one for something else."""
+    yield from (f".{path}: {item} is missing" for item in items if item not in values)
+    yield from (f".{path}: {item} {otherwise}" for item in values if item not in items)
+
+
+def one_of_each(services: list[ServiceTable]) -> list[ServiceTable]:
+    """The services, or a `ValueError` where one is there twice."""
+    names = [service.name for service in services]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is there twice; keep one [[version.service]] of each name")
+    return services
+
+
+Services = Annotated[list[ServiceTable], AfterValidator(one_of_each)]
 
 
 class QuantityTable(Table):

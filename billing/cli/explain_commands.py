@@ -47,7 +47,9 @@ _question_options = collected(
     click.argument("account_id", metavar="ACCOUNT", shell_complete=known_names.accounts),
     click.option("--month", type=parse_month, metavar="YYYY-MM", help="The month; without it, that of the day."),
     click.option("--app", "app_id", type=APP, metavar="APP", help="Only this app."),
-    click.option("--item", type=click.Choice(ITEMS), help="Only this item."),
+    click.option(
+        "--item", type=click.Choice(ITEMS), metavar="ITEM", help="Only this item: audio, hd, recording:hd, …."
+    ),
     click.option("--day", type=parse_day, metavar="DAY", help="Only the usage of this day."),
     click.option("--window", metavar="TIME", help="Only the 5 minutes that hold this instant: 10:05 of the day."),
     click.option("--room", "room_id", metavar="ROOM", help="The stretches of this room."),

@@ -135,7 +135,10 @@ def _of(what: str, app: str, language: str) -> str:
 
 
 def _item(item: str | None, language: str) -> str:
-    return word(item, language) if item in WORDS else item or ""
+    service, _, name = (item or "").rpartition(":")
+    if service:
+        return word("of", language, what=word(service, language), of=_item(name, language))
+    return word(name, language) if name in WORDS else name
 
 
 def _app(line: DocumentLine) -> str:

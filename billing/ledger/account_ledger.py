@@ -32,7 +32,7 @@ from sqlalchemy import (
 from billing.catalog.catalog import Account, Catalog, known_policies
 from billing.catalog.items import ITEM_RANK, WindowUsage
 from billing.catalog.packages import free_minutes_app, free_minutes_id, valid_days
-from billing.catalog.policies import Policy, policy_from_source
+from billing.catalog.policies import Policy, builtin_policies, policy_from_source
 from billing.catalog.quantities import ALL_APPS
 from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import BillingError, missing_row
@@ -431,7 +431,8 @@ class AccountLedger:
         used = tables.used_policy.c
         source = self.conn.execute(select(used.source).where(used.hash == run.policy_hash)).scalar()
         # Runs of the first version of the database did not keep it.
-        policy = known_policies(self.catalog).get(str(run.policy_id)) if source is None else policy_from_source(source)
+        first = {**self.catalog.policies, **builtin_policies()}
+        policy = first.get(str(run.policy_id)) if source is None else policy_from_source(source)
         if policy is None or policy.hash != run.policy_hash:
             raise BillingError(
                 f'the policy "{run.policy_id}" that run {run.id} billed with is in no row of used_policy, and not '

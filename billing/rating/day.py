@@ -60,7 +60,7 @@ def bill_day(
     payers = payers_on(terms, remaining, {} if terms.version.free_order == "items" else free)
     counting = Counting(
         quantity=quantity,
-        use=use if quantity.period == "month" else NOTHING,
+        use=use.within(terms.version.monthly_items),
         free_by_item=_free_by_item(terms, before) if terms.version.free_order == "items" else None,
         ladder=terms.ladder,
     )

@@ -85,9 +85,12 @@ def _runs_out(minutes: Iterable[WindowMinutes], payers: Sequence[Payer]) -> bool
     unpaid = [row for row in minutes if row[3]]
     for payer in payers:
         ratios, app = payer.ratios, payer.app
-        mine = unpaid if app is None else [row for row in unpaid if row[1] == app]
+        mine: list[WindowMinutes] = []
+        others: list[WindowMinutes] = []
+        for row in unpaid:
+            (mine if app in (None, row[1]) and row[2] in ratios else others).append(row)
         if sum(ratios[item] * count for _, _, item, count in mine) <= payer.remaining:
-            unpaid = [] if app is None else [row for row in unpaid if row[1] != app]
+            unpaid = others
         elif min(ratios[item] for _, _, item, _ in mine) <= payer.remaining:
             return True
     return False

@@ -10,7 +10,7 @@ windows it spans:
 
 Inside a window apps pay by id, then items from audio up. A payer pays whole minutes only: one that has 3 units left
 pays no HD minute at ratio 4, but three audio minutes. What it cannot pay goes to the next payer, and what none can pay
-is payable.
+is payable. Packages pay no minutes of services, free minutes only some.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,8 +102,10 @@ def deduct(increments: Iterable[WindowMinutes], payers: Sequence[Payer]) -> list
         for payer in payers_of[app_id]:
             if not minutes:
                 break
-            payer_id, ratio = payer.id, payer.ratios[item]
+            payer_id, ratio = payer.id, payer.ratios.get(item)
             left = remaining[payer_id]
+            if ratio is None:
+                continue
             paid = min(minutes, left // ratio)
             if paid:
                 units = paid * ratio

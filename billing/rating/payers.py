@@ -14,7 +14,8 @@ from billing.catalog.terms import DayTerms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payer:
-    """A package, or a month's free minutes, at the start of a day: `remaining` package minutes, taken at `ratios`."""
+    """A package, or a month's free minutes, at the start of a day: `remaining` package minutes, taken at `ratios`. It
+    does not pay items without a ratio."""
 
     id: str
     app: int | None = None
@@ -40,10 +41,11 @@ def payers_on(
         return package.app is None, last_days[package.id], package.purchased_at, package.id
 
     version = terms.version
+    free_ratios = {**version.free_ratios, **version.service_free_ratios}
     if free is None:
         free = {None: remaining.get(free_minutes_id(terms.day), 0)}
     payers = [
-        Payer(id=free_minutes_id(terms.day, app), app=app, remaining=left, ratios=version.free_ratios)
+        Payer(id=free_minutes_id(terms.day, app), app=app, remaining=left, ratios=free_ratios)
         for app, left in free.items()
     ]
     payers += [

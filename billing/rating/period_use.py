@@ -6,8 +6,8 @@ events change it with the charges.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,6 +49,11 @@ class PeriodUse:
         is_same = (self.month, self.policy_id) == (month, policy_id)
         return self if is_same else PeriodUse(month=month, policy_id=policy_id)
 
+    def within(self, items: Collection[str]) -> "PeriodUse":
+        """The use of some items."""
+        cells = {cell: use for cell, use in self.cells.items() if cell[1] in items}
+        return replace(self, cells=cells)
+
     def plus(self, charges: Iterable["Charge"], free_units: int) -> "PeriodUse":
         """The use after a day."""
         cells = dict(self.cells)
@@ -83,7 +88,7 @@ NOTHING = PeriodUse()
 
 def is_cumulative(version: PolicyVersion) -> bool:
     """Whether the days of a month depend on those before."""
-    return version.quantity.period == "month" or bool(version.fees)
+    return bool(version.monthly_items or version.fees)
 
 
 def group_of(quantity: Quantity, app_id: int, item: str) -> tuple[int, str]:

@@ -15,7 +15,14 @@ from html import escape
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from billing.catalog.items import ALONE_IN_ROOM, DISCONNECT_GRACE, ITEM_RANK, NO_VIDEO_RECEIVED, SCREEN_SHARE
+from billing.catalog.items import (
+    ALONE_IN_ROOM,
+    DISCONNECT_GRACE,
+    ITEM_RANK,
+    NO_VIDEO_RECEIVED,
+    SCREEN_SHARE,
+    short_name,
+)
 from billing.periods import local_iso
 from billing.reports.explained_rooms import Boundary, ExplainedInterval
 
@@ -125,7 +132,10 @@ def lane_legend(intervals: Sequence[ExplainedInterval]) -> list[tuple[str, str, 
     square = '<rect width="14" height="{height}" y="{top}" class="fill-{item}"/>'
     heights = {item: round(_height(item) * 14 / _height("4k")) for item in items}
     return [
-        *((item, square.format(height=heights[item], top=14 - heights[item], item=item), "") for item in items),
+        *(
+            (item, square.format(height=heights[item], top=14 - heights[item], item=short_name(item)), "")
+            for item in items
+        ),
         *((reason, "", f'<rect width="14" height="14" fill="url(#lane-{reason})"/>') for reason in reasons),
     ]
 
@@ -161,7 +171,9 @@ def _stretch(interval: ExplainedInterval, base: int, picture: _Picture) -> str:
     height = _height(interval.item)
     place = f'x="{picture.across(start)}" y="{base - height}" width="{picture.width(end - start)}" height="{height}"'
     hatch = f'<rect {place} fill="url(#lane-{interval.reason})"/>' if interval.reason in _HATCHES else ""
-    drawn = f'<rect {place} class="fill-{interval.item}"/>{hatch}{_label(interval, start, end, base, picture)}'
+    drawn = (
+        f'<rect {place} class="fill-{short_name(interval.item)}"/>{hatch}{_label(interval, start, end, base, picture)}'
+    )
     titled = f"<title>{escape(stretch_title(interval, picture.zone))}</title>{drawn}"
     target = picture.link(interval)
     return f"<g>{titled}</g>" if target is None else f'<a href="{escape(target)}">{titled}</a>'
@@ -200,7 +212,7 @@ def boundary_text(boundary: Boundary) -> str:
 
 
 def _height(item: str) -> int:
-    return _LEAST_HEIGHT + _STEP_HEIGHT * ITEM_RANK[item]
+    return _LEAST_HEIGHT + _STEP_HEIGHT * ITEM_RANK[short_name(item)]
 
 
 def _definitions() -> str:

@@ -105,10 +105,11 @@ def _in_one_window(sums: Mapping[tuple[int, str], int], start: int) -> list[Wind
 
 
 def _renamed(usage: Sequence[WindowUsage], items: Mapping[str, str]) -> list[WindowUsage]:
-    """The usage with other items; those that are the same now are summed."""
-    if all(old == new for old, new in items.items()):
+    """The usage with other items; those that are the same now are summed, and those without one are left out."""
+    if all(items.get(row.item) == row.item for row in usage):
         return list(usage)
     seconds: Counter[tuple[int, int, str]] = Counter()
     for begins, app_id, item, used in usage:
-        seconds[begins, app_id, items[item]] += used
+        if item in items:
+            seconds[begins, app_id, items[item]] += used
     return [WindowUsage(*key, used) for key, used in seconds.items()]

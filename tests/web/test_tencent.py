@@ -261,8 +261,9 @@ def test_rooms_of_a_day_have_the_seconds_of_the_commands(site: Site, end: str) -
             {"SdkAppId": TOKYO, "CommId": f"{TOKYO}_x_1", "StartTime": 1, "EndTime": 2},
             "ResourceNotFound",
         ),
-        (OPERATOR, "DescribeRecordingUsage", {**DAY, "SdkAppId": TOKYO}, "UnsupportedOperation"),
-        (OPERATOR, "DescribeMixTranscodingUsage", {**DAY, "SdkAppId": TOKYO}, "UnsupportedOperation"),
+        (OPERATOR, "DescribeRelayUsage", {**DAY, "SdkAppId": TOKYO}, "UnsupportedOperation"),
+        (OPERATOR, "DescribeRecordingUsage", {**DAY, "SdkAppId": TOKYO, "MixType": "all"}, "InvalidParameter"),
+        (OPERATOR, "DescribeRecordingUsage", {**DAY, "SdkAppId": TOKYO}, "MissingParameter"),
     ],
 )
 def test_what_is_refused_is_the_exception_of_the_sdk(

@@ -287,9 +287,14 @@ def _advice(annex: Annex) -> tuple[str, ...]:
 
 
 def _prices(annex: Annex, make: MakeTable) -> Table:
-    """The price list and the package ratios of every policy version that priced a day of the month."""
+    """The price list and the package ratios of every policy version that priced a day of the month; of services, those
+    that were used."""
     header = annex.invoice.header
-    prices = [(policy, version, item) for policy, version in annex.month.policies for item in version.items]
+    prices = [
+        (policy, version, item)
+        for policy, version in annex.month.policies
+        for item in (*version.items, *(item for item in version.service_items if item in annex.items))
+    ]
 
     def rows(start: int, stop: int, _: int) -> Iterator[Row]:
         for policy, version, item in prices[start:stop]:
@@ -299,11 +304,11 @@ def _prices(annex: Annex, make: MakeTable) -> Table:
                 policy.name,
                 version.valid_from,
                 item,
-                next((tier.top_area for tier in version.tiers if tier.item == item), None),
-                version.prices.get(header.currency, {}).get(item),
+                version.top_area(item),
+                version.list_prices(header.currency).get(item),
                 header.currency,
                 version.ratios.get(item),
-                version.free_ratios.get(item),
+                {**version.free_ratios, **version.service_free_ratios}.get(item),
                 policy.hash,
             )
 

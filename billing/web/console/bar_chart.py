@@ -1,6 +1,7 @@
 """Stacked bars: one for each window or day, made of parts by item or reason.
 
-Bars share the width; heights are pixels of the largest sum. A part has the class `fill-<name>`, and a hatch where its
+Bars share the width; heights are pixels of the largest sum. A part has the class `fill-<name>` (`fill-hd` of
+`recording:hd`), and a hatch where its
 name has one (`svg.hatches`), so that parts differ without colour too. What is provisional is hatched over.
 """
 
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from billing.catalog.items import short_name
 from billing.web.console.svg import across, chart, element, hatches, joined
 
 REASONS = ("screen_share", "alone_in_room", "disconnect_grace", "no_video_received")
@@ -75,7 +77,7 @@ def _bar(bar: Bar, left: float, width: float, top: int) -> Markup:
             continue
         below -= height
         place = {"x": across(left + gap), "width": across(width - 2 * gap), "y": below, "height": height}
-        rects.append(element("rect", **place, class_=f"fill-{name}"))
+        rects.append(element("rect", **place, class_=f"fill-{short_name(name)}"))
         if name in REASONS:
             rects.append(element("rect", **place, fill=f"url(#h-{name})"))
     if rects and bar.is_provisional:

@@ -17,6 +17,7 @@ from litestar.response import Redirect
 
 from billing import __version__
 from billing.catalog.catalog import Account
+from billing.catalog.items import short_name
 from billing.catalog.packages import is_free_minutes
 from billing.ledger.tokens import Caller, Session
 from billing.web.console import number_formats
@@ -51,6 +52,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update({name: getattr(number_formats, name) for name in _FORMATS})
+    found.filters["short_name"] = short_name
     found.tests["free_minutes"] = is_free_minutes
     found.globals.update(version=__version__, link=link, static=_static)
     return found

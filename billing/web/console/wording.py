@@ -31,6 +31,9 @@ class Wording:
 
     def named(self, kind: str, name: object) -> str:
         """The word for a name that the program gives, such as `reason.camera`; else the name itself."""
+        service, _, item = str(name).rpartition(":")
+        if kind == "item" and service:
+            return self("item.of_service", service=self.named("item", service), item=self.named("item", item))
         return self.words.get(f"{kind}.{name}", str(name))
 
 

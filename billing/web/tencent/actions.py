@@ -1,6 +1,6 @@
 """Actions: what a call may ask for.
 
-Five are answered. The others that Tencent's client for TRTC has are refused with `UnsupportedOperation`, because
+Seven are answered. The others that Tencent's client for TRTC has are refused with `UnsupportedOperation`, because
 nothing here measures or does that: zeros would look like figures. Any other name is `InvalidAction`.
 """
 
@@ -13,11 +13,18 @@ from billing.web.tencent.calls import VERSION, Call
 from billing.web.tencent.readers import Reader
 from billing.web.tencent.room_actions import describe_rooms, describe_scale, describe_users
 from billing.web.tencent.unsupported_actions import UNSUPPORTED_ACTIONS
-from billing.web.tencent.usage_actions import describe_room_usage, describe_usage
+from billing.web.tencent.usage_actions import (
+    describe_mixing,
+    describe_recording,
+    describe_room_usage,
+    describe_usage,
+)
 
 Action = Callable[[Reader, Arguments], dict[str, Any]]
 
 ACTIONS: dict[str, Action] = {
+    "DescribeMixTranscodingUsage": describe_mixing,
+    "DescribeRecordingUsage": describe_recording,
     "DescribeRoomInfo": describe_rooms,
     "DescribeScaleInfo": describe_scale,
     "DescribeTrtcRoomUsage": describe_room_usage,
@@ -26,7 +33,7 @@ ACTIONS: dict[str, Action] = {
 }
 
 # Their days are metered again.
-HEAVY_ACTIONS = ACTIONS.keys() - {"DescribeTrtcUsage"}
+HEAVY_ACTIONS = frozenset(("DescribeRoomInfo", "DescribeScaleInfo", "DescribeTrtcRoomUsage", "DescribeUserInfo"))
 
 
 def answered(reader: Reader, call: Call) -> dict[str, Any]:

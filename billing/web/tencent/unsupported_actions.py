@@ -9,7 +9,7 @@ UNSUPPORTED_ACTIONS = frozenset(
         *("DeleteRecognizeVocabV3", "DeleteVoicePrint", "DescribeAIConversation", "DescribeAITranscription"),
         *("DescribeAsyncTextToSpeech", "DescribeCallDetailInfo", "DescribeCloudModeration", "DescribeCloudRecording"),
         *("DescribeCloudSliceTask", "DescribeCloudTranscription", "DescribeLiveStreamModeration"),
-        *("DescribeMixTranscodingUsage", "DescribePicture", "DescribeRecordStatistic", "DescribeRecordingUsage"),
+        *("DescribePicture", "DescribeRecordStatistic"),
         *("DescribeRelayUsage", "DescribeStreamIngest", "DescribeTRTCAIRecognitionUsage"),
         *("DescribeTRTCDedicatedCloudAccUsage", "DescribeTRTCMarketQualityData", "DescribeTRTCMarketScaleData"),
         *("DescribeTRTCMarketScaleMetricData", "DescribeTRTCRealTimeQualityData", "DescribeTRTCRealTimeScaleData"),

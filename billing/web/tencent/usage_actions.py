@@ -4,13 +4,16 @@
 day; what was not used is 0. Days that are not settled show what the last refresh knew. A window has the minutes that it
 adds to those of its day, so that the rows of a day sum to its bill: 30 s and 20 s of audio are 1 and 0 minutes.
 
+`DescribeRecordingUsage` and `DescribeMixTranscodingUsage` are the same of the tasks of value-added services. A task is
+recorded or mixed as a whole, so recordings are those of `MixType` `multi`, and of `single` there are none.
+
 `DescribeTrtcRoomUsage`: the seconds of one local day by room, as CSV.
 """
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from io import StringIO
 from typing import Any, Literal
@@ -19,6 +22,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from billing.catalog.catalog import App
+from billing.catalog.items import service_item
 from billing.periods import WINDOW_SECONDS, day_bounds, day_start, days_between
 from billing.reports.usage import app_usage
 from billing.web.tencent.arguments import Arguments
@@ -28,26 +32,55 @@ from billing.web.tencent.readers import Reader
 MOST_DAYS = 31
 # What the API has a name for, in our order of items.
 USAGE_KEYS = {"audio": "Audio", "sd": "SD", "hd": "HD", "fhd": "FullHD", "2k": "2K", "4k": "4K"}
+RECORDING_KEYS = {service_item("recording", item): key for item, key in USAGE_KEYS.items()}
+MIXING_KEYS = {
+    service_item(service, item): f"{codec}{key}"
+    for service, codec in (("mix-h264", ""), ("mix-h265", "H265"))
+    for item, key in USAGE_KEYS.items()
+}
 ROOM_HEADER = ("RoomId", "Audio", "SD", "hd", "FullHD", "2K", "4K")
 
 _MINUTE = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2})", re.ASCII)
+_MIX_TYPES = ("single", "multi")
 _DAY_ENDS = ("23:59", "24:00")
 
 # Minutes by epoch second and item.
 Minutes = Counter[tuple[int, str]]
+# The names of the API by item.
+Keys = Mapping[str, str]
 
 
 def describe_usage(reader: Reader, given: Arguments) -> dict[str, Any]:
     """`DescribeTrtcUsage`."""
     given.allow("StartTime", "EndTime", "SdkAppId")
+    return _usage(reader, given, USAGE_KEYS)
+
+
+def describe_recording(reader: Reader, given: Arguments) -> dict[str, Any]:
+    """`DescribeRecordingUsage`."""
+    given.allow("StartTime", "EndTime", "MixType", "SdkAppId")
+    kind = given.text("MixType")
+    if kind not in _MIX_TYPES:
+        raise invalid(f"MixType is none of {', '.join(_MIX_TYPES)}")
+    return _usage(reader, given, RECORDING_KEYS, is_empty=kind == "single")
+
+
+def describe_mixing(reader: Reader, given: Arguments) -> dict[str, Any]:
+    """`DescribeMixTranscodingUsage`."""
+    given.allow("StartTime", "EndTime", "SdkAppId")
+    return _usage(reader, given, MIXING_KEYS)
+
+
+def _usage(reader: Reader, given: Arguments, keys: Keys, *, is_empty: bool = False) -> dict[str, Any]:
     first, last = _period(given)
     apps = [reader.app(given.app())] if given.has("SdkAppId") else reader.apps()
     zone = _common_zone(reader, apps)
     minutes: Minutes = Counter()
-    for app in apps:
+    for app in () if is_empty else apps:
         minutes.update(_minutes(reader, app, first, last, zone))
-    rows = _window_rows(minutes, first, zone) if first == last else _day_rows(minutes, first, last, zone)
-    return {"UsageKey": list(USAGE_KEYS.values()), "UsageList": list(rows)}
+    minutes = Counter({cell: count for cell, count in minutes.items() if cell[1] in keys})
+    rows = _window_rows(minutes, first, zone, keys) if first == last else _day_rows(minutes, first, last, zone, keys)
+    return {"UsageKey": list(keys.values()), "UsageList": list(rows)}
 
 
 def _period(given: Arguments) -> tuple[date, date]:
@@ -80,19 +113,19 @@ def _second_of(start: str) -> int:
     return int(datetime.fromisoformat(start).timestamp())
 
 
-def _window_rows(minutes: Minutes, day: date, zone: ZoneInfo) -> Iterator[dict[str, Any]]:
+def _window_rows(minutes: Minutes, day: date, zone: ZoneInfo, keys: Keys) -> Iterator[dict[str, Any]]:
     """Every window of the day, and those in which there is usage: a settled day keeps its bounds if the zone moves."""
     for second in sorted({*range(*day_bounds(day, zone), WINDOW_SECONDS), *(second for second, _ in minutes)}):
-        yield _row(f"{datetime.fromtimestamp(second, zone):%Y-%m-%d %H:%M:%S}", second, minutes)
+        yield _row(f"{datetime.fromtimestamp(second, zone):%Y-%m-%d %H:%M:%S}", second, minutes, keys)
 
 
-def _day_rows(minutes: Minutes, first: date, last: date, zone: ZoneInfo) -> Iterator[dict[str, Any]]:
+def _day_rows(minutes: Minutes, first: date, last: date, zone: ZoneInfo, keys: Keys) -> Iterator[dict[str, Any]]:
     for day in days_between(first, last):
-        yield _row(f"{day} 00:00:00", day_start(day, zone), minutes)
+        yield _row(f"{day} 00:00:00", day_start(day, zone), minutes, keys)
 
 
-def _row(time_key: str, second: int, minutes: Minutes) -> dict[str, Any]:
-    values = [minutes[second, item] for item in USAGE_KEYS]
+def _row(time_key: str, second: int, minutes: Minutes, keys: Keys) -> dict[str, Any]:
+    values = [minutes[second, item] for item in keys]
     return {"TimeKey": time_key, "TimeStampKey": second, "UsageValue": values}
 
 
@@ -126,8 +159,13 @@ def _minute(given: Arguments, name: str) -> tuple[date, str]:
 
 
 def _room_csv(usage: pl.DataFrame) -> str:
-    """The seconds of each room by item; rooms without any are left out."""
-    sums = usage.group_by("room_id", "item").agg(pl.col("seconds").sum()).filter(pl.col("seconds") != 0)
+    """The seconds of each room by item; rooms without any are left out, and services."""
+    sums = (
+        usage.filter(pl.col("item").is_in(list(USAGE_KEYS)))
+        .group_by("room_id", "item")
+        .agg(pl.col("seconds").sum())
+        .filter(pl.col("seconds") != 0)
+    )
     seconds = {(room, item): of_item for room, item, of_item in sums.iter_rows()}
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
