@@ -239,13 +239,28 @@ def _turned(word: np.uint64, bits: int) -> np.uint64:
 
 
 @inlined
+def letter_at(letters: NDArray[np.uint8], at: int) -> int:
+    """The letter at a place. A place is made unsigned, because a signed one may count from the end, which is looked at
+    for each letter: so eight of them were not one instruction."""
+    letter: int = letters[np.uint64(at)]
+    return letter
+
+
+@inlined
 def four_letters(letters: NDArray[np.uint8], at: int) -> np.uint64:
     """Four letters as one number."""
-    low = np.uint64(letters[at]) | (np.uint64(letters[at + 1]) << np.uint64(8))
-    return low | (np.uint64(letters[at + 2]) << np.uint64(16)) | (np.uint64(letters[at + 3]) << np.uint64(24))
+    place = np.uint64(at)
+    word = np.uint64(letters[place])
+    for number in range(1, 4):
+        word |= np.uint64(letters[place + np.uint64(number)]) << np.uint64(8 * number)
+    return word
 
 
 @inlined
 def eight_letters(letters: NDArray[np.uint8], at: int) -> np.uint64:
     """Eight letters as one number."""
-    return four_letters(letters, at) | (four_letters(letters, at + 4) << np.uint64(32))
+    place = np.uint64(at)
+    word = np.uint64(letters[place])
+    for number in range(1, 8):
+        word |= np.uint64(letters[place + np.uint64(number)]) << np.uint64(8 * number)
+    return word

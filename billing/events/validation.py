@@ -25,6 +25,7 @@ before 2015 it is `bad_value`.
 """
 
 from collections.abc import Collection, Sequence
+from functools import cache
 
 import polars as pl
 from xxhash import xxh3_128_hexdigest
@@ -136,13 +137,22 @@ def _read_times(rows: pl.DataFrame) -> pl.DataFrame:
 def _breaks_a_rule(values: Values, *, may_hold_nul: bool) -> bool:
     """Whether a value of a coded column may not be one. There are few, so that rows need not be looked at for that."""
     for name, texts in values.items():
-        column = texts.alias(name).to_frame()
-        rules = [problem.there for about, problem in _out_of_bounds() if about == name]
-        if rules and column.select(pl.any_horizontal(rules).any()).item():
+        if texts.is_empty():
+            continue
+        column, broken = texts.alias(name).to_frame(), _any_out_of_bounds(name)
+        if broken is not None and column.select(broken).item():
             return True
         if may_hold_nul and _nul(column):
             return True
     return False
+
+
+@cache
+def _any_out_of_bounds(name: str) -> pl.Expr | None:
+    """Whether any value of a column is out of its bounds, if it has some. To write the rule down takes longer than to
+    look at the values of a block of lines."""
+    rules = [problem.there for about, problem in _out_of_bounds() if about == name]
+    return pl.any_horizontal(rules).any() if rules else None
 
 
 def _checks(

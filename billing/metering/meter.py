@@ -16,7 +16,7 @@ Under a per-stream policy, whose streams count side by side, the audio seconds a
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -33,7 +33,7 @@ from billing.metering.engine.keyed_rows import (
     passes,
     span_rows,
 )
-from billing.metering.engine.parts import events_by_room, meter_parts
+from billing.metering.engine.parts import meter_parts, rows_by_room
 from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, SpanArrays
 from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
@@ -71,20 +71,25 @@ class Span:
         return [(app_id, service.name) for app_id, rule in self.rules.items() for service in rule.services]
 
 
-def meter(events: pl.LazyFrame, carried: pl.DataFrame, span: Span, *, ranges: int = 1) -> Metered:
+def meter(
+    events: pl.LazyFrame, carried: pl.DataFrame, span: Span, *, ranges: int = 1, with_leaves: bool = False
+) -> Metered:
     """Meters a span.
 
     `events`: the columns of the event schema; those outside the span are ignored. `carried`: the stays open at the
     start (`STATE_SCHEMA`). Events that come with keys may lie in so many equal `ranges` of room keys: then the ranges
-    are metered one after the other.
+    are metered one after the other. `with_leaves`: the leaves of the rooms are wanted too; there are none where keys
+    collide.
     """
     events, carried, tasks = _apart(events, carried, span)
 
     def compute(hashing: Hashing) -> Metered:
-        found = _metered_rooms(events, carried, span, hashing, ranges=ranges)
+        asked = with_leaves and hashing.is_stored
+        found = _metered_rooms(events, carried, span, hashing, ranges=ranges, with_leaves=asked)
         suspected = suspected_stays(found.all("stays"))
         names = found.names(suspected["row_number"])
-        return found.metered(names, concurrent_rooms(named_stays(suspected, names), span.start))
+        metered = found.metered(names, concurrent_rooms(named_stays(suspected, names), span.start))
+        return replace(metered, leaves=found.all("leaves").sort("app_id", "room_key")) if asked else metered
 
     return _with_tasks(_without_collisions(compute), tasks, span)
 
@@ -222,9 +227,12 @@ def _metered_rooms(
     *,
     ranges: int = 1,
     by_user: bool = False,
+    with_leaves: bool = False,
 ) -> _MeteredRooms:
     rows = span_rows(events, carried, span.start, hashing)
-    in_passes = (events_by_room(keyed, span.start) for keyed in passes(rows, span.start, span.end, ranges))
+    in_passes = (
+        rows_by_room(keyed, span.start, with_leaves=with_leaves) for keyed in passes(rows, span.start, span.end, ranges)
+    )
     # A thread for each processor, unless POLARS_MAX_THREADS says how many.
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         results = [

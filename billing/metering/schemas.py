@@ -119,17 +119,22 @@ def open_stays(state: pl.DataFrame) -> pl.DataFrame:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
     """`usage`: seconds per app, window, item and reason (`USAGE_SCHEMA`). `state`: the stays carried out
-    (`STATE_SCHEMA`). `findings`: `FINDINGS_SCHEMA`. All sorted by their columns."""
+    (`STATE_SCHEMA`). `findings`: `FINDINGS_SCHEMA`. All sorted by their columns. `leaves`: those of the rooms of the
+    events (`billing.events.room_leaves`), by app and room; None: nobody has asked, or metering could not tell."""
 
     usage: pl.DataFrame
     state: pl.DataFrame
     findings: pl.DataFrame
+    leaves: pl.DataFrame | None = None
 
     def of_apps(self, apps: Iterable[int]) -> "Metered":
         """The part of some apps."""
         wanted = pl.col("app_id").is_in(sorted(apps))
         return Metered(
-            usage=self.usage.filter(wanted), state=self.state.filter(wanted), findings=self.findings.filter(wanted)
+            usage=self.usage.filter(wanted),
+            state=self.state.filter(wanted),
+            findings=self.findings.filter(wanted),
+            leaves=None if self.leaves is None else self.leaves.filter(wanted),
         )
 
 
