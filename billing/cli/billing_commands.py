@@ -112,12 +112,12 @@ def _print_outcomes(outcomes: Sequence["Outcome"], output_format: str) -> None:
 
 @contextmanager
 def _metering(engine: str, master: str | None) -> Iterator["Metering"]:
-    from billing.metering.spans import meter_log
+    from billing.metering.spans import meter_with_leaves
 
     if engine == "local":
         if master is not None:
             raise UsageError("--master is for --engine spark")
-        yield meter_log
+        yield meter_with_leaves
         return
     try:
         from billing.metering.spark import spark_metering

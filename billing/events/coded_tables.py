@@ -24,14 +24,13 @@ def arrow_table(rows: pl.DataFrame, values: Values) -> pa.Table:
 def _dictionary(codes: pl.Series, values: pl.Series) -> pa.DictionaryArray:
     if codes.null_count() == len(codes):
         return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), pa.array([], pa.large_string()))
-    places = codes.fill_null(len(values)).to_numpy()
+    is_there = codes.is_not_null().to_numpy() if codes.null_count() else None
+    places = codes.to_numpy() if is_there is None else codes.fill_null(len(values)).to_numpy()
     new, used, found = np.full(len(values) + 1, -1, np.int32), np.empty(len(values), np.uint32), np.empty_like(places)
     count = _number_used(places, new, used, found.view(np.int32))
-    indices = pl.Series(found.view(np.int32))
-    if codes.null_count():
-        indices = pl.select(pl.when(codes.is_not_null()).then(indices)).to_series()
+    indices = pa.array(found.view(np.int32), mask=None if is_there is None else ~is_there)
     texts = values.gather(used[:count]).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return pa.DictionaryArray.from_arrays(indices.to_arrow(), texts)
+    return pa.DictionaryArray.from_arrays(indices, texts)
 
 
 @compiled

@@ -27,7 +27,7 @@ from billing.jobs.alerts import announce_silence, record_alerts
 from billing.jobs.compact import compact_settled_days
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity, in_order, unsettled_days
-from billing.jobs.event_roots import DayRoots, event_roots
+from billing.jobs.event_roots import DayRoots
 from billing.jobs.metered_days import Failure, guarded, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.jobs.silent_feeds import Feeds
@@ -40,7 +40,7 @@ from billing.ledger.opening import AccountDay, Opening, opening_of, zone_changed
 from billing.ledger.runs import BILLED, CORRECTED, FAILED, insert_run, last_settled_days
 from billing.ledger.settled_days import AlreadyBilled, DayBill, SettledDay, SpanBill
 from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, Metered, open_stays, window_usage
-from billing.metering.spans import Metering, meter_log
+from billing.metering.spans import Metering, meter_with_leaves
 from billing.rating.span import DayUsage, bill_span
 
 ALREADY_BILLED, HELD = "already_billed", "held"
@@ -77,7 +77,7 @@ _EVERYTHING = Scope()
 
 
 def run_nightly(
-    home: Home, engine: Engine, scope: Scope = _EVERYTHING, *, metering: Metering = meter_log
+    home: Home, engine: Engine, scope: Scope = _EVERYTHING, *, metering: Metering = meter_with_leaves
 ) -> Iterator[Outcome]:
     """Bills what is due, one outcome at a time.
 
@@ -272,9 +272,9 @@ class _Night:
                 openings.append(opening)
         if not openings:
             return
-        with event_roots(self.cutoff, [opening.account_day for opening in openings]) as roots:
-            for opening, metered in meter_days(openings, self.cutoff, self.metering):
-                yield from self._bill_account(by_id[opening.account_day.account_id], opening, metered, roots)
+        roots = DayRoots(cutoff=self.cutoff, days=[opening.account_day for opening in openings])
+        for opening, metered in meter_days(openings, self.cutoff, self.metering):
+            yield from self._bill_account(by_id[opening.account_day.account_id], opening, metered, roots)
 
     def _opening(self, account: _Account, account_day: AccountDay) -> Opening:
         with reading(self.engine) as conn:
@@ -319,7 +319,7 @@ class _Night:
         if silence.holds and not self.despite_silence:
             account.is_stopped = True
             return Outcome(account=account.id, day=opening.account_day.day, result=HELD, detail=named, silence=named)
-        events = roots.of(opening.account_day)
+        events = roots.of(opening.account_day, metered)
         outcome = self._settle(account, [_Day(opening=opening, metered=metered, events=events)])
         detail = "; ".join(filter(None, (outcome.detail, named)))
         return replace(outcome, detail=detail, silence=named)
@@ -328,7 +328,8 @@ class _Night:
         self, account: _Account, rerating: Rerating, opening: Opening, metered: Metered, roots: DayRoots
     ) -> Outcome | None:
         with reading(self.engine) as conn:
-            rerating.add(self.cutoff.ledger(conn, account.id), opening, metered, roots.of(opening.account_day))
+            events = roots.of(opening.account_day, metered)
+            rerating.add(self.cutoff.ledger(conn, account.id), opening, metered, events)
         return self._posted(account, rerating) if opening.account_day.day == rerating.last else None
 
     def _posted(self, account: _Account, rerating: Rerating) -> Outcome:

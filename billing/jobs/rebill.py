@@ -8,14 +8,14 @@ from billing.errors import BillingError, UsageError
 from billing.home import Home
 from billing.jobs.cutoff import Cutoff, cutoff_now
 from billing.jobs.due_days import Activity
-from billing.jobs.event_roots import event_roots
+from billing.jobs.event_roots import DayRoots
 from billing.jobs.metered_days import Failure, meter_days
 from billing.jobs.rerating import Posting, Rerating, late_days, open_rerating
 from billing.ledger import corrections
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import Engine, reading
 from billing.ledger.opening import AccountDay
-from billing.metering.spans import meter_log
+from billing.metering.spans import meter_with_leaves
 from billing.rating.charges import PostedCharge
 
 
@@ -71,8 +71,8 @@ def _rerate(
         rerating.add_quiet(ledger, [account_day])
         return
     opening = rerating.opening(ledger, account_day)
-    with event_roots(cutoff, [account_day]) as roots:
-        for _, metered in meter_days([opening], cutoff, meter_log):
-            if isinstance(metered, Failure):
-                raise BillingError(f'account "{ledger.account_id}", {account_day.day}: {metered.reason}')
-            rerating.add(ledger, opening, metered, roots.of(account_day))
+    roots = DayRoots(cutoff=cutoff, days=[account_day])
+    for _, metered in meter_days([opening], cutoff, meter_with_leaves):
+        if isinstance(metered, Failure):
+            raise BillingError(f'account "{ledger.account_id}", {account_day.day}: {metered.reason}')
+        rerating.add(ledger, opening, metered, roots.of(account_day, metered))

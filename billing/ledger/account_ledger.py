@@ -333,26 +333,31 @@ class AccountLedger:
         )
 
     def _period_use(self, before: date) -> PeriodUse:
-        """What the month of the last settled day before a day has so far, if its policy counts over the month."""
+        """What the month of the last settled day before a day has since its policy changed, if that counts over it."""
         settled, charge, burned = tables.settled_day, tables.charge, tables.burn_down
         last = self.conn.execute(
             select(func.max(settled.c.day)).where(self._of_days(settled, date.min, before - timedelta(days=1)))
         ).scalar()
         run = self.settled_days(last, last)[last] if last else None
-        if last is None or run is None or not is_cumulative(self.policy_of(run).version_on(last)):
+        policy = self.policy_of(run) if run else None
+        if last is None or policy is None or not is_cumulative(policy.version_on(last)):
             return NOTHING
         month = last.replace(day=1)
-        same_policy = select(settled.c.day).where(
-            self._of_days(settled, month, last), settled.c.policy_id == run.policy_id
-        )
-        of_charges = self._of_days(charge, month, last) & charge.c.day.in_(same_policy)
+        of_month = select(settled.c.day, settled.c.policy_id).where(self._of_days(settled, month, last))
+        others = [
+            row.day
+            for row in self.conn.execute(of_month)
+            if row.policy_id != policy.id or not is_cumulative(policy.version_on(row.day))
+        ]
+        first = max(others) + timedelta(days=1) if others else month
+        of_charges = self._of_days(charge, first, last)
         counts = (charge.c.seconds, charge.c.minutes, charge.c.payable_minutes, charge.c.amount_scaled)
         query = select(charge.c.app_id, charge.c.item, *(_sum_of(count)[0].label(count.name) for count in counts))
         rows = self.conn.execute(query.where(of_charges).group_by(charge.c.app_id, charge.c.item)).all()
-        free = self._package_minutes(burned, self._of_days(burned, month, last) & burned.c.day.in_(same_policy))
+        free = self._package_minutes(burned, self._of_days(burned, first, last))
         return PeriodUse(
             month=month,
-            policy_id=str(run.policy_id),
+            policy_id=policy.id,
             cells={(row.app_id, row.item): CellUse(row.seconds, row.minutes, row.payable_minutes) for row in rows},
             free_units=free.get(free_minutes_id(month), 0),
             amount=from_scaled(sum(int(row.amount_scaled) for row in rows)),

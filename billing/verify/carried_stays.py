@@ -1,12 +1,13 @@
 """Carried stays: the rows of the state between two days, as they are compared, whatever version wrote them.
 
 Earlier versions had no connections, publications and exceptions, and no connections of streams: those are empty then.
+So are the beginnings of stays where they are not counted.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_LISTS = ("streams", "connections", "published", "excepted")
+_LISTS = ("streams", "connections", "published", "excepted", "begun")
 _COMPARED = ("user_id", "last_event", "wait_ends", *_LISTS)
 
 

@@ -119,10 +119,12 @@ class KeyedRows:
 
     `frame`: `ROW_NUMBER`, `app_id, at, seq` and the columns of `KEYS_SCHEMA`, with those of `CONNECTION_KEYS_SCHEMA` if
     any row may have a connection; carried rows come last. `first_seq` and
-    `seq_bits` say how `seq` is packed into one number with `at` and the type.
+    `seq_bits` say how `seq` is packed into one number with `at` and the type. `seqs`: those of the events themselves,
+    where `seq` of the frame may be their ranks.
     """
 
     frame: pl.DataFrame
+    seqs: pl.Series
     first_seq: int
     seq_bits: int
 
@@ -177,13 +179,13 @@ def _with_keys(events: pl.LazyFrame, rows: SpanRows) -> pl.DataFrame:
 
 def _keyed(events: pl.DataFrame, carried: pl.DataFrame, start: int, end: int) -> KeyedRows:
     low, high = events.select(low=pl.col("seq").min(), high=pl.col("seq").max()).row(0)
-    low, high = low or 0, high or 0
+    low, high, seqs = low or 0, high or 0, events["seq"]
     if (high - low).bit_length() + _moment_bits(start, end) > SORT_KEY_BITS:
         events = events.with_columns(pl.col("seq").rank("dense").cast(pl.Int64))
         low, high = 1, events["seq"].max() or 1
     if carried.height:
         events = pl.concat([events, carried.with_columns(seq=pl.lit(low, pl.Int64))], how="diagonal")
-    return KeyedRows(frame=events, first_seq=low, seq_bits=(high - low).bit_length())
+    return KeyedRows(frame=events, seqs=seqs, first_seq=low, seq_bits=(high - low).bit_length())
 
 
 def _moment_bits(start: int, end: int) -> int:

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from billing.events.keys import CODE_BITS, DISCONNECT, ENTER, EXIT, PUBLISH, VIDEO_ON
+from billing.events.room_leaves import LEAVES_SCHEMA, LeafRows, leaves_at
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_TYPES, ORDERED_TYPES, SIZE_AND_TYPE
 from billing.metering.engine.keyed_rows import ROW_NUMBER, TYPE_BITS, HashCollisionError, KeyedRows, SpanRows
 from billing.metering.engine.room_tables import (
@@ -30,7 +31,7 @@ from billing.metering.engine.room_tables import (
     empty_tables,
 )
 from billing.metering.engine.rooms import run, run_with_connections
-from billing.metering.engine.worker_results import WorkerResult, columns_of, worker_result
+from billing.metering.engine.worker_results import Columns, WorkerResult, columns_of, worker_result
 from billing.numba_cache import compiled, inlined
 
 ROWS_PER_PART = 40_000
@@ -51,11 +52,19 @@ class SortKeyLayout(NamedTuple):
     seq_bits: int
 
 
+class PassRows(NamedTuple):
+    """The rows of a pass, room by room; `leaf_rows` of its events without carried rows, if leaves are asked for."""
+
+    events: Events
+    leaf_rows: LeafRows | None
+
+
 def meter_parts(
-    events: Events, rows: SpanRows, span: SpanArrays, pool: Executor, *, by_user: bool
+    of_pass: PassRows, rows: SpanRows, span: SpanArrays, pool: Executor, *, by_user: bool
 ) -> list[WorkerResult]:
-    """Meters every part to the end of the span, with the threads of `pool`. `events` are room by room."""
-    work = partial(_work, carried=_carried(rows), span=span, by_user=by_user)
+    """Meters every part of a pass to the end of the span, with the threads of `pool`."""
+    events = of_pass.events
+    work = partial(_work, carried=_carried(rows), span=span, leaf_rows=of_pass.leaf_rows, by_user=by_user)
     parts, tied = deque(_parts(events)), list[_Tied]()
     workers = range(min(len(parts), pl.thread_pool_size()))
     results = list(pool.map(work, [_untied(_taken(parts), tied) for _ in workers]))
@@ -65,8 +74,8 @@ def meter_parts(
     return [result for result in results if result]
 
 
-def events_by_room(rows: KeyedRows, start: int) -> Events:
-    """The events of a pass, room by room."""
+def rows_by_room(rows: KeyedRows, start: int, *, with_leaves: bool) -> PassRows:
+    """The rows of a pass, room by room. Leaves are made of the keys that the rows have: those of the log, hopefully."""
     frame, has_connection = _with_connections(rows.frame)
     columns = {column.name: _read_only(column) for column in frame.rechunk().iter_columns()}
     room_key = columns["room_key"]
@@ -81,7 +90,7 @@ def events_by_room(rows: KeyedRows, start: int) -> Events:
         column = columns[name] if name in columns else _read_only(pl.Series([], dtype=CONNECTION_KEYS_SCHEMA[name]))
         return column.view(np.dtype(f"u{column.itemsize}"))
 
-    return Events(
+    events = Events(
         order=order,
         app_id=columns["app_id"],
         room_key=unsigned("room_key"),
@@ -97,6 +106,9 @@ def events_by_room(rows: KeyedRows, start: int) -> Events:
         sort_key=sort_key,
         row_number=columns[ROW_NUMBER],
     )
+    size = len(rows.seqs)
+    of_events = {name: column[:size] for name, column in columns.items()} | {"seq": _read_only(rows.seqs.rechunk())}
+    return PassRows(events=events, leaf_rows=LeafRows.of(of_events) if with_leaves else None)
 
 
 def _with_connections(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
@@ -151,11 +163,17 @@ def _read_only(column: pl.Series) -> NDArray[Any]:
     return array
 
 
-def _work(parts: Iterable[Events], carried: Carried, span: SpanArrays, *, by_user: bool) -> WorkerResult | None:
+def _work(
+    parts: Iterable[Events], carried: Carried, span: SpanArrays, leaf_rows: LeafRows | None, *, by_user: bool
+) -> WorkerResult | None:
     """Meters some parts, one after the other; None: there are none."""
-    sums = empty_sums(span)
-    found = [columns_of(_run(part, carried, empty_tables(part, span, sums, by_user=by_user))) for part in parts]
-    return worker_result(sums, found) if found else None
+    sums, found, leaves = empty_sums(span), list[dict[str, Columns]](), [pl.DataFrame(schema=LEAVES_SCHEMA)]
+    for part in parts:
+        found.append(columns_of(_run(part, carried, empty_tables(part, span, sums, by_user=by_user))))
+        if leaf_rows:
+            # The rows of a part are in the cache now, and nearly in order.
+            leaves.append(leaves_at(leaf_rows, part.order[part.order < len(leaf_rows.at)]))
+    return worker_result(sums, found, pl.concat(leaves)) if found else None
 
 
 def _run(events: Events, carried: Carried, tables: RoomTables) -> RoomTables:

@@ -44,6 +44,8 @@ class WorkerResult:
     What is carried on names its user in `stay`, by the number of a row. `open_stays`: `last_event, wait_ends`.
     `open_streams` and `published`: `row_number` (of the last event), `connection` (the number of a row that names it,
     or null); `connections`: `row_number, is_named, is_subscribed, is_closed, until`; `excepted`: `row_number`.
+
+    `leaves` of the rooms (`billing.events.room_leaves`), if asked for.
     """
 
     sums: Sums
@@ -55,9 +57,10 @@ class WorkerResult:
     published: pl.DataFrame
     excepted: pl.DataFrame
     users: pl.DataFrame
+    leaves: pl.DataFrame
 
 
-def worker_result(sums: Sums, parts: Sequence[Mapping[str, Columns]]) -> WorkerResult:
+def worker_result(sums: Sums, parts: Sequence[Mapping[str, Columns]], leaves: pl.DataFrame) -> WorkerResult:
     """The result of at least one part, from the `columns_of` each."""
     frames = {
         name: pl.DataFrame({column: np.concatenate([of_part[name][column] for of_part in parts]) for column in columns})
@@ -67,7 +70,7 @@ def worker_result(sums: Sums, parts: Sequence[Mapping[str, Columns]]) -> WorkerR
     absent |= dict.fromkeys(("open_streams", "published"), ("has_connection", "connection"))
     for name, (there, column) in absent.items():
         frames[name] = frames[name].with_columns(pl.when(there).then(column)).drop(there)
-    return WorkerResult(sums=sums, **frames)
+    return WorkerResult(sums=sums, leaves=leaves, **frames)
 
 
 def columns_of(tables: RoomTables) -> dict[str, Columns]:

@@ -30,7 +30,6 @@ from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
 from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
 from billing.sources.files.ndjson import read_ndjson
-from billing.sources.files.parquet import read_parquet
 
 STANDARD_STREAM = "-"
 _FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
@@ -59,6 +58,9 @@ class EventFile:
             return
         self.content.seek(0)
         if kind == "parquet":
+            # A library, which takes a while to load.
+            from billing.sources.files.parquet import read_parquet
+
             yield from read_parquet(self.name, self.content)
             return
         blocks = line_blocks(self._chunks(compression))

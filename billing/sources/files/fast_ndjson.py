@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from billing.events.coded_texts import CODED_COLUMNS, CodedRows
-from billing.events.keys import eight_letters, four_letters
+from billing.events.keys import eight_letters, four_letters, letter_at
 from billing.events.rows import INTEGER_COLUMNS, ROW_SCHEMA
 from billing.events.schema import EVENT_SCHEMA
 from billing.numba_cache import compiled, inlined
@@ -50,6 +50,8 @@ _QUOTE, _BACKSLASH, _MINUS, _ZERO, _NINE = b'"\\-09'
 _OPEN, _CLOSE, _COLON, _COMMA = b"{}:,"
 _TAB, _LINE_END, _RETURN, _SPACE = b"\t\n\r "
 _ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+# Shifted by so many letters, its highest byte is their number.
+_PLACE_OF_LETTER = np.uint64(0x0001020304050607)
 _NULL = np.uint64(int.from_bytes(b"null", "little"))
 
 
@@ -189,19 +191,19 @@ def _read_lines(
         is_long = has_long_line and number == first_number
         is_plain, seen, column = False, 0, -1
         at = _skip(content, begin, size)
-        at = _skip(content, at + 1, size) if at < size and content[at] == _OPEN else size
-        while at < size and content[at] == _QUOTE:
+        at = _skip(content, at + 1, size) if at < size and letter_at(content, at) == _OPEN else size
+        while at < size and letter_at(content, at) == _QUOTE:
             column = _column_of(content, at + 1, column + 1, names, name_ends, name_words)
             if column < 0 or (seen >> column) & 1:
                 break
             seen |= 1 << column
             at = _skip(content, at + 1 + name_ends[column + 1] - name_ends[column], size)
-            if at == size or content[at] != _COLON:
+            if at == size or letter_at(content, at) != _COLON:
                 break
             at = _skip(content, at + 1, size)
             if at == size:
                 break
-            if content[at] == _QUOTE:
+            if letter_at(content, at) == _QUOTE:
                 start = at + 1
                 at = _end_of_text(content, start, size, is_utf8)
                 if at < 0 or kinds[column] == _INTEGER:
@@ -221,7 +223,7 @@ def _read_lines(
                 if at < 0 or kinds[column] == _TEXT:
                     break
                 if kinds[column] == _INTEGER_AS_TEXT:
-                    if value == 0 and content[start] == _MINUS:  # -0 is 0
+                    if value == 0 and letter_at(content, start) == _MINUS:  # -0 is 0
                         break
                     first, others = view_of(content, start, at - start)
                     lengths[column, row] = code_of(tables, column, content, first, others)
@@ -230,18 +232,18 @@ def _read_lines(
             at = _skip(content, at, size)
             if at == size:
                 break
-            if content[at] == _CLOSE:
+            if letter_at(content, at) == _CLOSE:
                 at = _skip(content, at + 1, size)
-                is_plain = not is_long and (at == size or content[at] == _LINE_END)
+                is_plain = not is_long and (at == size or letter_at(content, at) == _LINE_END)
                 break
-            if content[at] != _COMMA:
+            if letter_at(content, at) != _COMMA:
                 break
             at = _skip(content, at + 1, size)
         # A line that is not plain was left somewhere on the way: nothing above goes past the end of a line.
         end = at if is_plain else _end_of_line(content, begin, size)
         if is_plain or is_long or not _is_blank(content, begin, end):
             line_numbers[row], begins[row], plain[row] = number, begin, is_plain
-            ends[row] = end - 1 if end > begin and content[end - 1] == _RETURN else end
+            ends[row] = end - 1 if end > begin and letter_at(content, end - 1) == _RETURN else end
             row += 1
         begin, number = end + 1, number + 1
     return row
@@ -249,14 +251,14 @@ def _read_lines(
 
 @inlined
 def _end_of_line(content: Letters, at: int, size: int) -> int:
-    while at < size and content[at] != _LINE_END:
+    while at < size and letter_at(content, at) != _LINE_END:
         at += 1
     return at
 
 
 @inlined
 def _is_blank(content: Letters, at: int, end: int) -> bool:
-    while at < end and (content[at] == _SPACE or _TAB <= content[at] <= _RETURN):
+    while at < end and (letter_at(content, at) == _SPACE or _TAB <= letter_at(content, at) <= _RETURN):
         at += 1
     return bool(at == end)
 
@@ -264,7 +266,10 @@ def _is_blank(content: Letters, at: int, end: int) -> bool:
 @inlined
 def _skip(content: Letters, at: int, end: int) -> int:
     """Past JSON's white space."""
-    while at < end and (content[at] == _SPACE or content[at] == _TAB or content[at] == _RETURN):
+    while at < end:
+        letter = letter_at(content, at)
+        if letter != _SPACE and letter != _TAB and letter != _RETURN:
+            break
         at += 1
     return at
 
@@ -272,10 +277,14 @@ def _skip(content: Letters, at: int, end: int) -> int:
 @inlined
 def _end_of_text(content: Letters, at: int, end: int, is_utf8: bool) -> int:
     """The place of the closing quotation mark; -1: there is none, or the text is not plain."""
-    while at + 8 <= end and _stops(eight_letters(content, at), is_utf8) == 0:
+    while at + 8 <= end:
+        stops = _stops(eight_letters(content, at), is_utf8)
+        if stops != 0:
+            at += _first_of(stops)
+            return at if letter_at(content, at) == _QUOTE else -1
         at += 8
     while at < end:
-        letter = content[at]
+        letter = letter_at(content, at)
         if letter == _QUOTE:
             return at
         if letter == _BACKSLASH or letter < _SPACE or (letter > 127 and not is_utf8):
@@ -286,12 +295,20 @@ def _end_of_text(content: Letters, at: int, end: int, is_utf8: bool) -> int:
 
 @inlined
 def _stops(word: np.uint64, is_utf8: bool) -> np.uint64:
-    """0 when eight letters are plain: no quote, backslash or control character (and no letter beyond ASCII)."""
+    """0 when eight letters are plain: no quote, backslash or control character (and no letter beyond ASCII). The lowest
+    bit is that of the first one that is not; those above may be wrong."""
     quote, backslash = word ^ (_ONES * np.uint64(_QUOTE)), word ^ (_ONES * np.uint64(_BACKSLASH))
     found = (quote - _ONES) & ~quote
     found |= (backslash - _ONES) & ~backslash
     found |= (word - _ONES * np.uint64(_SPACE)) & ~word
     return (found if is_utf8 else found | word) & _HIGHS
+
+
+@inlined
+def _first_of(stops: np.uint64) -> int:
+    """Which of eight letters has the lowest bit."""
+    lowest = stops & (~stops + np.uint64(1))
+    return int(((lowest >> np.uint64(7)) * _PLACE_OF_LETTER) >> np.uint64(56))
 
 
 @inlined
@@ -314,7 +331,7 @@ def _column_of(
                 return column
         else:
             same, begin, length = 0, name_ends[column], name_ends[column + 1] - name_ends[column]
-            while same < length and at + same < len(content) and content[at + same] == names[begin + same]:
+            while same < length and at + same < len(content) and letter_at(content, at + same) == names[begin + same]:
                 same += 1
             if same == length:
                 return column
@@ -326,14 +343,14 @@ def _column_of(
 def _integer(content: Letters, at: int, end: int) -> tuple[int, int]:
     """The place after a whole number of at most 18 digits, and its value; a place of -1: it is something else."""
     sign = 1
-    if content[at] == _MINUS:
+    if letter_at(content, at) == _MINUS:
         sign, at = -1, at + 1
     begin, value = at, 0
-    while at < end and _ZERO <= content[at] <= _NINE:
-        value = value * 10 + (content[at] - _ZERO)
+    while at < end and _ZERO <= letter_at(content, at) <= _NINE:
+        value = value * 10 + (letter_at(content, at) - _ZERO)
         at += 1
         if at - begin > _MOST_DIGITS:
             return -1, 0
-    if at == begin or (content[begin] == _ZERO and at - begin > 1):
+    if at == begin or (letter_at(content, begin) == _ZERO and at - begin > 1):
         return -1, 0
     return at, sign * value

@@ -13,6 +13,7 @@ from billing.events.rows import LINE_LIMIT_BYTES
 
 BLOCK_BYTES = LINE_LIMIT_BYTES
 KEPT_BYTES = 4096  # of a line that is too long
+_COUNTED_BYTES = 128 << 10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -41,13 +42,13 @@ def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
         kept += head[: LINE_LIMIT_BYTES + 1 - len(kept)]
         if end >= 0:
             last = chunk.rfind(b"\n")
-            block = _block(number, kept, chunk[end:last], size)
+            block = _block(number, kept, memoryview(chunk)[end:last], size)
             yield block
             number += block.size
             kept = chunk[last + 1 :]
             size = len(kept)
     if size:
-        yield _block(number, kept, b"", size)
+        yield _block(number, kept, memoryview(b""), size)
 
 
 def joined(blocks: Iterable[Block], *, most_bytes: int, most_lines: int) -> Iterator[Block]:
@@ -70,7 +71,7 @@ def too_long(size: int) -> tuple[str, str]:
     return "too_long", f"the line has {size:,} bytes; at most {LINE_LIMIT_BYTES:,} are read"
 
 
-def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
+def _block(number: int, first: bytes, others: memoryview, size: int) -> Block:
     """`others` begins with the LF of the first line, if it is not empty."""
     if size <= LINE_LIMIT_BYTES or (size == len(first) and first.endswith(b"\r")):
         size = 0
@@ -78,12 +79,14 @@ def _block(number: int, first: bytes, others: bytes, size: int) -> Block:
             first = first[len(_BYTE_ORDER_MARK) :]
     else:
         first = first[:KEPT_BYTES]
-    return Block(number, first + others, _line_ends(others) + 1, size)
+    return Block(number, b"".join((first, others)), _line_ends(others) + 1, size)
 
 
-def _line_ends(content: bytes) -> int:
-    """How many there are; numpy counts faster than `bytes`."""
-    return int(np.count_nonzero(np.frombuffer(content, np.uint8) == ord("\n")))
+def _line_ends(content: memoryview) -> int:
+    """How many there are; numpy counts faster than `bytes`, in pieces that stay in the cache."""
+    letters = np.frombuffer(content, np.uint8)
+    pieces = (letters[at : at + _COUNTED_BYTES] for at in range(0, len(letters), _COUNTED_BYTES))
+    return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
 def _joined(blocks: list[Block]) -> Block:
