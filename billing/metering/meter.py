@@ -127,10 +127,11 @@ def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFram
 
     def compute(hashing: Hashing) -> pl.DataFrame:
         found = _metered_rooms(events, carried, span, hashing, by_user=True)
-        users = found.all("users")
-        names = found.rows.read(columns, users["row_number"]).of(users["row_number"], *columns)
+        row_number = "row_number" if "user_id" in columns else "room_row_number"
+        seconds = found.all("users").group_by(row_number, "class").agg(pl.col("seconds").sum())
+        names = found.rows.read(columns, seconds[row_number]).of(seconds[row_number], *columns)
         places = pl.DataFrame({"app_id": sorted(span.rules)}, schema={"app_id": pl.Int64}).with_row_index("app")
-        by_app = pl.concat([users, names], how="horizontal").join(places, on="app_id").drop("app_id")
+        by_app = pl.concat([seconds, names], how="horizontal").join(places, on="app_id").drop("app_id")
         shown = (*columns, "item", "reason", "seconds")
         named = _named(_checked(by_app, found.results, span.rules), span.rules).select(*shown)
         if found.has_rounded_stays:
