@@ -61,7 +61,11 @@ def second_engine(
 def carried_rows(state: State) -> list[dict[str, Any]]:
     of_no_task = dict.fromkeys(TASK_COLUMNS)
     return sorted(
-        ({"app_id": app, "room_id": room, **row, **of_no_task} for (app, room), of_room in state.items() for row in of_room),
+        (
+            {"app_id": app, "room_id": room, **row, **of_no_task}
+            for (app, room), of_room in state.items()
+            for row in of_room
+        ),
         key=lambda row: (row["app_id"], row["room_id"], row["user_id"]),
     )
 
