@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.events.schema import TASK_COLUMNS
 from billing.metering.meter import meter
 from billing.metering.tiers import TierRule
 from billing.verify.metered_rooms import metered_room
@@ -58,8 +59,13 @@ def second_engine(
 
 
 def carried_rows(state: State) -> list[dict[str, Any]]:
+    of_no_task = dict.fromkeys(TASK_COLUMNS)
     return sorted(
-        ({"app_id": app, "room_id": room, **row} for (app, room), of_room in state.items() for row in of_room),
+        (
+            {"app_id": app, "room_id": room, **row, **of_no_task}
+            for (app, room), of_room in state.items()
+            for row in of_room
+        ),
         key=lambda row: (row["app_id"], row["room_id"], row["user_id"]),
     )
 
