@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.commands import Commands
-from tests.documents_home import ok, rows
-from tests.policies_home import LATE_DAY, POLICIES
+from tests.documents_home import apply, at, ingest, ok, rows
+from tests.policies_home import LATE_DAY, OWN_POLICY, POLICIES, SELLER, talk
 from tests.tampered_home import changed, checked, unpacked
 from tests.test_bundle import assert_found, first, forged, last
 from tests.test_verification import found
@@ -82,6 +82,12 @@ def test_a_changed_row_names_its_day(
     assert (check, account, day) in {
         (row["check"], row["account"], row["day"]) for row in found(home, f"verify {account} --ledger")
     }
+
+
+def test_slabs_and_fees_are_no_jumps_of_the_price(policies: Commands) -> None:
+    """Units of the house cost 0.099, 0.08 and 0.0495 on days with the same terms."""
+    for month in MONTHS:
+        assert "price" not in {row["id"].split("-")[0] for row in rows(policies, f"check house --month {month}")}
 
 
 def test_other_free_minutes_than_those_of_the_account_are_found(home: Commands) -> None:
@@ -193,3 +199,84 @@ def test_what_is_forged_in_a_bundle_is_said_in_one_line(
     folder = unpacked(archives(account, "2026-03"), tmp_path)
     forged(folder, name, change)
     assert_found(folder, named)
+
+
+# What is rare
+
+
+RATIOS = """
+[[policy]]
+id = "ratios"
+name = "Free minutes at ratios, in the order of items"
+[[policy.version]]
+valid_from = 2026-01-01
+[[policy.version.meter]]
+items = [{ name = "audio" }, { name = "hd" }]
+[policy.version.quantity]
+period = "month"
+per = ["item"]
+[[policy.version.allowance]]
+amount = 21
+ratios = { audio = 1, hd = 4 }
+order = "items"
+[policy.version.price.USD]
+audio = "1000"
+hd = "4000"
+"""
+
+
+def one_account(policy: str) -> str:
+    """A catalog with an account under a policy, and two apps."""
+    account = f'[[account]]\nid = "a"\nname = "A"\ncurrency = "USD"\ntimezone = "UTC"\npolicy = "{policy}"\n'
+    apps = "".join(f'[[app]]\nid = {app}\naccount = "a"\nname = "App {app}"\n' for app in (10, 11))
+    return SELLER + OWN_POLICY + RATIOS + account + apps
+
+
+def told(run: Commands, folder: Path, *events: Iterable[dict[str, Any]]) -> None:
+    ingest(run, folder, *(json.dumps(event) + "\n" for each in events for event in each))
+    ok(run, "nightly")
+
+
+def test_free_minutes_may_have_more_left_after_a_day_than_before_it(tmp_path: Path) -> None:
+    """Of 21 free minutes, 20 pay 5 of HD; a day later 2 of audio come first, 4 of HD are left, and 18 are taken."""
+    run = Commands(home=tmp_path / "home", now="2026-04-05T00:00:00Z")
+    ok(run, "init")
+    apply(run, tmp_path, one_account("ratios"))
+    who = {"app_id": 10, "room_id": "r"}
+    stream = {"stream": "x/camera", "width": 1280, "height": 720}
+    seen = [
+        {**who, "user_id": user, "at": f"2026-03-02T10:{minute}:00Z", "type": kind, **more}
+        for user in "ab"
+        for minute, kind, more in (("00", "enter", {}), ("00", "video_on", stream), ("10", "exit", {}))
+    ]
+    alone = [
+        {**who, "user_id": "c", "at": f"2026-03-05T10:0{minute}:00Z", "type": kind}
+        for minute, kind in ((0, "enter"), (2, "exit"))
+    ]
+    told(run, tmp_path, seen, alone)
+    charges = rows(run, "charges a --month 2026-03")
+    assert [(each["day"], each["item"], each["deducted_minutes"], each["payable_minutes"]) for each in charges] == [
+        ("2026-03-02", "hd", 5, 15),
+        ("2026-03-05", "audio", 2, 0),
+        ("2026-03-05", "hd", -1, 1),
+    ]
+    (free,) = [each for each in rows(run, "packages a") if each["id"] == "free-2026-03"]
+    assert (free["deducted"], free["lapsed"]) == (18, 3)
+    assert rows(run, "verify") == []
+    ok(run, f"bundle a --month 2026-03 -o {tmp_path / 'b.zip'}")
+    assert checked(unpacked(tmp_path / "b.zip", tmp_path / "b"))[1][-1] == "total 64 USD"
+
+
+@pytest.mark.thorough
+def test_a_month_counts_from_the_day_on_which_its_policy_changed(tmp_path: Path) -> None:
+    """Also where the account comes back to a policy; billed again it is the same."""
+    run = Commands(home=tmp_path / "home", now="2026-03-01T00:00:00Z")
+    ok(run, "init")
+    policies = ["agora-2025", "vonage", "agora-2025", "weighed", "trtc-intl", "weighed"]
+    for number, policy in enumerate(policies, 1):
+        run = at(run, f"2026-03-{3 * number + 1:02}T01:00:00Z")
+        apply(run, tmp_path, one_account(policy))
+        first, second = (f"2026-03-{3 * number - day:02}" for day in (2, 0))
+        told(run, tmp_path, talk(10, first, "09:00", 1_805, video=True), talk(11, second, "10:00", 999, video=True))
+        assert rows(run, "verify --ledger") == []
+    assert "nothing different" in run("rebill a --from 2026-03-01 --reason x --dry-run").stderr

@@ -1,7 +1,15 @@
 """Tasks of value-added services on the command line: from their events to seconds, findings and explanations."""
 
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +34,27 @@ HD, FHD, SMALL = ({"width": width, "height": height} for width, height in ((1280
 A, B = {"stream": "a/camera"}, {"stream": "b/camera"}
 
 
-@pytest.fixture
-def acme(tmp_path: Path) -> Commands:
-    """A home with an account in UTC on `trtc-intl`, and another moment than that of the events."""
-    run = Commands(home=tmp_path / "home", now="2026-03-06T12:00:00Z")
-    catalog = tmp_path / "catalog.toml"
+NOW = "2026-03-06T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an account in UTC on `trtc-intl`: to be copied."""
+    directory = tmp_path_factory.mktemp("tasks")
+    run = Commands(home=directory / "home", now=NOW)
+    catalog = directory / "catalog.toml"
     catalog.write_text(
         CATALOG.format(zone="UTC", policy="trtc-intl").replace('"trtc-intl"', '"trtc-intl"\nfree_minutes = 0')
     )
     for line in ("init", f"catalog apply {catalog}"):
         assert run(line).exit_code == 0
-    return run
+    return run.home
+
+
+@pytest.fixture
+def acme(new_home: Path, tmp_path: Path) -> Commands:
+    """Such a home, some days after the events."""
+    return Commands(home=Path(shutil.copytree(new_home, tmp_path / "home")), now=NOW)
 
 
 def of_task(second: int, kind: str, task: str, room: str = "r", **more: Any) -> dict[str, Any]:
@@ -297,3 +315,30 @@ def test_a_state_without_tasks_is_stored_as_before(acme: Commands) -> None:
     assert "task_id" not in stored[date(2026, 3, 1)]
     assert "task_id" in stored[date(2026, 3, 2)]
     assert stored[date(2026, 3, 2)][-2:] == ["service", "task_id"]
+
+
+def test_the_second_engine_and_a_bundle_agree_with_what_tasks_were_billed(acme: Commands) -> None:
+    """A recording over midnight and a mix; and a user beside them, of the name of the recording."""
+    user = [{"app_id": 1, "room_id": "r", "user_id": "rec", "at": (MARCH_1 + 5) * 1000, "type": "enter"}]
+    nightly(acme, *one_recording(), *mix(200, "x"), recording(86_000, "rec"), *user)
+    assert rows(acme, "verify acme --full") == []
+    bundle, folder = acme.home.parent / "bundle.zip", acme.home.parent / "bundle"
+    assert acme(f"bundle acme --month 2026-03 -o {bundle}").exit_code == 0
+    zipfile.ZipFile(bundle).extractall(folder)
+    said = subprocess.run([sys.executable, "-I", "verify.py"], cwd=folder, capture_output=True, text=True, check=False)
+    total = sum(Decimal(row["amount"]) for row in rows(acme, "charges acme --month 2026-03"))
+    last = said.stdout.splitlines()[-1]
+    assert (said.returncode, last) == (0, f"total {total.quantize(Decimal('0.01'), ROUND_HALF_UP)} USD")
+
+
+def test_the_second_engine_sees_that_seconds_of_a_task_were_changed(acme: Commands) -> None:
+    nightly(acme, *one_recording())
+    with closing(sqlite3.connect(acme.home / "billing.db")) as conn:
+        for (trigger,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            conn.execute(f"DROP TRIGGER {trigger}")
+        conn.execute("UPDATE usage SET seconds = seconds - 1 WHERE item = 'recording:4k' AND seconds > 200")
+        conn.commit()
+    done = acme("verify acme --full --format json")
+    assert done.exit_code == 1
+    found = {row["detail"] for row in json.loads(done.stdout) if row["check"] == "usage"}
+    assert any("recording:4k, camera" in detail for detail in found)

@@ -111,7 +111,8 @@ def rate_day(
         rest = minutes.copy()
         for each in free:
             rest[each.app_id, each.item] -= each.minutes
-        unpaid = [(day_start, *cell, rest[cell]) for cell in sorted(rest, key=_place)]
+        # What free minutes pay more than the day uses was paid before: it is payable no more, and no package's.
+        unpaid = [(day_start, *cell, rest[cell]) for cell in sorted(rest, key=_place) if rest[cell] > 0]
         deductions = [*free, *deduct(unpaid, payers)]
     else:
         by_window = of_day if is_one_row_a_cell else minutes_by_window(usage, use.seconds_by_group(quantity), quantity)

@@ -15,6 +15,7 @@ from typing import Any
 
 from billing.errors import BillingError
 from billing.events.log import EventLog
+from billing.events.schema import TASK_COLUMNS
 from billing.home import Home
 from billing.invoicing.documents import Document
 from billing.invoicing.snapshot import document_table
@@ -163,7 +164,9 @@ class _Bundle:
         ]
         rows = self.log.scan(day.start, day.end, ingest_id=ingest_id, apps=apps)
         with self.log.naming_damage():
-            events = rows.select(_EVENT).sort("app_id", "room_id", "at", "seq", "event_id").collect()
+            events = rows.select(*_EVENT, *TASK_COLUMNS).sort("app_id", "room_id", "at", "seq", "event_id").collect()
+        if events["task_id"].null_count() == events.height:
+            events = events.drop(TASK_COLUMNS)
         return events.write_ndjson().encode() if events.height else b""
 
 

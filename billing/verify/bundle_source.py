@@ -5,7 +5,17 @@ from pathlib import Path
 
 # In the order in which one needs the other.
 MODULES = (
-    *("roots", "policy_rules", "money", "day_bill", "carried_stays", "room_people", "rooms", "metered_rooms"),
+    *(
+        "roots",
+        "room_tasks",
+        "policy_rules",
+        "money",
+        "day_bill",
+        "carried_stays",
+        "room_people",
+        "rooms",
+        "metered_rooms",
+    ),
     *("bundle_bill", "bundle_money", "bundle_program"),
 )
 

@@ -191,7 +191,7 @@ def _paid_by_item(terms: DayTerms, windows: Windows, units: Mapping[Cell, int], 
         if change
     }
     rest = [((first, *cell), units.get(cell, 0) - changes[cell]) for cell in sorted(now, key=_line_place)]
-    return found | paid_in_time(rest, packages)
+    return found | paid_in_time([each for each in rest if each[1] > 0], packages)
 
 
 def _free_units(units: Mapping[Cell, int], budget: int, ratios: Mapping[str, int]) -> dict[Cell, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from billing.verify.policy_rules import MeterRule
 from billing.verify.room_people import Row
+from billing.verify.room_tasks import TaskInterval, is_of_task, run_tasks, task_state
 from billing.verify.rooms import Interval, Room, run_room
 
 WINDOW, MINUTE = 300, 60
@@ -24,8 +25,20 @@ RoomSeconds = dict[tuple[int, str, str], int]
 def metered_room(
     events: Iterable[Row], carried: Iterable[Row], start: int, end: int, rule: MeterRule
 ) -> tuple[RoomSeconds, list[dict[str, Any]]]:
-    """A room's seconds by window (its start), item and reason, and the state after the day."""
+    """A room's seconds by window (its start), item and reason, and the state after the day: users, then tasks."""
     events, carried = list(events), list(carried)
+    of_tasks, carried_tasks = ([row for row in rows if is_of_task(row)] for rows in (events, carried))
+    events, carried = ([row for row in rows if not is_of_task(row)] for rows in (events, carried))
+    seconds, state = _metered_users(events, carried, start, end, rule)
+    if of_tasks or carried_tasks:
+        done = run_tasks(of_tasks, carried_tasks, start, end, rule.services)
+        seconds, state = seconds | in_windows(done.found), [*state, *task_state(done)]
+    return seconds, state
+
+
+def _metered_users(
+    events: list[Row], carried: list[Row], start: int, end: int, rule: MeterRule
+) -> tuple[RoomSeconds, list[dict[str, Any]]]:
     room = run_room(events, carried, start, end, rule)
     state = list(room.state(end))
     if not rule.per_stay:
@@ -46,7 +59,7 @@ def metered_room(
     return seconds, state
 
 
-def in_windows(intervals: Iterable[Interval]) -> RoomSeconds:
+def in_windows(intervals: Iterable[Interval | TaskInterval]) -> RoomSeconds:
     """Seconds by window, item and reason."""
     seconds: RoomSeconds = {}
     for _, start, end, item, reason in intervals:

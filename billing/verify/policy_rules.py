@@ -11,6 +11,8 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from billing.verify.room_tasks import ServiceRule
+
 # In the order in which they pay and fill slabs.
 VIDEO = ("sd", "hd", "fhd", "2k", "4k")
 SERVICES = ("recording", "mix-h264", "mix-h265")
@@ -23,6 +25,7 @@ ITEMS = (
 )
 ITEM_PLACE = {item: place for place, item in enumerate(ITEMS)}
 NO_WEIGHTS: Mapping[str, int] = MappingProxyType({})
+NO_SERVICES: Mapping[str, ServiceRule] = MappingProxyType({})
 _COUNTS = ("user", "stream", "stay")
 
 
@@ -30,7 +33,8 @@ class MeterRule(NamedTuple):
     """How a second becomes an item. `tiers` are (item, largest area), ascending; the last has no largest area. Seconds
     without video are of the item `base`; those with a reason in `free_when` are not counted.
 
-    `per_stay`: nothing of this counts, but the started minutes of each stay, as `base`.
+    `per_stay`: nothing of this counts, but the started minutes of each stay, as `base`. `services`: those whose tasks
+    are counted.
     """
 
     per_stream: bool
@@ -38,6 +42,7 @@ class MeterRule(NamedTuple):
     base: str = "audio"
     free_when: frozenset[str] = frozenset()
     per_stay: bool = False
+    services: Mapping[str, ServiceRule] = NO_SERVICES
 
     def item(self, area: int) -> str:
         """The tier of an area."""
@@ -158,7 +163,15 @@ def _with_services(rules: PolicyRules, services: Sequence[Mapping[str, Any]]) ->
             prices.setdefault(currency, {}).update(named)
         if service.get("period") == "month":
             monthly |= {f"{of}:{entry['name']}" for entry in service["items"]}
-    return rules._replace(prices=prices, free_ratios=ratios, monthly_items=rules.monthly_items | monthly)
+    meter = rules.meter._replace(services={str(service["name"]): _service_rule(service) for service in services})
+    return rules._replace(meter=meter, prices=prices, free_ratios=ratios, monthly_items=rules.monthly_items | monthly)
+
+
+def _service_rule(service: Mapping[str, Any]) -> ServiceRule:
+    entries = [(entry["name"], f"{service['name']}:{entry['name']}", entry.get("top")) for entry in service["items"]]
+    base = next((item for name, item, _ in entries if name == "audio"), None)
+    tiers = tuple((item, top) for name, item, top in entries if name != "audio")
+    return ServiceRule(base, tiers, service.get("least_inputs", 0))
 
 
 def _meter_rule(meter: Mapping[str, Any]) -> MeterRule:

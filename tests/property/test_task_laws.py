@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +127,7 @@ def test_users_and_tasks_do_not_touch_each_other_in_any_order_and_any_cut(
     assert state.filter(pl.col("task_id").is_not_null()).rows() == alone.state.rows()
 
 
+@pytest.mark.thorough
 @settings(max_examples=SLOW_EXAMPLES)
 @given(tasks=task_rooms(), people=users(), cut=st.integers(1, DAY))
 def test_rooms_users_and_some_rooms_have_the_seconds_of_all(
@@ -166,6 +168,7 @@ def test_the_stretches_of_tasks_have_their_seconds(
         state = whole.state
 
 
+@pytest.mark.thorough
 @settings(max_examples=SLOW_EXAMPLES)
 @given(rows=task_rooms(), cut=st.integers(1, DAY))
 def test_the_second_engine_meters_tasks_alike(rows: list[dict[str, Any]], cut: int) -> None:
