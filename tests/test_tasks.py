@@ -342,3 +342,13 @@ def test_the_second_engine_sees_that_seconds_of_a_task_were_changed(acme: Comman
     assert done.exit_code == 1
     found = {row["detail"] for row in json.loads(done.stdout) if row["check"] == "usage"}
     assert any("recording:4k, camera" in detail for detail in found)
+
+
+def test_a_month_with_a_recording_is_billed_anew_as_it_was_and_no_package_pays_it(acme: Commands) -> None:
+    """Nobody but the recorder: its seconds are rounded with the month, 1.61652 USD, and the best package is none."""
+    nightly(acme, *one_recording())
+    (charged,) = {row["policy"] for row in rows(acme, "what-if acme --month 2026-03")}
+    assert charged == "trtc-intl"
+    for packages in ("", "--packages none", "--packages best"):
+        (found,) = rows(acme, f"what-if acme --month 2026-03 {packages}")
+        assert (found["total"], found["difference"], found["packages"]) == ("1.61652", "0", [])

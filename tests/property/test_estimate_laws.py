@@ -187,6 +187,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     return Catalog(accounts={"acme": account}, policies={"own": policy}, contracts=contracts)
 
 
+@settings(max_examples=SLOW_EXAMPLES)
 @given(months(), catalogs())
 @example(
     Month(kinds=(Kind(users=3, anchors=None, cameras=(), screen=(320, 180), rooms=3, minutes=1, days=1),)),
