@@ -39,8 +39,8 @@ class WorkerResult:
     """The results of one worker for its parts; seconds count from the start of the span.
 
     `findings`: `kind, row_number, at` (epoch ms). `stays`: `row_number` (of the first event), `person_key, second,
-    stay_end, begins` (in this span). `users`: `row_number` (of the user's first event), `room_row_number` (of one in the
-    same room, alike for its users), `class, seconds`, if asked for.
+    stay_end, begins` (in this span). `users`: `row_number` (of the user's first event), `room_row_number` (of one in
+    the same room, alike for its users), `class, seconds`, if asked for.
 
     What is carried on names its user in `stay`, by the number of a row. `open_stays`: `last_event, wait_ends`.
     `open_streams` and `published`: `row_number` (of the last event), `connection` (the number of a row that names it,
@@ -108,11 +108,10 @@ def columns_of(tables: RoomTables) -> dict[str, Columns]:
 
 def _rooms_first_rows(users: NDArray[Any]) -> NDArray[np.uint32]:
     """For each user, the number of the first row of somebody in the room."""
-    if not len(users):
-        return users["first_row_number"]
-    first = np.full(users["room"].max() + 1, np.iinfo(np.uint32).max, np.uint32)
+    first = np.full(users["room"].max(initial=0) + 1, np.iinfo(np.uint32).max, np.uint32)
     np.minimum.at(first, users["room"], users["first_row_number"])
-    return first[users["room"]]
+    found: NDArray[np.uint32] = first[users["room"]]
+    return found
 
 
 def _streams(tables: RoomTables) -> Columns:
