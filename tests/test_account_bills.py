@@ -17,6 +17,8 @@ from tests.tampered_home import changed, checked, unpacked
 from tests.test_bundle import assert_found, first, forged, last
 from tests.test_verification import found
 
+pytestmark = pytest.mark.thorough
+
 MONTHS = ("2026-03", "2026-04")
 
 

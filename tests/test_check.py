@@ -14,6 +14,8 @@ import pytest
 from tests.commands import Commands
 from tests.sample_home import APP, contents, rows
 
+pytestmark = pytest.mark.thorough
+
 MONTH = date(2026, 3, 1)
 CHECK = "check academy --month 2026-03"
 FINALIZE = "invoice finalize academy --month 2026-03"

@@ -23,6 +23,8 @@ from billing.ledger.database import open_database, reading
 from billing.periods import parse_instant
 from tests.commands import Commands
 
+pytestmark = pytest.mark.thorough
+
 HOMES = sorted((Path(__file__).parent / "homes").iterdir())
 # When its reports were printed.
 NOW = {"0.4.0": "2026-05-02T23:05:00Z"}

@@ -22,6 +22,8 @@ from tests.crash.night import SPOOL, Stage
 from tests.crash.site import Story
 from tests.ledger import Rows, differences
 
+pytestmark = pytest.mark.thorough
+
 NIGHTLIES = 20
 _HOLDER = """
 import sys, time

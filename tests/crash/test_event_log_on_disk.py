@@ -11,6 +11,8 @@ from tests.crash.night import NAMES
 from tests.crash.site import EVERYWHERE, Chapter, Story
 from tests.crash.steps import Fate
 
+pytestmark = pytest.mark.thorough
+
 INGESTS = [name for name in NAMES if "ingest" in name or "retry" in name]
 _COMMIT = re.compile(r"linkat .*_delta_log/\d+\.json$")
 _REPLACED = re.compile(r"rename .*\.(new|part)$")

@@ -8,6 +8,8 @@ from tests.crash.night import NAMES
 from tests.crash.site import EACH_PART, Story
 from tests.crash.steps import Fate
 
+pytestmark = pytest.mark.thorough
+
 
 @EACH_PART
 @pytest.mark.parametrize("name", NAMES)

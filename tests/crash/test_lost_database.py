@@ -11,6 +11,8 @@ import pytest
 from tests.crash.site import Story
 from tests.ledger import differences
 
+pytestmark = pytest.mark.thorough
+
 STAGES = ["catalog", "refresh", "nightly", "rebill"]
 
 

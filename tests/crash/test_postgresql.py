@@ -10,6 +10,8 @@ from tests.crash.steps import Fate
 from tests.crash.test_kills import Kills
 from tests.postgresql_server import server_programs, server_user
 
+pytestmark = pytest.mark.thorough
+
 STAGES = ["nightly", "nightly after late events", "rebill"]
 if EVERYWHERE:
     STAGES += ["init", "catalog", "refresh after more events"]

@@ -14,6 +14,8 @@ from billing.ledger.database import open_database, reading, writing
 from billing.ledger.document_tables import WRITTEN_ONCE
 from tests.documents_home import audio, catalog
 
+pytestmark = pytest.mark.thorough
+
 PACKAGE = """
 [[package]]
 id = "{charge}"

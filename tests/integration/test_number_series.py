@@ -23,6 +23,8 @@ from billing.ledger.database import open_database, reading
 from billing.ledger.document_tables import closed_month, document, document_charge, number_series, outbox, transfer
 from tests.commands import ROOT
 
+pytestmark = pytest.mark.thorough
+
 PROCESSES = 8
 ACCOUNTS = [f"account-{number:02}" for number in range(16)]
 MONTHS = [date(2026, 2, 1), date(2026, 3, 1)]

@@ -13,6 +13,8 @@ import pytest
 from tests.late.story import DAY, Account, Arrival, Package, Step, Story, story
 from tests.late.telling import Telling, check_story
 
+pytestmark = pytest.mark.thorough
+
 STORIES = int(os.environ.get("BILLING_STORIES", "2"))
 
 

@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.web.browsing import OPERATOR_SCREENS, SCREENS
 from tests.web.site import Site
 
+pytestmark = pytest.mark.thorough
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ALL_SCREENS = (*SCREENS, *OPERATOR_SCREENS)
 _NARROW, _WIDE = {"width": 360, "height": 800}, {"width": 1440, "height": 900}

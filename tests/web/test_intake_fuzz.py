@@ -18,6 +18,8 @@ from tests.depth import SLOW_EXAMPLES
 from tests.sample_home import EVENT, rows
 from tests.web.site import serving
 
+pytestmark = pytest.mark.thorough
+
 PACKED = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
 CE = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t"}
 PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)

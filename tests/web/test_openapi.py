@@ -15,6 +15,8 @@ from schemathesis.schemas import BaseSchema
 from tests.documents_home import APP, audio, catalog, home, ok
 from tests.web.site import Site, serving
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = 12
 ALWAYS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
