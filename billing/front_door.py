@@ -23,7 +23,8 @@ from billing.output_files import Output
 from billing.reports import account as account_report
 from billing.reports import invoice_files, run_list
 from billing.reports import usage as usage_report
-from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account
+from billing.reports.estimate import Estimate, estimate, tariff_of_account
+from billing.reports.planned_rooms import Room, live_room
 
 __all__ = ["Billing", "Estimate", "Room", "live_room", "open_home"]
 

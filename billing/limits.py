@@ -6,3 +6,5 @@ LARGEST_APP_ID = 2**53
 LARGEST_NUMBER = 2**63 - 1
 # Pixels of one side of a picture.
 LONGEST_SIDE = 16_384
+# The value-added services that a task may be of: what its events name, and what a policy has items and prices for.
+SERVICES = ("recording", "mix-h264", "mix-h265")

@@ -21,7 +21,7 @@ settings.register_profile("all", max_examples=100, **_COMMON)
 settings.register_profile("property", max_examples=5_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-pytest_plugins = ["tests.sample_home", "tests.webhook_server"]
+pytest_plugins = ["tests.policies_home", "tests.sample_home", "tests.webhook_server"]
 
 # A shell that starts the tests in the background has them ignore SIGINT; so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

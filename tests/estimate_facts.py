@@ -15,6 +15,7 @@ def rooms_of_a_day(
     minutes: int,
     cameras: Sequence[Size] = (),
     screen: Size | None = None,
+    kind: str = "room",
 ) -> Iterator[dict[str, Any]]:
     """The events of a day that begins at epoch second `start`, where each room lasts from then on."""
     for room in range(rooms):
@@ -27,9 +28,9 @@ def rooms_of_a_day(
             changes += [{"type": "exit", "at": (start + minutes * 60) * 1000}]
             for number, change in enumerate(changes):
                 yield {
-                    "event_id": f"{start}-{room}-{user}-{number}",
+                    "event_id": f"{kind}-{start}-{room}-{user}-{number}",
                     "app_id": app_id,
-                    "room_id": f"room-{start}-{room}",
+                    "room_id": f"{kind}-{start}-{room}",
                     "user_id": f"user-{user}",
                     "at": start * 1000,
                     "seq": 0,

@@ -66,6 +66,7 @@ def test_the_fields_of_every_report_are_those_that_are_documented(billed: Comman
         f"catalog apply {SAMPLE}/catalog.toml": "kind id action detail",
         "estimate call --policy trtc-cn --calls-per-day 1 --users 3 --minutes 30": "items free_minutes_used"
         " pay_as_you_go currency packages",
+        f"estimate scenario {SAMPLE}/scenario.toml": "items free_minutes_used pay_as_you_go currency packages",
     }
     assert {line: " ".join(rows(billed, line)[0]) for line in fields} == fields
     assert billed("findings --format csv").stdout == "day,app_id,room_id,user_id,at,finding,detail\n"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.commands import Commands
+from tests.policies_home import GONE_APP, NEW_APP, POLICIES, SELLER, apps_of
 from tests.sample_home import rows
 from tests.test_what_if import come_late
 
@@ -140,6 +141,89 @@ def test_what_was_known_at_an_instant_is_a_side(billed: Commands, tmp_path: Path
     come_late(billed, tmp_path)
     found = check(billed, "academy", "2026-03@as-of:2026-03-12T00:00:00Z", "2026-03")
     assert found["difference"] == "0"
+
+
+# Every policy, and what belongs to one side only
+
+
+@pytest.mark.parametrize("account", POLICIES)
+def test_the_laws_hold_under_every_policy(policies: Commands, account: str) -> None:
+    """Months with the corrections of April, slabs, fees, units of six seconds, and apps that are counted together."""
+    found = check(policies, account, "2026-03", "2026-04")
+    # What a late event adds to the use of the house, its minimum fee has less.
+    assert ("correction" in by_cause(found)) == (account != "house")
+    assert "volume" in by_cause(found)
+    for side, month in (("amount_a", "2026-03"), ("amount_b", "2026-04")):
+        posted = [row for row in rows(policies, f"charges {account} --month {month}") if row["kind"] == "usage"]
+        corrected = sum(Decimal(each["amount"]) for each in found["causes"] if each["cause"] == "correction")
+        usage = sum(Decimal(row["amount"]) for row in posted)
+        assert Decimal(found[side]) == usage + (corrected if month == "2026-04" else 0)
+
+
+@pytest.mark.parametrize(("account", "cause"), [(NEW_APP, "app_new"), (GONE_APP, "app_gone")])
+def test_an_app_that_is_used_in_one_month_only_is_new_or_gone(policies: Commands, account: str, cause: str) -> None:
+    found = check(policies, account, "2026-03", "2026-04")
+    app, month = apps_of(account)[1], "2026-04" if cause == "app_new" else "2026-03"
+    charges = rows(policies, f"charges {account} --month {month}")
+    charged = sum(Decimal(row["amount"]) for row in charges if row["app_id"] == app)
+    (of_app,) = [each for each in found["causes"] if each["app_id"] == app]
+    assert (of_app["cause"], of_app["item"]) == (cause, None)
+    assert Decimal(of_app["amount"]) == (charged if cause == "app_new" else -charged) != 0
+
+
+def test_fees_are_a_cause_of_their_own(policies: Commands) -> None:
+    """The minimum of April adds more, because less was used; the correction of March's fee stands with its run."""
+    found = check(policies, "house", "2026-03", "2026-04")
+    fees = [
+        sum(
+            Decimal(row["amount"])
+            for row in rows(policies, f"charges house --month {month}")
+            if row["item"] in ("base_fee", "minimum_fee") and row["kind"] == "usage"
+        )
+        for month in ("2026-03", "2026-04")
+    ]
+    (cause,) = [each for each in found["causes"] if each["cause"] == "fee"]
+    assert Decimal(cause["amount"]) == fees[1] - fees[0] > 0
+    assert (cause["app_id"], cause["item"], cause["run"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("account", "sides", "causes"),
+    [
+        ("vonage", "2026-03 2026-03@policy:weighed", {"app_new", "app_gone", "fee"}),
+        ("agora", "2026-03@policy:vonage 2026-03@policy:agora-2025", {"coverage"}),
+        ("byteplus", "2026-03@policy:livekit-cloud 2026-03@policy:agora-2025", {"app_new", "app_gone"}),
+        ("house", "2026-04 2026-04@policy:trtc-intl", {"fee", "price", "minute_rounding"}),
+    ],
+)
+def test_another_policy_is_a_side_of_every_kind(policies: Commands, account: str, sides: str, causes: set[str]) -> None:
+    assert causes <= by_cause(check(policies, account, *sides.split())).keys()
+
+
+def test_a_package_is_a_cause_where_it_is_charged_here(tmp_path: Path) -> None:
+    """One of an app, one of the account, and one that is charged elsewhere."""
+    packages = "".join(
+        f'[[package]]\nid = "{name}"\naccount = "acme"\nminutes = 60\nprice = "{price}"\ncharge = "{charge}"\n'
+        f'purchased_at = "2026-04-02T00:00:00+00:00"\n{app}'
+        for name, price, charge, app in (
+            ("one", "24.5", "invoice", f"app = {APP}\n"),
+            ("two", "12", "prepaid", ""),
+            ("far", "7", "external", ""),
+        )
+    )
+    run = Commands(home=tmp_path / "home", now="2026-05-01T09:00:00+00:00")
+    catalog, file = tmp_path / "catalog.toml", tmp_path / "events.ndjson"
+    catalog.write_text(SELLER + CATALOG + packages)
+    stays = [*_stay(1, "a", "2026-03-10", 100, None), *_stay(1, "a", "2026-04-10", 100, None)]
+    file.write_text("".join(json.dumps(event) + "\n" for event in stays))
+    for line in ("init", f"catalog apply {catalog}", f"ingest {file}", "nightly"):
+        done = run(line)
+        assert done.exit_code == 0, done.output
+    found = check(run, "acme", "2026-03", "2026-04")
+    assert [(each["app_id"], each["amount"]) for each in found["causes"] if each["cause"] == "package"] == [
+        (None, "12"),
+        (APP, "24.5"),
+    ]
 
 
 @pytest.mark.parametrize(

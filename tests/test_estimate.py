@@ -17,8 +17,9 @@ from billing.catalog.reading import parse_catalog
 from billing.cli.main import main
 from billing.errors import UsageError
 from billing.periods import day_bounds, days_between, parse_day, time_zone
-from billing.reports.estimate import Estimate, Room, estimate, live_room, tariff_of_account, tariff_of_policy
+from billing.reports.estimate import Estimate, estimate, tariff_of_account, tariff_of_policy
 from billing.reports.package_sets import MOST_OF_ONE_SIZE, PackageSet, largest_counts
+from billing.reports.planned_rooms import Room, live_room
 from tests.estimate_facts import rooms_of_a_day
 from tests.scenario import Program
 
@@ -271,6 +272,36 @@ def test_a_long_set_is_shown_on_two_lines_of_80_columns() -> None:
     assert lines[-2] == "3 x 3,000,000 + 1 x 1,000,000  8,809      20.34894   8,829.34894  cheapest"
     assert lines[-1].strip() == "+ 3 x 250,000 + 1 x 25,000"
     assert max(map(len, lines)) <= 80
+
+
+FEE = """
+[[policy]]
+id = "ours"
+name = "Ours"
+
+[[policy.version]]
+valid_from = "2026-01-01"
+price.USD = { audio = "1", hd = "4" }
+fee.USD = { base = "49", minimum = "100" }
+
+[[policy.version.meter]]
+count = "user"
+area = "sum"
+items = [{ name = "audio" }, { name = "hd" }]
+"""
+
+
+@pytest.mark.parametrize("days", [10, 31])
+def test_the_fees_of_a_month_are_in_its_estimate(days: int) -> None:
+    """49 always, and what is missing to 100; they come with the month's last day, however many days have rooms."""
+    catalog = parse_catalog(TOKYO.replace("trtc-intl", "ours").split("[[contract]]")[0] + FEE, "catalog.toml")
+    month = estimate(Room(users=2), tariff_of_account(catalog, "acme", NOW), rooms_per_day=1, minutes=1_000, days=days)
+    used = Decimal(2 * days)
+    to_pay = used - Decimal("0.5")  # 500 free minutes
+    missing = max(51 - to_pay, 0)
+    fees = [("base_fee", 49), *([("minimum_fee", missing)] if missing else [])]
+    assert [(each.item, each.amount) for each in month.items] == [("audio", used), *fees]
+    assert month.pay_as_you_go == to_pay + 49 + missing
 
 
 def test_a_second_screen_share_is_refused() -> None:

@@ -66,6 +66,7 @@ LINES = [
     "estimate call --account {text} --calls-per-day 1 --users 2 --minutes 5",
     "estimate call --policy {text} --calls-per-day 1 --users 2 --minutes 5",
     "estimate call --account academy --calls-per-day {number} --users {number} --minutes {number} --days {number}",
+    "estimate scenario {text}",
     "status --format {text}",
     "{text}",
 ]

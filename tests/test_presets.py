@@ -306,3 +306,22 @@ def test_what_if_gives_what_the_policy_would_have_billed(tmp_path: Path, policy:
     assert (answer["currency"], Decimal(answer["amount"])) == (currency, amount(rows))
     keys = ("day", "app_id", "item", "seconds", "minutes", "payable_minutes", "unit_price", "amount")
     assert [[row[key] for key in keys] for row in answer["charges"]] == [[row[key] for key in keys] for row in rows]
+
+
+def test_livekit_counts_a_connection_that_opens_after_an_exit_without_a_name(tmp_path: Path) -> None:
+    """What the exit says of all connections it does not say of one that opens later: 70 s are 2 minutes. A connection
+    that was closed stays closed, also after midnight."""
+    vendor = Vendor(tmp_path, "livekit-cloud")
+    who = {"app_id": APPS[0], "room_id": "r", "user_id": "u"}
+    vendor.ingest(
+        [
+            {**who, "connection": "one", "type": "enter", "at": at(2, 86_000)},
+            {**who, "type": "exit", "at": at(2, 86_030)},
+            {**who, "connection": "two", "type": "enter", "at": at(2, 86_100)},
+            {**who, "connection": "two", "type": "exit", "at": at(2, 86_170)},
+            {**who, "connection": "two", "type": "enter", "at": at(3, 60)},
+            {**who, "connection": "two", "type": "exit", "at": at(3, 660)},
+        ]
+    )
+    assert [(row["day"], row["minutes"]) for row in vendor.charges()] == [("2026-03-02", 1 + 2)]
+    vendor.run("verify a --full")  # exit 0: both engines say so

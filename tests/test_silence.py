@@ -133,7 +133,7 @@ def test_the_key_of_the_catalog_is_checked_kept_and_shown(tmp_path: Path) -> Non
 
 def state(*stays: tuple[int, int]) -> pl.DataFrame:
     """Open stays by app and last event."""
-    stored = [(app, "r", str(n), last, None, [], [], [], [], []) for n, (app, last) in enumerate(stays)]
+    stored = [(app, "r", str(n), last, None, *[[]] * 5, None, None) for n, (app, last) in enumerate(stays)]
     return pl.DataFrame(stored, schema=STATE_SCHEMA, orient="row")
 
 

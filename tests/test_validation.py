@@ -26,12 +26,15 @@ def rejected(**changes: object) -> tuple[str, str]:
 def test_a_valid_event_keeps_every_column() -> None:
     optional = {"seq": -3, "role": "anchor", "reason": "left", "source": "hook"}
     optional |= {"connection": "c1", "receives": "all", "assumed": "size,receives"}
-    assert accepted(**optional) == event(**optional)
+    assert accepted(**optional) == event(**optional, task_id=None, service=None)
+    of_task = {"type": "video_off", "stream": "a/camera", "task_id": "t", "service": "recording"}
+    found = accepted(**of_task, seq=4)
+    assert {name: value for name, value in found.items() if value is not None} == event(**of_task, seq=4)
 
 
 def test_absent_seq_is_zero_and_other_absent_columns_are_null() -> None:
     absent = dict.fromkeys(["role", "reason", "source", "connection", "receives", "assumed"])
-    assert accepted() == event(seq=0, **absent)
+    assert accepted() == event(seq=0, **absent, task_id=None, service=None)
     assert accepted(**dict.fromkeys(absent, "")) == accepted()
 
 

@@ -125,6 +125,9 @@ WRONG = {
     "a call of a day and more": (
         "estimate call --policy trtc-cn --calls-per-day 1 --users 2 --minutes 1441", 2, "minutes: 1441",
     ),
+    "a missing scenario": ("estimate scenario {tmp}/missing.toml", 1, "there is no such file"),
+    "a scenario that is a directory": ("estimate scenario {tmp}", 1, "irectory"),
+    "a scenario that is a catalog": ("estimate scenario {sample}/catalog.toml", 1, "[[room]]: write 1 to 200"),
     "an unknown command": ("bill", 2, "No such command 'bill'"),
     "an unknown format": ("nightly --format xml", 2, "'xml'"),
     "an unreadable URL": ("--database-url mysql://x nightly", 2, "no database of the kind 'mysql'"),

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from billing.limits import SERVICES as SERVICES
+
 T = TypeVar("T")
 
 AUDIO = "audio"
 VIDEO_ITEMS = ("sd", "hd", "fhd", "2k", "4k")
-# Value-added services (`billing.catalog.services`), and their items.
-SERVICES = ("recording", "mix-h264", "mix-h265")
+# The items of value-added services (`billing.catalog.services`).
 SERVICE_ITEMS = tuple(f"{service}:{item}" for service in SERVICES for item in (AUDIO, *VIDEO_ITEMS))
 # What a month costs besides its use: one unit each.
 BASE_FEE, MINIMUM_FEE = FEES = ("base_fee", "minimum_fee")

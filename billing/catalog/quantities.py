@@ -50,9 +50,8 @@ class Quantity:
 
     def units(self, seconds: int) -> int:
         """Seconds as whole units."""
-        if self.mode == "down":
-            return seconds // self.unit_seconds
-        return -(-seconds // self.unit_seconds)
+        step = 1 if self.mode == "exact" else self.step
+        return seconds // step if self.mode == "down" else -(-seconds // step)
 
 
 DAILY = Quantity()

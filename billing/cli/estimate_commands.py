@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,15 +12,17 @@ import click
 from billing.catalog.feeds import Size, parse_size
 from billing.cli import known_names
 from billing.cli.homes import open_catalog, pass_home
-from billing.cli.options import collected, format_option
+from billing.cli.options import FILE, collected, format_option
 from billing.cli.report_tables import Report, print_report
-from billing.errors import UsageError
+from billing.cli.text_files import read_text_or_stdin
+from billing.errors import BillingError, UsageError
 from billing.money import plain
 from billing.periods import now
 
 if TYPE_CHECKING:
     from billing.home import Home
-    from billing.reports.estimate import Room
+    from billing.reports.estimate import Tariff
+    from billing.reports.planned_rooms import PlannedRooms, Room
 
 # Columns for the packages of a set: with amounts in millions the table still fits 80.
 _SET_WIDTH = 30
@@ -35,7 +38,7 @@ class _Count(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        from billing.reports.estimate import MOST
+        from billing.reports.planned_rooms import MOST
 
         return click.IntRange(self.least, MOST).convert(value, param, ctx)
 
@@ -97,6 +100,7 @@ def estimate() -> None:
     Example:
       billing estimate call --policy trtc-intl --calls-per-day 20 --users 3 \\
         --minutes 45
+      billing estimate scenario scenario.toml
     """
 
 
@@ -114,7 +118,7 @@ def estimate_call(home: "Home", calls_per_day: int, users: int, month: _Month, o
       billing estimate call --policy trtc-intl --calls-per-day 20 --users 3 \\
         --minutes 45 --camera 1280x720 --camera 1280x720 --screen 1920x1080
     """
-    from billing.reports.estimate import Room
+    from billing.reports.planned_rooms import Room
 
     room = Room(users=users, cameras=month.cameras, screen=month.screen)
     _print_month(home, room, calls_per_day, month, output_format)
@@ -147,17 +151,71 @@ def estimate_live(home: "Home", rooms_per_day: int, people: _People, month: _Mon
       billing estimate live --account acme --rooms-per-day 2 --anchors 1 \\
         --audience 500 --minutes 90 --camera 1280x720
     """
-    from billing.reports.estimate import live_room
+    from billing.reports.planned_rooms import live_room
 
     room = live_room(**asdict(people), cameras=month.cameras, screen=month.screen)
     _print_month(home, room, rooms_per_day, month, output_format)
 
 
+@estimate.command("scenario")
+@click.argument("file", type=FILE)
+@format_option
+@pass_home
+def estimate_scenario(home: "Home", file: Path, output_format: str) -> None:
+    """Estimate a month of calls and live rooms of several kinds, as one bill. They stand in a TOML FILE, or - for
+    standard input. The keys of a [[room]] are the options of `estimate call` and `estimate live`.
+
+    \b
+    A file, and an example:
+      policy = "trtc-intl"     # or account = "acme"
+      days = 22                # usually 30
+      free_minutes = 5000      # usually those of the policy or the account
+      [[room]]
+      kind = "call"
+      calls_per_day = 20
+      users = 3
+      minutes = 45
+      camera = ["1280x720", "640x360"]
+      [[room]]
+      kind = "live"
+      rooms_per_day = 1
+      anchors = 2
+      audience = 500
+      minutes = 90
+      screen = "1920x1080"
+      days = 4                 # the first of the month's days
+
+    \b
+    Example:
+      billing estimate scenario sample_data/scenario.toml
+      billing estimate scenario - --format json < sample_data/scenario.toml
+    """
+    from billing.reports.estimate_report import scenario_tariff
+    from billing.reports.estimate_scenario import parse_scenario
+
+    text, name = read_text_or_stdin(file)
+    scenario = parse_scenario(text, name)
+    try:
+        tariff = scenario_tariff(partial(open_catalog, home), scenario, now())
+    except UsageError as error:
+        # The mistake is in the file, not on the line.
+        raise BillingError(f"{name}: {error}") from None
+    _print_estimate(scenario.rooms, tariff, output_format)
+
+
 def _print_month(home: "Home", room: "Room", rooms_per_day: int, month: _Month, output_format: str) -> None:
-    from billing.reports.estimate_report import asked_tariff, estimate_report
+    from billing.reports.estimate_report import asked_tariff
+    from billing.reports.planned_rooms import PlannedRooms
 
     tariff = asked_tariff(partial(open_catalog, home), policy=month.policy, account=month.account, at=now())
-    report = estimate_report(room, tariff, rooms_per_day=rooms_per_day, minutes=month.minutes, days=month.days)
+    rooms = PlannedRooms(room=room, rooms_per_day=rooms_per_day, minutes=month.minutes, days=month.days)
+    _print_estimate([rooms], tariff, output_format)
+
+
+def _print_estimate(rooms: "Sequence[PlannedRooms]", tariff: "Tariff", output_format: str) -> None:
+    from billing.reports.estimate_report import estimate_report
+
+    report = estimate_report(rooms, tariff)
     if output_format == "table":
         _print_table(report.rows[0])
     else:

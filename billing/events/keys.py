@@ -9,6 +9,7 @@ room. So they are a named hash with a fixed meaning, XXH64, not the hash of a da
     user_key   = person_key ^ room_key                      a user in a room
     stream_key = XXH64(stream, seed = 0)
     connection_key = XXH64(connection, seed = 0)            null without a connection
+    connection_key = XXH64(service NUL task_id, seed = TASK)    of an event of a task (no service: empty)
 
 A hash is only safe if a collision is noticed: each key has a check, the high half of the same hash with the seed
 changed by `CHECK` (a user's check combines those of the person and of the room). Equal keys with different checks are a
@@ -23,12 +24,15 @@ from billing.events.coded_texts import NOT_CODED, Values, looked_up
 from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_TYPES, SIZE_AND_TYPE
 from billing.numba_cache import compiled, inlined
 
-EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON, UNPUBLISH, PUBLISH = range(len(EVENT_TYPES))
+EXIT, DISCONNECT, DISMISS, ENTER, RECONNECT, VIDEO_OFF, VIDEO_ON, UNPUBLISH, PUBLISH, TASK_START, TASK_STOP = range(
+    len(EVENT_TYPES)
+)
 SCREEN_BIT = 2**29  # above the largest area, 16384 x 16384 = 2**28
 CODE_BITS = 4
 
 CHECK = 0x9E3779B97F4A7C15
 PERSON = 0xD1B54A32D192ED03
+TASK = 0x2545F4914F6CDD1D
 _ALL_BITS = 2**64 - 1
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -41,8 +45,8 @@ _IS_SCREEN, _RECEIVES_ALL = pl.col("stream").str.ends_with("/screen"), pl.col("r
 def event_keys(
     events: pl.DataFrame, values: Values = NOT_CODED, *, seed: int = 0, mask: int = _ALL_BITS
 ) -> pl.DataFrame:
-    """The keys of events (`app_id, room_id, user_id, type, stream, width, height, receives, connection`), in
-    `KEYS_SCHEMA` and `CONNECTION_KEYS_SCHEMA`.
+    """The keys of events (`app_id, room_id, user_id, type, stream, width, height, receives, connection`, and `task_id,
+    service` where these may be), in `KEYS_SCHEMA` and `CONNECTION_KEYS_SCHEMA`.
 
     They are signed, as tables and files have them; the bits are those of the unsigned hashes. Texts may be coded, with
     these `values`.
@@ -56,16 +60,33 @@ def event_keys(
     receives_all = looked_up(events, values, "receives", _RECEIVES_ALL)
     numbers = events.select(size_and_type(pl.lit(code), pl.lit(is_screen), pl.lit(receives_all))).to_series()
     keys = name_keys(events, values, seed=seed, mask=mask).with_columns(numbers)
-    return keys.hstack(connection_keys(events["connection"], values.get("connection"), seed=seed, mask=mask))
+    connections = connection_keys(events["connection"], values.get("connection"), seed=seed, mask=mask)
+    if "task_id" in events.columns and events["task_id"].null_count() < len(events):
+        of_tasks = connection_keys(_task_names(events, values), seed=seed, mask=mask, first_seed=TASK)
+        connections = of_tasks.select(pl.coalesce(name, connections[name]) for name in CONNECTION_KEYS_SCHEMA)
+    return keys.hstack(connections)
+
+
+def _task_names(events: pl.DataFrame, values: Values) -> pl.Series:
+    """The service and the id of each event's task as one text; null where there is no task."""
+    task, service = (
+        values[name].gather(events[name]) if name in values else events[name] for name in ("task_id", "service")
+    )
+    return pl.select(pl.concat_str(pl.lit(service).fill_null(""), pl.lit(task), separator="\0")).to_series()
 
 
 def connection_keys(
-    connections: pl.Series, values: pl.Series | None = None, *, seed: int = 0, mask: int = _ALL_BITS
+    connections: pl.Series,
+    values: pl.Series | None = None,
+    *,
+    seed: int = 0,
+    mask: int = _ALL_BITS,
+    first_seed: int = 0,
 ) -> pl.DataFrame:
-    """The keys of connections, in `CONNECTION_KEYS_SCHEMA`."""
+    """The keys of connections, in `CONNECTION_KEYS_SCHEMA`; with another `first_seed`, those of other names."""
     if connections.null_count() == len(connections):
         return pl.DataFrame(schema=CONNECTION_KEYS_SCHEMA).clear(len(connections))
-    key, check = text_hashes(connections, np.zeros(len(connections), np.uint64), seed, values)
+    key, check = text_hashes(connections, np.full(len(connections), first_seed, np.uint64), seed, values)
     columns = {
         "connection_key": (key & np.uint64(mask)).view(np.int64),
         "connection_check": (check >> np.uint64(32)).astype(np.uint32).view(np.int32),

@@ -49,7 +49,7 @@ from billing.events.log_table import Archive as Archive
 from billing.events.log_table import DeltaError as DeltaError
 from billing.events.retractions import EMITTER, RETRACTS, ever_retracted, standing, uncancelled
 from billing.events.room_keys import room_key
-from billing.events.schema import CONNECTION_KEYS_SCHEMA
+from billing.events.schema import CONNECTION_KEYS_SCHEMA, EVENT_SCHEMA, TASK_COLUMNS
 
 MOST_RANGES = 64
 ROWS_PER_RANGE = 1_000_000
@@ -453,9 +453,10 @@ def _may_hold(bounds: pl.DataFrame, column: str) -> bool:
 
 def _narrowed(rows: pl.LazyFrame, bounds: pl.DataFrame, start: int, end: int, ingest_id: int | None) -> pl.LazyFrame:
     """The rows of files that lie in a span, of ingests up to one. No filter where the statistics say that all rows
-    pass, and no reading where they say that no event names a connection: both cost as much as to read."""
+    pass, and no reading where they say that no event names a connection or a task: both cost as much as to read."""
     if not _may_hold(bounds, "connection_key"):
-        rows = rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in CONNECTION_KEYS_SCHEMA.items())
+        absent = {**CONNECTION_KEYS_SCHEMA, **{name: EVENT_SCHEMA[name] for name in TASK_COLUMNS}}
+        rows = rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in absent.items())
     timely = (pl.col("min.at") >= start * 1000) & (pl.col("max.at") < end * 1000)
     known = pl.col("max.ingest_id") <= (ingest_id or 0)
     all_timely, all_known = bounds.select(each.fill_null(value=False).all() for each in (timely, known)).row(0)

@@ -6,8 +6,8 @@ eight bytes, the lowest byte first (the keys are those of `billing.events.keys`)
     room    app_id, room_key, room_check
     event   at, 2 x what, user_key, stream_key, checks
 
-An event with a `seq` other than 0, or with a connection, has 2 x what + 1, and three more numbers: seq,
-connection_key, connection_check (0 without a connection). A room's events ascend by all these numbers: at, seq, what,
+An event with a `seq` other than 0, with a connection or of a task, has 2 x what + 1, and three more numbers: seq,
+connection_key, connection_check (0 without either). A room's events ascend by all these numbers: at, seq, what,
 user_key, stream_key, checks, connection_key, connection_check. So neither files nor ingests matter, and an id, a role
 or a source, which no bill depends on, do not either. The leaf is SHA-256 of a zero byte and these bytes; leaves ascend
 by app_id and room_key, and their root is that of RFC 6962 (`billing.events.merkle`).
@@ -34,7 +34,19 @@ LEAVES_SCHEMA = pl.Schema(
         "leaf": pl.Binary(),
     }
 )
-_TEXTS = ("app_id", "room_id", "user_id", "stream", "type", "width", "height", "receives", "connection")
+_TEXTS = (
+    "app_id",
+    "room_id",
+    "user_id",
+    "stream",
+    "type",
+    "width",
+    "height",
+    "receives",
+    "connection",
+    "task_id",
+    "service",
+)
 _COLUMNS = ("app_id", "at", "seq", *KEYS_SCHEMA, *CONNECTION_KEYS_SCHEMA)
 _ROOM_WORDS, _EVENT_WORDS = 3, 8  # at most
 # So many moves for each event are cheaper than a sort of their own.

@@ -3,7 +3,8 @@
 `at` is in milliseconds UTC; `seq` orders events of one millisecond. `stream`, `width` and `height` belong to events
 about video; `user_id` may be absent in a `dismiss` only. `receives` is `all` in the `enter` of a connection that is
 subscribed to everything that others publish. `assumed` names what the source was not told but assumed: `size`,
-`receives`. An absent value is null.
+`receives`. An event with a `task_id` is about a task of a `service` in the room, not about a user. An absent value is
+null.
 """
 
 import polars as pl
@@ -26,6 +27,8 @@ EVENT_SCHEMA = pl.Schema(
         "connection": pl.String,
         "receives": pl.String,
         "assumed": pl.String,
+        "task_id": pl.String,
+        "service": pl.String,
     }
 )
 
@@ -46,26 +49,31 @@ KEYS_SCHEMA = pl.Schema(
     }
 )
 
-# The key of an event's connection, in the event log; null for an event without one.
+# The key of an event's connection, or of its task, in the event log; null for an event without either.
 CONNECTION_KEYS_SCHEMA = pl.Schema({"connection_key": pl.Int64, "connection_check": pl.Int32})
 
 # The place of a type is its code in the event log.
 EVENT_TYPES = (
     *("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on"),
     *("unpublish", "publish"),
+    *("task_start", "task_stop"),
 )
 # In their order at one instant of a room.
 ORDERED_TYPES = (
     *("exit", "disconnect", "dismiss", "enter", "reconnect"),
-    *("unpublish", "publish", "video_off", "video_on"),
+    *("task_start", "unpublish", "publish", "video_off", "video_on", "task_stop"),
 )
+TASK_TYPES = TASK_START, TASK_STOP = "task_start", "task_stop"
+TASK_COLUMNS = ("task_id", "service")
+# What may be said of a task: besides, what it receives.
+TYPES_OF_TASKS = (*TASK_TYPES, "video_on", "video_off")
 VIDEO_TYPES = ("video_on", "video_off", "publish", "unpublish")
 SIZED_TYPES = ("video_on", "publish")
 
 # Two events with one key are the same event when these agree: the columns that can change a bill.
 BILLED_COLUMNS = (
     *("app_id", "room_id", "user_id", "at", "seq", "type", "stream", "width", "height"),
-    *("connection", "receives"),
+    *("connection", "receives", "task_id", "service"),
 )
 # By what `assumed` may name: the columns that are not compared then.
 ASSUMED_COLUMNS = {"size": ("width", "height"), "receives": ("receives",)}

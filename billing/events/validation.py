@@ -4,9 +4,11 @@ A rejected row gets one reason, the first that applies in this order:
 
 1. what the reader could not read: `bad_json`, `too_long`, `bad_type`, or `bad_value` for what no column can hold (a
    number beyond 64 bits, a broken escape, a CSV row with too many cells)
-2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss`; stream for events about video; width and
-   height for `video_on` and `publish`
-3. `bad_value`: a value out of its bounds, also where the type of event has no use for it
+2. `missing_field`: app_id, room_id, at and type; user_id but for `dismiss` and events of a task; stream for events
+   about video; width and height for `video_on` and `publish`; task_id for `task_start`, `task_stop` and beside a
+   service; service for `task_start`
+3. `bad_value`: a value out of its bounds, also where the type of event has no use for it; a task_id where the type is
+   not one of tasks or of received video, or beside a connection
 4. `no_offset`: a time of day without an offset from UTC
 5. `future`: more than 5 minutes ahead of the clock
 6. `unknown_app`: not in the catalog
@@ -15,10 +17,11 @@ A rejected row gets one reason, the first that applies in this order:
 
 (`conflict` is found last, by comparison with what is already there.)
 
-Bounds: event_id 1 to 128 characters; room_id, user_id and stream 1 to 255 bytes of UTF-8, connection to 128; app_id 1
-to 2^53; seq any 64-bit integer, absent = 0; width and height 1 to 16384; `receives` is `all`; no text holds a NUL; an
-empty role, reason, source, connection, receives or assumed is absent. A time is RFC 3339 with any number of decimals,
-of which three count (`12:00:00.9999Z` is .999); there is no second 60; before 2015 it is `bad_value`.
+Bounds: event_id 1 to 128 characters; room_id, user_id and stream 1 to 255 bytes of UTF-8, task_id and connection to
+128; app_id 1 to 2^53; seq any 64-bit integer, absent = 0; width and height 1 to 16384; `receives` is `all`; `service`
+is one of `SERVICES`; no text holds a NUL; an empty role, reason, source, connection, receives or assumed is absent. A
+time is RFC 3339 with any number of decimals, of which three count (`12:00:00.9999Z` is .999); there is no second 60;
+before 2015 it is `bad_value`.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,8 +34,18 @@ from billing.events.coded_texts import NOT_CODED, CodedRows, Values
 from billing.events.data_files import span_of
 from billing.events.log_table import Archive
 from billing.events.rows import REQUIRED_COLUMNS, TEXT_COLUMNS, Problem, first_problem
-from billing.events.schema import ASSUMED_COLUMNS, EVENT_SCHEMA, EVENT_TYPES, SIZED_TYPES, VIDEO_TYPES
-from billing.limits import LARGEST_APP_ID, LONGEST_SIDE
+from billing.events.schema import (
+    ASSUMED_COLUMNS,
+    EVENT_SCHEMA,
+    EVENT_TYPES,
+    SIZED_TYPES,
+    TASK_COLUMNS,
+    TASK_START,
+    TASK_TYPES,
+    TYPES_OF_TASKS,
+    VIDEO_TYPES,
+)
+from billing.limits import LARGEST_APP_ID, LONGEST_SIDE, SERVICES
 from billing.periods import DAY_SECONDS, LOCAL_TIME
 
 OLDEST_AT_MS = 1_420_070_400_000  # 2015-01-01T00:00:00Z
@@ -40,7 +53,7 @@ FUTURE_MS = 5 * 60 * 1000
 ARCHIVE_MARGIN_DAYS = 2
 EVENT_ID_CHARACTERS = 128
 NAME_BYTES = 255  # of a room, user or stream
-CONNECTION_BYTES = 128
+CONNECTION_BYTES = TASK_BYTES = 128
 MAY_BE_EMPTY = ("role", "reason", "source", "connection", "receives", "assumed")
 
 # The columns that were there when the encoding was defined.
@@ -146,11 +159,15 @@ def _checks(
     rows: pl.DataFrame, values: Values, apps: Collection[int], now_ms: int, *, may_hold_nul: bool
 ) -> list[Problem]:
     """Every rule that these rows may break, in the order of the reasons; but for those that look at a coded text."""
+    # Most rows are about users: they are not looked at once more for what only tasks have.
+    has_tasks = _has_tasks(rows, values)
     has_long_ids = bool((rows["event_id"].str.len_bytes() > EVENT_ID_CHARACTERS).any())
     return [
         Problem(pl.col("problem").is_not_null(), pl.col("problem"), pl.col("problem_detail")),
         *_missing(values),
+        *(_missing_of_tasks(values) if has_tasks else ()),
         *(problem for about, problem in _out_of_bounds(has_long_ids=has_long_ids) if about not in values),
+        *(_misplaced_tasks(values) if has_tasks else ()),
         *(_nul(rows.drop(*values)) if may_hold_nul else ()),
         *_bad_times(now_ms),
         Problem(
@@ -164,7 +181,9 @@ def _checks(
 def _missing(values: Values) -> list[Problem]:
     absent = {name: pl.col(name).is_null() for name in REQUIRED_COLUMNS}
     absent["at"] = pl.col("at").is_null() & pl.col("at_text").is_null()
-    absent["user_id"] = pl.col("user_id").is_null() & ~_is_type(values, ["dismiss"])
+    absent["user_id"] = (
+        pl.col("user_id").is_null() & ~_is_type(values, ["dismiss", *TASK_TYPES]) & pl.col("task_id").is_null()
+    )
     absent["stream"] = pl.col("stream").is_null() & _is_type(values, VIDEO_TYPES)
     absent["width"] = pl.col("width").is_null() & _is_type(values, SIZED_TYPES)
     absent["height"] = pl.col("height").is_null() & _is_type(values, SIZED_TYPES)
@@ -175,6 +194,35 @@ def _is_type(values: Values, types: Sequence[str]) -> pl.Expr:
     if "type" not in values:
         return pl.col("type").is_in(types)
     return pl.col("type").is_in([code for code, value in enumerate(values["type"]) if value in types])
+
+
+def _has_tasks(rows: pl.DataFrame, values: Values) -> bool:
+    """Whether any row has to do with tasks."""
+    types = values["type"] if "type" in values else rows["type"]
+    has_columns = any(rows[name].null_count() < rows.height for name in TASK_COLUMNS)
+    return has_columns or bool(types.is_in(list(TASK_TYPES)).any())
+
+
+def _missing_of_tasks(values: Values) -> list[Problem]:
+    task, service = (pl.col(name).is_null() for name in TASK_COLUMNS)
+    absent = {
+        "task_id": task & (_is_type(values, TASK_TYPES) | ~service),
+        "service": service & _is_type(values, [TASK_START]),
+    }
+    return [Problem.of(broken, "missing_field", f"{name} is missing") for name, broken in absent.items()]
+
+
+def _misplaced_tasks(values: Values) -> list[Problem]:
+    has_task = pl.col("task_id").is_not_null()
+    types = f"task_id belongs to {', '.join(TYPES_OF_TASKS)} only"
+    return [
+        Problem.of(has_task & ~_is_type(values, TYPES_OF_TASKS), "bad_value", types),
+        Problem.of(
+            has_task & pl.col("connection").is_not_null(),
+            "bad_value",
+            "connection belongs to users: an event of a task has none",
+        ),
+    ]
 
 
 def _present(name: str, values: Values) -> pl.Expr:
@@ -208,6 +256,8 @@ def _out_of_bounds(*, has_long_ids: bool = True) -> list[tuple[str, Problem]]:
             pl.col("connection").str.len_bytes() > CONNECTION_BYTES,
             f"must have at most {CONNECTION_BYTES} bytes",
         ),
+        ("task_id", ~_between(pl.col("task_id").str.len_bytes(), TASK_BYTES), f"must have 1 to {TASK_BYTES} bytes"),
+        ("service", ~pl.col("service").is_in(SERVICES), f"must be one of {', '.join(SERVICES)}"),
         ("receives", ~pl.col("receives").is_in(["all", ""]), 'must be "all" or absent'),
         ("assumed", ~assumed & (pl.col("assumed") != ""), f"must name {' or '.join(ASSUMED_COLUMNS)}"),
     ]

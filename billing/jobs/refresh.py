@@ -28,7 +28,7 @@ from billing.ledger.opening import AccountDay, Opening, opening_of
 from billing.ledger.provisional_days import ProvisionalDay
 from billing.ledger.runs import FAILED, REFRESHED, insert_run
 from billing.metering.meter import Span, meter
-from billing.metering.schemas import USAGE_SCHEMA, Metered
+from billing.metering.schemas import USAGE_SCHEMA, Metered, state_in_order
 from billing.metering.tiers import TierRule, tier_rule
 
 _KEY = ["app_id", "window_start", "item", "reason"]
@@ -203,7 +203,7 @@ class _Refresh:
         before, now = metered(stored.ingest_id), metered(self.cutoff.ingest_id)
         others = stored.state.join(rooms, on=_ROOM, how="anti")
         usage = _sum(stored.usage, now.usage, before.usage.with_columns(-pl.col("seconds")))
-        state = pl.concat([others, now.state]).sort("app_id", "room_id", "user_id")
+        state = state_in_order(pl.concat([others, now.state]))
         return replace(day, stored=replace(stored, usage=usage, state=state))
 
     def _brought_up(self, days: Sequence[_OpenDay]) -> Iterator[ProvisionalDay]:

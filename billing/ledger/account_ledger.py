@@ -5,7 +5,6 @@ what was interpreted (findings) and the stays that go on the next day (state). C
 both together are what is right. All periods are local days, both ends included.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -30,7 +29,7 @@ from sqlalchemy import (
 )
 
 from billing.catalog.catalog import Account, Catalog, known_policies
-from billing.catalog.items import ITEM_RANK, WindowUsage
+from billing.catalog.items import ITEM_RANK
 from billing.catalog.packages import free_minutes_app, free_minutes_id, valid_days
 from billing.catalog.policies import Policy, builtin_policies, policy_from_source
 from billing.catalog.quantities import ALL_APPS
@@ -227,24 +226,44 @@ class AccountLedger:
         """Findings that came (`count` above 0) or went: the columns of `findings`, `run_id` and `count`."""
         return self._frame(tables.finding_correction, first, last, apps)
 
-    def window_sums(self, day: date, start: int, end: int) -> list[WindowUsage]:
+    def window_sums(self, day: date, start: int, end: int) -> dict[tuple[int, str], int]:
         """The seconds of the windows of a day from `start` to before `end`, summed by app and item, with what
-        corrections added to them; all in one window at `start`."""
+        corrections added to them."""
         # By app the windows are found through the key; without, all of the day are looked at: where a policy counts all
         # apps together, its charges do not name them.
         charged = select(tables.charge.c.app_id).where(self._of_day(tables.charge, day)).distinct().subquery()
         of_all = self._of_day(tables.charge, day) & (tables.charge.c.app_id == ALL_APPS)
         is_over_apps = self.conn.execute(select(exists().where(of_all))).scalar()
-        seconds: Counter[tuple[int, str]] = Counter()
+        seconds: dict[tuple[int, str], int] = {}
         for table in (tables.usage, tables.usage_correction):
             keys = (table.c.app_id, table.c.item)
             sums = select(*keys, *_sum_of(table.c.seconds))
             if not is_over_apps:
                 sums = sums.join_from(charged, table, charged.c.app_id == table.c.app_id)
             within = (table.c.window_start >= start) & (table.c.window_start < end)
-            for app_id, item, total in self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys)):
-                seconds[app_id, item] += total
-        return [WindowUsage(start, app_id, item, total) for (app_id, item), total in seconds.items() if total]
+            found = self.conn.execute(sums.where(self._of_day(table, day), within).group_by(*keys))
+            for app_id, item, total in found.all():
+                seconds[app_id, item] = seconds.get((app_id, item), 0) + total
+        return {cell: total for cell, total in seconds.items() if total}
+
+    def seconds_by_window(self, day: date, apps: Iterable[int]) -> dict[int, int]:
+        """The seconds of some apps on a day as they were settled, by window."""
+        usage = tables.usage.c
+        query = select(usage.window_start, *_sum_of(usage.seconds)).group_by(usage.window_start)
+        rows = self.conn.execute(query.where(self._of_day(tables.usage, day), usage.app_id.in_(list(apps))))
+        return {row.window_start: row.total for row in rows}
+
+    def charged_use(self, first: date, last: date) -> tuple[dict[date, dict[tuple[int, str], int]], int]:
+        """The seconds of days by app and item, and what they cost in 10^-8, corrections included."""
+        charge, amount = tables.charge.c, 0
+        seconds: dict[date, dict[tuple[int, str], int]] = {}
+        query = select(charge.day, charge.app_id, charge.item, charge.seconds, charge.amount_scaled)
+        rows = self.conn.execute(query.where(self._of_days(tables.charge, first, last))).all()
+        for day, app_id, item, used, cost in rows:
+            of_day = seconds.setdefault(day, {})
+            of_day[app_id, item] = of_day.get((app_id, item), 0) + used
+            amount += cost
+        return {day: {cell: used for cell, used in of_day.items() if used} for day, of_day in seconds.items()}, amount
 
     def charges(self, first: date, last: date) -> list[PostedCharge]:
         """The charges and corrections that are posted in a period, by day, app, item and run."""
@@ -314,26 +333,31 @@ class AccountLedger:
         )
 
     def _period_use(self, before: date) -> PeriodUse:
-        """What the month of the last settled day before a day has so far, if its policy counts over the month."""
+        """What the month of the last settled day before a day has since its policy changed, if that counts over it."""
         settled, charge, burned = tables.settled_day, tables.charge, tables.burn_down
         last = self.conn.execute(
             select(func.max(settled.c.day)).where(self._of_days(settled, date.min, before - timedelta(days=1)))
         ).scalar()
         run = self.settled_days(last, last)[last] if last else None
-        if last is None or run is None or not is_cumulative(self.policy_of(run).version_on(last)):
+        policy = self.policy_of(run) if run else None
+        if last is None or policy is None or not is_cumulative(policy.version_on(last)):
             return NOTHING
         month = last.replace(day=1)
-        same_policy = select(settled.c.day).where(
-            self._of_days(settled, month, last), settled.c.policy_id == run.policy_id
-        )
-        of_charges = self._of_days(charge, month, last) & charge.c.day.in_(same_policy)
+        of_month = select(settled.c.day, settled.c.policy_id).where(self._of_days(settled, month, last))
+        others = [
+            row.day
+            for row in self.conn.execute(of_month)
+            if row.policy_id != policy.id or not is_cumulative(policy.version_on(row.day))
+        ]
+        first = max(others) + timedelta(days=1) if others else month
+        of_charges = self._of_days(charge, first, last)
         counts = (charge.c.seconds, charge.c.minutes, charge.c.payable_minutes, charge.c.amount_scaled)
         query = select(charge.c.app_id, charge.c.item, *(_sum_of(count)[0].label(count.name) for count in counts))
         rows = self.conn.execute(query.where(of_charges).group_by(charge.c.app_id, charge.c.item)).all()
-        free = self._package_minutes(burned, self._of_days(burned, month, last) & burned.c.day.in_(same_policy))
+        free = self._package_minutes(burned, self._of_days(burned, first, last))
         return PeriodUse(
             month=month,
-            policy_id=str(run.policy_id),
+            policy_id=policy.id,
             cells={(row.app_id, row.item): CellUse(row.seconds, row.minutes, row.payable_minutes) for row in rows},
             free_units=free.get(free_minutes_id(month), 0),
             amount=from_scaled(sum(int(row.amount_scaled) for row in rows)),

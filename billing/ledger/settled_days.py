@@ -227,6 +227,8 @@ def _insert_payments(conn: Connection, account_id: str, day: DayBill, run_id: in
             "remaining": after.remaining(payer_id),
         }
         for payer_id in dict.fromkeys(deduction.payer_id for deduction in billed.deductions)
+        # Free minutes may pay one item more and another less.
+        if after.deducted[payer_id] != before.deducted.get(payer_id, 0)
     ]
     lapses = [{**key, "payer_id": payer_id, "package_minutes": left} for payer_id, left in billed.lapses.items()]
     after = after.after(lapsed=billed.lapses)

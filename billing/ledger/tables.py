@@ -342,7 +342,7 @@ burn_down = Table(
     Column("posted_on", Date, nullable=False),
     Column("package_minutes", BigInteger, nullable=False),
     Column("remaining", BigInteger, nullable=False),
-    CheckConstraint("kind = 'correction' OR (kind = 'usage' AND package_minutes > 0)", name="package_units"),
+    CheckConstraint("kind IN ('usage', 'correction')", name="package_units"),
     CheckConstraint("package_minutes <> 0", name="not_zero"),
     CheckConstraint("remaining >= 0", name="remaining"),
     _settled(),

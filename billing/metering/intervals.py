@@ -17,6 +17,7 @@ import polars as pl
 from billing.catalog.items import ALONE_IN_ROOM, AUDIO, CAMERA, DISCONNECT_GRACE, NO_VIDEO_RECEIVED, SCREEN_SHARE
 from billing.events.schema import ORDERED_TYPES
 from billing.metering.room_model import DAY_END, Cause, Event, Observer, Room
+from billing.metering.tasks import is_of_task
 from billing.metering.tiers import TierRule
 
 
@@ -44,7 +45,7 @@ class SecondClass(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A stretch `[start, end)` of one user, in epoch seconds."""
+    """A stretch `[start, end)` of one user, or of one task, in epoch seconds."""
 
     user_id: str
     start: int
@@ -66,7 +67,8 @@ def room_intervals(
     *,
     users: Collection[str] | None = None,
 ) -> Iterator[Interval]:
-    """The stretches of one room within `bounds` (epoch seconds), in the order in which they end.
+    """The stretches of the users of one room within `bounds` (epoch seconds), in the order in which they end; those of
+    its tasks are `billing.metering.task_intervals`.
 
     `events`: the columns of the event schema, and `ingest_id` and `line` where these are known. `carried`: the stays
     open at the start (`STATE_SCHEMA`). Only those of `users`, if these are given: in a room of 100,000 that is quicker.
@@ -74,7 +76,7 @@ def room_intervals(
     start, end = bounds
     stretches = _Stretches(rule=rule, users=None if users is None else frozenset(users))
     room = stretches.room = Room(clock=start, end=end, observer=stretches)
-    room.restore(carried.sort("user_id").iter_rows(named=True))
+    room.restore(carried.filter(~is_of_task()).sort("user_id").iter_rows(named=True))
     for _ in room.run(_in_order(events, start, end)):
         if stretches.ended:
             yield from stretches.take()
@@ -86,7 +88,8 @@ def _in_order(events: pl.DataFrame, start: int, end: int) -> list[Event]:
     """The events of a span in the order in which they count."""
     known = [name if name in events.columns else pl.lit(None).alias(name) for name in Event._fields]
     rank = pl.col("type").cast(pl.Enum(ORDERED_TYPES))
-    timely = events.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
+    of_users = events.filter(~is_of_task()) if "task_id" in events.columns else events
+    timely = of_users.filter(pl.col("at").is_between(start * 1000, end * 1000, closed="left"))
     return [Event._make(row) for row in timely.sort("at", "seq", rank, "event_id").select(known).iter_rows()]
 
 

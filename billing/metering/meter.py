@@ -7,6 +7,9 @@ any number of cuts gives the same seconds, because the stays open at a cut are c
 user who is alone in a room from 00:00:10 to 00:07:00, 290 s of audio (`alone_in_room`) are in the window of 00:00 and
 120 s in that of 00:05, also if one span ends and the next begins at 00:03.
 
+Tasks of value-added services are metered beside the users of their rooms, from events and state of their own
+(`billing.metering.tasks`).
+
 Checked on every call, app by app: under an aggregate policy the seconds of all items are the seconds of all stays.
 Under a per-stream policy, whose streams count side by side, the audio seconds and the seconds with any video are.
 """
@@ -34,9 +37,11 @@ from billing.metering.engine.parts import meter_parts, rows_by_room
 from billing.metering.engine.room_tables import ALONE, ANY_VIDEO, FIRST_VIDEO, GRACE, NO_VIDEO, SpanArrays
 from billing.metering.engine.worker_results import WorkerResult
 from billing.metering.findings import concurrent_rooms, findings, named_stays, suspected_stays
-from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered
+from billing.metering.schemas import FINDINGS_SCHEMA, USAGE_SCHEMA, USER_USAGE_SCHEMA, Metered, state_in_order
 from billing.metering.state import carried_state
 from billing.metering.stay_minutes import minutes_by_names, stays_by_minute, window_minutes, with_beginnings
+from billing.metering.task_seconds import task_seconds, task_windows
+from billing.metering.tasks import Tasks, is_of_task, run_tasks, task_events
 from billing.metering.tiers import TierRule
 from billing.metering.windows import window_seconds
 from billing.periods import WINDOW_SECONDS
@@ -60,6 +65,11 @@ class Span:
     end: int
     rules: Mapping[int, TierRule]
 
+    @property
+    def billed_services(self) -> list[tuple[int, str]]:
+        """The services that are billed, by app."""
+        return [(app_id, service.name) for app_id, rule in self.rules.items() for service in rule.services]
+
 
 def meter(
     events: pl.LazyFrame, carried: pl.DataFrame, span: Span, *, ranges: int = 1, with_leaves: bool = False
@@ -71,6 +81,7 @@ def meter(
     are metered one after the other. `with_leaves`: the leaves of the rooms are wanted too; there are none where keys
     collide.
     """
+    events, carried, tasks = _apart(events, carried, span)
 
     def compute(hashing: Hashing) -> Metered:
         asked = with_leaves and hashing.is_stored
@@ -80,12 +91,13 @@ def meter(
         metered = found.metered(names, concurrent_rooms(named_stays(suspected, names), span.start))
         return replace(metered, leaves=found.all("leaves").sort("app_id", "room_key")) if asked else metered
 
-    return _without_collisions(compute)
+    return _with_tasks(_without_collisions(compute), tasks, span)
 
 
 def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tuple[Metered, pl.DataFrame]:
     """As `meter`, for some of the rooms of a span: without the findings across rooms, which follow from the stays of
     all rooms together (`STAY_SCHEMA`, `findings.concurrent_rooms`)."""
+    events, carried, tasks = _apart(events, carried, span)
 
     def compute(hashing: Hashing) -> tuple[Metered, pl.DataFrame]:
         found = _metered_rooms(events, carried, span, hashing)
@@ -93,12 +105,13 @@ def meter_rooms(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tupl
         names = found.names(stays["row_number"])
         return found.metered(names), named_stays(stays, names)
 
-    return _without_collisions(compute)
+    metered, stays = _without_collisions(compute)
+    return _with_tasks(metered, tasks, span), stays
 
 
 def meter_by_user(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
     """The seconds of the span per app, room, user, item and reason (`USER_USAGE_SCHEMA`): they sum to those of
-    `meter`."""
+    `meter`. Those of a task are under its id."""
     return _by_names(USER_COLUMNS, events, carried, span).sort(list(USER_USAGE_SCHEMA)[:-1])
 
 
@@ -110,6 +123,7 @@ def meter_by_room(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl
 
 def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> pl.DataFrame:
     """The seconds of each user under some names (`app_id` among them): `columns, item, reason, seconds`."""
+    events, carried, tasks = _apart(events, carried, span)
 
     def compute(hashing: Hashing) -> pl.DataFrame:
         found = _metered_rooms(events, carried, span, hashing, by_user=True)
@@ -123,7 +137,32 @@ def _by_names(columns: Sequence[str], events: pl.LazyFrame, carried: pl.DataFram
             named = pl.concat([named, minutes_by_names(found.rounded_stays(), span.rules, columns).select(*shown)])
         return named
 
-    return _without_collisions(compute)
+    by_name = _without_collisions(compute)
+    return pl.concat([by_name, task_seconds(tasks.stretches, span.rules, columns)]) if tasks else by_name
+
+
+def _apart(events: pl.LazyFrame, carried: pl.DataFrame, span: Span) -> tuple[pl.LazyFrame, pl.DataFrame, Tasks | None]:
+    """The events and the carried stays of users; and the tasks of the span, if it has any."""
+    found, running = task_events(events, span.start, span.end), carried.filter(is_of_task())
+    if found.is_empty() and running.is_empty():
+        return events, carried, None
+    if not set(found["app_id"]) <= span.rules.keys():
+        raise KeyError("an app of the events has no tier rule")
+    tasks = run_tasks(found, running, span.start, span.end, span.billed_services)
+    users = events if found.is_empty() else events.filter(~is_of_task())
+    return users, carried.filter(~is_of_task()), tasks
+
+
+def _with_tasks(metered: Metered, tasks: Tasks | None, span: Span) -> Metered:
+    if tasks is None:
+        return metered
+    usage = pl.concat([metered.usage, task_windows(tasks.stretches, span.rules)])
+    findings = pl.concat([metered.findings, tasks.findings])
+    return Metered(
+        usage=usage.sort("app_id", "window_start", "item", "reason"),
+        state=state_in_order(pl.concat([metered.state, tasks.state])),
+        findings=findings.sort(list(FINDINGS_SCHEMA)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing.catalog.items import WindowUsage
+from billing.events.schema import TASK_COLUMNS
 
 # Seconds by app, 5-minute window (its start as epoch second), item and reason.
 USAGE_SCHEMA = pl.Schema(
@@ -34,8 +35,8 @@ USER_USAGE_SCHEMA = pl.Schema(
 # A stream that is sent or received: over no connection, or over the one named.
 _STREAM = pl.Struct({"stream": pl.String, "width": pl.Int32, "height": pl.Int32, "connection": pl.String})
 
-# The stays that are open at the end of a span, as the next span takes them, and the connections that are closed for
-# good, also of users without a stay. Epoch seconds.
+# The stays that are open at the end of a span, as the next span takes them, the connections that are closed for good,
+# also of users without a stay, and the tasks that run. Epoch seconds.
 STATE_SCHEMA = pl.Schema(
     {
         "app_id": pl.Int64(),
@@ -53,6 +54,9 @@ STATE_SCHEMA = pl.Schema(
         "excepted": pl.List(pl.String),  # streams that are published and that the user does not receive
         # When the stay or each of its connections began, where their minutes are counted.
         "begun": pl.List(pl.Struct({"connection": pl.String, "began": pl.Int64})),
+        # Of a task that runs (`billing.metering.tasks`), which has no user.
+        "service": pl.String(),
+        "task_id": pl.String(),
     }
 )
 
@@ -82,22 +86,33 @@ STAY_SCHEMA = pl.Schema(
 
 def as_state(frame: pl.DataFrame) -> pl.DataFrame:
     """State as it was stored, also by an older version, in `STATE_SCHEMA`."""
-    lists = {name: dtype for name, dtype in STATE_SCHEMA.items() if isinstance(dtype, pl.List)}
+    later = {name: dtype for name, dtype in STATE_SCHEMA.items() if isinstance(dtype, pl.List) or name in TASK_COLUMNS}
     columns = (
-        pl.col(name).cast(dtype) if name in frame.columns else pl.lit([], dtype).alias(name)
-        for name, dtype in lists.items()
+        pl.col(name).cast(dtype)
+        if name in frame.columns
+        else pl.lit([] if isinstance(dtype, pl.List) else None, dtype).alias(name)
+        for name, dtype in later.items()
     )
     return frame.with_columns(*columns).select(*STATE_SCHEMA)
 
 
 def stored_state(state: pl.DataFrame) -> pl.DataFrame:
-    """State as it is stored and sealed: without beginnings where nothing has one. Most policies do not count them."""
-    has_none = "begun" in state.columns and not state["begun"].list.len().sum()
-    return state.drop("begun") if has_none else state
+    """State as it is stored and sealed: without beginnings where nothing has one, because most policies do not count
+    them, and without the columns of tasks where none runs."""
+    if "begun" in state.columns and not state["begun"].list.len().sum():
+        state = state.drop("begun")
+    if "task_id" in state.columns and state["task_id"].null_count() == state.height:
+        state = state.drop(TASK_COLUMNS)
+    return state
+
+
+def state_in_order(state: pl.DataFrame) -> pl.DataFrame:
+    """A state in its order: by app and room, users before tasks."""
+    return state.sort("app_id", "room_id", "user_id", *TASK_COLUMNS, nulls_last=True)
 
 
 def open_stays(state: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a state (`STATE_SCHEMA`) that are open stays."""
+    """The rows of a state (`STATE_SCHEMA`) that are open stays, or tasks that run."""
     return state.filter(pl.col("last_event").is_not_null())
 
 

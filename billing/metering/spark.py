@@ -35,7 +35,7 @@ from billing.events.retractions import RETRACTS, ROW
 from billing.events.schema import BILLED_COLUMNS, EVENT_SCHEMA
 from billing.metering.findings import concurrent_rooms
 from billing.metering.meter import Span, meter_rooms
-from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, STAY_SCHEMA, USAGE_SCHEMA, Metered
+from billing.metering.schemas import FINDINGS_SCHEMA, STATE_SCHEMA, STAY_SCHEMA, USAGE_SCHEMA, Metered, state_in_order
 from billing.metering.spans import Metering
 
 BYTES_PER_PARTITION = 64 * 2**20
@@ -153,7 +153,7 @@ def _meter(
     parts = _parts(found.toArrow())
     return Metered(
         usage=parts["usage"].sort("app_id", "window_start", "item", "reason"),
-        state=parts["state"].sort("app_id", "room_id", "user_id"),
+        state=state_in_order(parts["state"]),
         findings=parts["finding"].sort(list(FINDINGS_SCHEMA)),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from billing.events.schema import TASK_COLUMNS
 from billing.metering.engine.keyed_rows import USER_COLUMNS, Names, SpanRows
 from billing.metering.schemas import STATE_SCHEMA
 
@@ -25,7 +26,9 @@ def carried_state(found: Mapping[str, pl.DataFrame], rows: SpanRows, names: Name
         state = state.join(listed, on="stay", how="left").with_columns(pl.col(column).fill_null([]))
     return (
         state.with_columns(
-            pl.col("last_event", "wait_ends").cast(pl.Int64) + start, begun=pl.lit([], STATE_SCHEMA["begun"])
+            pl.col("last_event", "wait_ends").cast(pl.Int64) + start,
+            *(pl.lit(None, STATE_SCHEMA[name]).alias(name) for name in TASK_COLUMNS),
+            begun=pl.lit([], STATE_SCHEMA["begun"]),
         )
         .select(*STATE_SCHEMA)
         .cast(dict(STATE_SCHEMA))  # type: ignore[arg-type]

@@ -9,6 +9,18 @@ from dataclasses import dataclass
 
 from billing.catalog.items import AUDIO
 from billing.catalog.policies import PolicyVersion
+from billing.catalog.services import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRule:
+    """How the seconds of a service's tasks are classified: always by the summed area of the inputs. Without video they
+    belong to `base_item` (None: not billed), and with fewer than `least_inputs` streams they are not billed."""
+
+    name: str
+    base_item: str | None
+    tiers: tuple[tuple[str, int | None], ...]
+    least_inputs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +28,8 @@ class TierRule:
     """`tiers` are (item, largest area in pixels that still belongs to it), ascending; the last has no bound (None).
 
     Seconds without video belong to `base_item`. Those whose reason is in `free_when` are not billed.
-    `per_stay`: what is billed are the started minutes of each stay (`billing.metering.stay_minutes`).
+    `per_stay`: what is billed are the started minutes of each stay (`billing.metering.stay_minutes`). `services`: those
+    whose tasks are billed.
     """
 
     per_stream: bool
@@ -24,6 +37,7 @@ class TierRule:
     base_item: str = AUDIO
     free_when: frozenset[str] = frozenset()
     per_stay: bool = False
+    services: tuple[ServiceRule, ...] = ()
 
     def __post_init__(self) -> None:
         tops = [top for _, top in self.tiers]
@@ -54,4 +68,14 @@ def tier_rule(version: PolicyVersion) -> TierRule:
         base_item=version.base_item,
         free_when=frozenset(version.free_when),
         per_stay=version.method == "stay",
+        services=tuple(map(_service_rule, version.services)),
+    )
+
+
+def _service_rule(service: Service) -> ServiceRule:
+    return ServiceRule(
+        name=service.name,
+        base_item=service.base_item,
+        tiers=tuple((tier.item, tier.top_area) for tier in service.tiers),
+        least_inputs=service.least_inputs,
     )

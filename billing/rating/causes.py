@@ -38,18 +38,21 @@ SPLIT_CAUSES = (VOLUME, MIX, MINUTE_ROUNDING, COVERAGE, PRICE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemMonth:
-    """A month of one item of an app; `app_seconds` are those of all its items. `price`: of a payable minute."""
+    """A month of one item of an app; `app_seconds` are those of all its items. `price`: of a payable minute.
+
+    Where units are not minutes, minutes are parts of 60 seconds: 10 units of six seconds are one.
+    """
 
     app_seconds: int
     seconds: int
-    minutes: int
-    deducted_minutes: int
+    minutes: int | Fraction
+    deducted_minutes: int | Fraction
     price: Fraction
 
     @property
     def share(self) -> Fraction:
-        """The part of the app's seconds."""
-        return Fraction(self.seconds, self.app_seconds)
+        """The part of the app's seconds; none of none."""
+        return Fraction(self.seconds, self.app_seconds) if self.app_seconds else Fraction(0)
 
     @property
     def rounding(self) -> Fraction:
@@ -66,7 +69,7 @@ def split(a: ItemMonth, b: ItemMonth) -> dict[str, Fraction]:
     """The causes of `b.amount - a.amount`, exact, in the order of `SPLIT_CAUSES`."""
     volume, share, price = (a.app_seconds, b.app_seconds), (a.share, b.share), (a.price, b.price)
     mean_price = Fraction(a.price + b.price, 2)
-    paid_alike = (a.rounding + b.rounding - a.deducted_minutes - b.deducted_minutes) / 2
+    paid_alike = Fraction(a.rounding + b.rounding - a.deducted_minutes - b.deducted_minutes) / 2
     return {
         VOLUME: (b.app_seconds - a.app_seconds) * _mean_product(share, price) / 60,
         MIX: (b.share - a.share) * _mean_product(volume, price) / 60,

@@ -100,20 +100,23 @@ def rate_day(
     for _, app_id, item, used_seconds in usage:
         seconds[app_id, item] = seconds.get((app_id, item), 0) + used_seconds
     day_start = min((row[0] for row in usage), default=0)
-    whole_day = [WindowUsage(day_start, *cell, used_seconds) for cell, used_seconds in seconds.items()]
+    is_one_row_a_cell = len(seconds) == len(usage)
+    whole_day = usage if is_one_row_a_cell else [WindowUsage(day_start, *cell, used) for cell, used in seconds.items()]
+    of_day = list(minutes_by_window(whole_day, use.seconds_by_group(quantity), quantity))
     minutes: Counter[Cell] = Counter()
-    for _, app_id, item, added in minutes_by_window(whole_day, use.seconds_by_group(quantity), quantity):
+    for _, app_id, item, added in of_day:
         minutes[app_id, item] += added
     if counting.free_by_item is not None:
         free = _free_by_item(counting.free_by_item, use, minutes, day_start)
         rest = minutes.copy()
         for each in free:
             rest[each.app_id, each.item] -= each.minutes
-        unpaid = [(day_start, *cell, rest[cell]) for cell in sorted(rest, key=_place)]
+        # What free minutes pay more than the day uses was paid before: it is payable no more, and no package's.
+        unpaid = [(day_start, *cell, rest[cell]) for cell in sorted(rest, key=_place) if rest[cell] > 0]
         deductions = [*free, *deduct(unpaid, payers)]
     else:
-        by_window = minutes_by_window(usage, use.seconds_by_group(quantity), quantity) if payers else ()
-        deductions = deduct(by_window, payers)
+        by_window = of_day if is_one_row_a_cell else minutes_by_window(usage, use.seconds_by_group(quantity), quantity)
+        deductions = deduct(by_window, payers) if payers else []
     deducted: Counter[Cell] = Counter()
     for _, app_id, item, _, paid, _ in deductions:
         deducted[app_id, item] += paid

@@ -92,11 +92,12 @@ def _free_minutes(terms: DayTerms, before: Balances, usage: Sequence[WindowUsage
 
 
 def _free_by_item(terms: DayTerms, before: Balances) -> Payer:
-    """The month's free minutes without what they paid under another policy."""
+    """The month's free minutes without what they paid before the period, or under another policy."""
     free_id = free_minutes_id(terms.day)
+    paid = before.use.free_units if terms.version.quantity.period == "month" else 0
     return Payer(
         id=free_id,
-        remaining=before.remaining(free_id) + before.use.free_units,
+        remaining=before.remaining(free_id) + paid,
         ratios=terms.version.free_ratios,
     )
 

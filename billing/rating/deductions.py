@@ -50,12 +50,12 @@ def minutes_by_window(
     period; these are added to them.
     """
     seconds_so_far = {} if seconds_so_far is None else seconds_so_far
-    units, weights = quantity.units, quantity.weights
+    units, weights, is_over_items = quantity.units, quantity.weights, quantity.is_over_items
     for window_start, app_id, item, seconds in _in_order_of_payment(usage):
-        group = group_of(quantity, app_id, item)
+        group = group_of(quantity, app_id, item) if is_over_items else (app_id, item)
         before = seconds_so_far.get(group, 0)
-        after = seconds_so_far[group] = before + seconds * weights.get(item, 1)
-        yield window_start, app_id, item, units(after) - units(before)
+        after = seconds_so_far[group] = before + (seconds * weights.get(item, 1) if weights else seconds)
+        yield window_start, app_id, item, units(after) - units(before) if before else units(after)
 
 
 def counted(usage: Sequence[WindowUsage], quantity: Quantity) -> Sequence[WindowUsage]:
@@ -93,13 +93,15 @@ def whole_minutes(seconds: int) -> int:
 def deduct(increments: Iterable[WindowMinutes], payers: Sequence[Payer]) -> list[Deduction]:
     """What each payer pays of the minutes; both come in the order in which they pay and are paid."""
     remaining = {payer.id: payer.remaining for payer in payers}
+    has_own_payers = any(payer.app is not None for payer in payers)
     payers_of: dict[int, list[Payer]] = {}
     deductions = []
     for window_start, app_id, item, minutes in increments:
-        if app_id not in payers_of:
-            payers_of[app_id] = [payer for payer in payers if payer.app in (None, app_id)]
+        who = app_id if has_own_payers else ALL_APPS
+        if who not in payers_of:
+            payers_of[who] = [payer for payer in payers if payer.app in (None, app_id)]
         ran_out = False
-        for payer in payers_of[app_id]:
+        for payer in payers_of[who]:
             if not minutes:
                 break
             payer_id, ratio = payer.id, payer.ratios.get(item)
@@ -116,5 +118,5 @@ def deduct(increments: Iterable[WindowMinutes], payers: Sequence[Payer]) -> list
                 ran_out = True
         if ran_out:
             # So that a day costs the same however many packages were used up before.
-            payers_of[app_id] = [payer for payer in payers_of[app_id] if remaining[payer.id]]
+            payers_of[who] = [payer for payer in payers_of[who] if remaining[payer.id]]
     return deductions

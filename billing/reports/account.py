@@ -4,8 +4,7 @@ Every view is a polars frame: days are dates, instants RFC 3339 text in the acco
 exact decimals.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -50,7 +49,8 @@ CHARGES_SCHEMA = pl.Schema(
         "settled": pl.Boolean(),
     }
 )
-_OF_BILLS = pl.Schema({name: CHARGES_SCHEMA[name] for name in (*CHARGES_SCHEMA.names()[:9], "deducted_by")})
+_CELL = ["day", "app_id", "item"]
+_OF_BILLS = pl.Schema({name: CHARGES_SCHEMA[name] for name in CHARGES_SCHEMA.names()[:9]})
 PACKAGES_SCHEMA = pl.Schema(
     {
         "id": pl.String,
@@ -133,8 +133,9 @@ def charges_frame(ledger: AccountLedger, posted: Sequence[PostedCharge]) -> pl.D
 
 
 def bills_frame(bills: Iterable[tuple[DayTerms, BilledDay]], currency: str) -> pl.DataFrame:
-    """The charges of days that are billed but not posted: `CHARGES_SCHEMA`. By columns, as there may be many."""
-    rows = [row for terms, billed in bills for row in _day_rows(terms.day, billed)]
+    """The charges of days that are billed but not posted: `CHARGES_SCHEMA`. There may be more than 100,000."""
+    days = [(terms.day, billed) for terms, billed in bills]
+    rows = [(day, *_figures(charge)) for day, billed in days for charge in billed.charges]
     varying = {name: pl.String() if dtype == _MONEY else dtype for name, dtype in _OF_BILLS.items()}
     alike = [
         pl.lit(currency).alias("currency"),
@@ -144,7 +145,20 @@ def bills_frame(bills: Iterable[tuple[DayTerms, BilledDay]], currency: str) -> p
         pl.lit(value=False).alias("settled"),
     ]
     frame = pl.DataFrame(rows, schema=varying, orient="row").cast({"unit_price": _MONEY, "amount": _MONEY})
-    return frame.with_columns(*alike).select(*CHARGES_SCHEMA)
+    paid = frame.select(_CELL).join(_deducted(days), on=_CELL, how="left", nulls_equal=True, maintain_order="left")
+    return frame.with_columns(*alike, paid["deducted_by"].fill_null([])).select(*CHARGES_SCHEMA)
+
+
+def _deducted(days: Iterable[tuple[date, BilledDay]]) -> pl.DataFrame:
+    """The minutes that each payer paid, by day, app and item. A frame of lists is slow to make of rows."""
+    rows = [
+        (day, each.app_id or None, each.item, each.payer_id, each.minutes)
+        for day, billed in days
+        for each in billed.deductions
+    ]
+    schema = {**{name: CHARGES_SCHEMA[name] for name in _CELL}, "payer_id": pl.String(), "minutes": pl.Int64()}
+    by_payer = pl.DataFrame(rows, schema=schema, orient="row").group_by(*_CELL, "payer_id").agg(pl.col("minutes").sum())
+    return by_payer.sort("payer_id").group_by(_CELL).agg(deducted_by=pl.struct("payer_id", "minutes"))
 
 
 def correction_lines(
@@ -170,15 +184,6 @@ def _deducted_by(
 ) -> Mapping[str, int]:
     run = posted.run_id if posted.kind == "correction" else None
     return deducted.get((posted.day, posted.charge.app_id, posted.charge.item, run), {})
-
-
-def _day_rows(day: date, billed: BilledDay) -> Iterator[tuple[object, ...]]:
-    deducted: dict[tuple[int, str], Counter[str]] = {}
-    for deduction in billed.deductions:
-        deducted.setdefault((deduction.app_id, deduction.item), Counter())[deduction.payer_id] += deduction.minutes
-    for charge in billed.charges:
-        paid = deducted.get((charge.app_id, charge.item))
-        yield (day, *_figures(charge), _payers(paid) if paid else [])
 
 
 def _figures(charge: Charge) -> tuple[object, ...]:

@@ -6,13 +6,12 @@ is compared with no package, and with each of the list alone.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from billing.catalog.items import WindowUsage
 from billing.catalog.packages import Package, is_free_minutes
 from billing.catalog.terms import DayTerms
 from billing.errors import BillingError
@@ -20,15 +19,10 @@ from billing.money import EXACT
 from billing.periods import day_start
 from billing.rating.balances import Balances
 from billing.rating.day import BilledDay
-from billing.rating.day_sums import DayWindows
 from billing.rating.deductions import whole_minutes
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.package_sets import Offer, Payable, cheapest_set, demand
-
-# The seconds of thousands of apps are kept for so many instants of a day.
-_INSTANTS_KEPT = 16
-# Where only the sums of all apps count.
-_ALL_APPS = 0
+from billing.reports.package_demand import Demand, Payable, demand
+from billing.reports.package_sets import Offer, cheapest_set, least_total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +97,7 @@ def cheapest_packages(span: HistorySpan, currency: str, account_id: str, first: 
         account_id=account_id,
         bought_at=datetime.fromtimestamp(day_start(first, terms.zone), terms.zone),
     )
-    choices: list[Sequence[int]] = [(), *([minutes] for minutes, _ in search.offers), *search.set_of_several()]
-    return search.buy(min(choices, key=search.total))
+    return search.buy(search.cheapest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +123,24 @@ class _Search:
         with localcontext(EXACT):
             return sum((prices[size] for size in sizes), self.overage(sizes))
 
-    def set_of_several(self) -> Iterator[Sequence[int]]:
-        """The cheapest set of several packages, if there is any."""
-        found = cheapest_set(self.offers, demand(self._payable()), self.overage)
-        if found:
-            yield [each.minutes for each in found.set for _ in range(each.count)]
+    def cheapest(self) -> Sequence[int]:
+        """No package, one of the list or several; of equal totals the first."""
+        wanted = demand(self._payable())
+        found = cheapest_set(self.offers, wanted, self.overage)
+        if not found:
+            return ()
+        several = [each.minutes for each in found.set for _ in range(each.count)]
+        choices: list[tuple[Decimal, Sequence[int]]] = [(found.total, several)]
+        # The last one that is not dearer is the first one of the list.
+        for sizes in reversed([(), *([minutes] for minutes, _ in self.offers)]):
+            if self._least_total(sizes, wanted) <= choices[-1][0] and (total := self.total(sizes)) <= choices[-1][0]:
+                choices.append((total, sizes))
+        return choices[-1][1]
+
+    def _least_total(self, sizes: Sequence[int], wanted: Demand) -> Decimal:
+        """A total that the bill with these packages is not below; the demand does not know slabs of a price."""
+        has_slabs = any(day.terms.ladder for day in self.span.days)
+        return Decimal(0) if has_slabs else least_total(sizes, self.offers, wanted)
 
     def _payable(self) -> Iterator[Payable]:
         """What a package for everything would pay: of each day, the package minutes with the highest price first."""
@@ -149,7 +155,7 @@ class _Search:
 
     def _all_paid(self) -> Iterator[BilledDay]:
         everything = sum(
-            whole_minutes(seconds) * day.terms.version.ratios[item]
+            whole_minutes(seconds) * day.terms.version.ratios.get(item, 0)
             for day in self.span.days
             for _, _, item, seconds in day.usage
         )
@@ -166,65 +172,11 @@ class _Search:
 
 
 def of_all_apps(span: HistorySpan) -> HistorySpan:
-    """The span with minutes over all apps: whatever pays, pays for the whole account, so the amounts are the same."""
-    return replace(span, days=[_folded(day) for day in span.days])
+    """The span with the units of all apps together, where whatever pays does so for all of them: the amounts are the
+    same."""
+    return replace(span, days=[_of_all_apps(day) for day in span.days])
 
 
-def _folded(day: DayUsage) -> DayUsage:
-    minutes: Counter[str] = Counter()
-    for _, _, item, seconds in day.usage:
-        minutes[item] += whole_minutes(seconds)
-    windows = day.windows
-    start = windows.start if windows else 0
-    usage = _of_minutes(start, minutes)
-    if windows:
-        folded = _MinutesOfDay(windows=windows, seconds_so_far={start: {}}, minutes_so_far={start: Counter()})
-        windows = replace(windows, whole=usage, sums=folded.sums, by_app=folded.by_app)
-    return replace(day, usage=usage, windows=windows)
-
-
-def _of_minutes(start: int, minutes: Mapping[str, int]) -> list[WindowUsage]:
-    return [WindowUsage(start, _ALL_APPS, item, 60 * count) for item, count in minutes.items() if count]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _MinutesOfDay:
-    """The minutes that parts of a day add, over all apps; those of one window by app.
-
-    A search asks for the same parts again and again. It has the minutes of all apps from the start of the day to every
-    instant that it has asked for, and the seconds of each app to the latest of them.
-    """
-
-    windows: DayWindows
-    seconds_so_far: dict[int, Mapping[tuple[int, str], int]]
-    minutes_so_far: dict[int, Counter[str]]
-
-    def sums(self, start: int, end: int) -> list[WindowUsage]:
-        """The minutes that a part adds, as seconds, over all apps."""
-        return _of_minutes(start, self._minutes(end) - self._minutes(start))
-
-    def by_app(self, start: int, end: int) -> list[WindowUsage]:
-        """The same of each app."""
-        of_apps, so_far = self._seconds(end), self._seconds(start)
-        added = ((key, whole_minutes(seconds) - whole_minutes(so_far.get(key, 0))) for key, seconds in of_apps.items())
-        return [WindowUsage(start, app_id, item, 60 * minutes) for (app_id, item), minutes in added if minutes]
-
-    def _minutes(self, at: int) -> Counter[str]:
-        if at not in self.minutes_so_far:
-            minutes: Counter[str] = Counter()
-            for (_, item), seconds in self._seconds(at).items():
-                minutes[item] += whole_minutes(seconds)
-            self.minutes_so_far[at] = minutes
-        return self.minutes_so_far[at]
-
-    def _seconds(self, at: int) -> Mapping[tuple[int, str], int]:
-        if at not in self.seconds_so_far:
-            before = max(known for known in self.seconds_so_far if known <= at)
-            seconds = dict(self.seconds_so_far[before])
-            for _, app_id, item, used in self.windows.sums(before, at):
-                seconds[app_id, item] = seconds.get((app_id, item), 0) + used
-            if len(self.seconds_so_far) > _INSTANTS_KEPT:
-                # The start of the day stays.
-                del self.seconds_so_far[[*self.seconds_so_far][1]]
-            self.seconds_so_far[at] = seconds
-        return self.seconds_so_far[at]
+def _of_all_apps(day: DayUsage) -> DayUsage:
+    windows = day.windows.of_all_apps if day.windows else None
+    return replace(day, usage=windows.whole, windows=windows) if windows else day

@@ -15,6 +15,7 @@ from typing import Any
 
 from billing.errors import BillingError
 from billing.events.log import EventLog
+from billing.events.schema import TASK_COLUMNS
 from billing.home import Home
 from billing.invoicing.documents import Document
 from billing.invoicing.snapshot import document_table
@@ -29,12 +30,11 @@ from billing.money import minor_digits
 from billing.output_files import Output
 from billing.periods import month_days, time_zone
 from billing.reports.invoice_files import closing_document
+from billing.verify.account_bills import AccountBills, ExpectedDay
 from billing.verify.applied_catalogs import AppliedCatalog, CatalogHistory, catalog_history
+from billing.verify.bundle_money import so_far_row
 from billing.verify.bundle_program import CONTENTS, SEALED, contents_text
 from billing.verify.bundle_source import bundle_source
-from billing.verify.ledger_check import LedgerCheck
-from billing.verify.money import sources_on, version_on
-from billing.verify.room_check import tier_policy
 from billing.verify.seal_check import SEALED_TABLES, sealed_contents, sealed_run, seals_of, state_text
 from billing.verify.settled_facts import (
     LAST_RUN,
@@ -82,7 +82,7 @@ class _Bundle:
     bill: _Bill
     month: date
     days: list[DayFacts]
-    ledger: LedgerCheck
+    expected: Mapping[date, ExpectedDay]
     sources: Mapping[str, str]
 
     def files(self) -> Iterator[tuple[str, bytes]]:
@@ -122,17 +122,16 @@ class _Bundle:
         }
 
     def _day(self, day: DayFacts) -> dict[str, Any]:
-        version = version_on(self.ledger.policies[day.policy_hash], day.day)
-        packages, zone = self.bill.catalog.packages_of(self.facts.account_id), time_zone(self.facts.timezone)
-        paying = sources_on(day.day, version, packages, zone, self.ledger.remaining_before(day))
-        return {
+        expected = self.expected[day.day]
+        row = {
             "day": day.day.isoformat(),
             "starts_at": day.start,
             "ends_at": day.end,
             "policy": day.policy_id,
             "policy_hash": day.policy_hash,
-            "remaining": {source.payer_id: source.remaining for source in paying},
+            "remaining": {source.payer_id: source.remaining for source in expected.terms.sources},
         }
+        return {**row, "so_far": so_far_row(expected.so_far)} if expected.terms.rules.is_cumulative else row
 
     def _seals(self) -> Iterator[dict[str, Any]]:
         by_day, included = {day.day: day for day in self.facts.days}, {day.day for day in self.days}
@@ -150,7 +149,7 @@ class _Bundle:
             for day in self.days:
                 for row in self.facts.rows(tables.charge, day.day):
                     line = self.bill.lines.get((row.day, row.app_id, row.item, row.slab, row.kind, row.run_id))
-                    yield {**_row(name, row, day, row.run_id), "line": line}
+                    yield {**_row(name, row, day, row.run_id), "slab": row.slab, "line": line}
             return
         settled, corrected = SEALED_TABLES[name]
         for day in self.days:
@@ -165,7 +164,9 @@ class _Bundle:
         ]
         rows = self.log.scan(day.start, day.end, ingest_id=ingest_id, apps=apps)
         with self.log.naming_damage():
-            events = rows.select(_EVENT).sort("app_id", "room_id", "at", "seq", "event_id").collect()
+            events = rows.select(*_EVENT, *TASK_COLUMNS).sort("app_id", "room_id", "at", "seq", "event_id").collect()
+        if events["task_id"].null_count() == events.height:
+            events = events.drop(TASK_COLUMNS)
         return events.write_ndjson().encode() if events.height else b""
 
 
@@ -191,17 +192,18 @@ def _read(home: Home, conn: Connection, account_id: str, month: date) -> _Bundle
     days = [day for day in facts.days if first <= day.day <= last or day.day in posted] if facts else []
     if facts is None or not days:
         raise BillingError(f'no day of {month:%Y-%m} is billed for account "{account_id}": run `billing nightly` first')
+    bills = AccountBills(facts=facts, history=history, policies=policies)
+    expected = {each.day.day: each for each in bills.expected({day.day for day in days})}
     for day in days:
-        if tier_policy(policies.get(day.policy_hash), day.day) is None:
+        if day.day not in expected:
             raise BillingError(f"{day.day} was billed with policy {day.policy_id}, of a kind that no bundle computes")
-    ledger = LedgerCheck(facts=facts, history=history, policies=policies)
     return _Bundle(
         facts=facts,
         log=EventLog(directory=home.events),
         bill=bill,
         month=month,
         days=days,
-        ledger=ledger,
+        expected=expected,
         sources=policy_sources(conn),
     )
 

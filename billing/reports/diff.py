@@ -7,7 +7,8 @@ What belongs to one side only is set apart first: corrections, each where it is 
 apps that only one side has; packages bought in the month, but for those charged elsewhere. The rest is split by app and
 item into volume, mix, rounding to minutes, coverage and price (`billing.rating.causes`). The price of a minute is the
 side's amount / payable minutes; where nothing was payable, the last unit price; an item that is absent takes the price
-of the other side. Amounts are the exact sums, before an invoice rounds them, and the causes sum to their difference.
+of the other side. Slabs of a graduated price are part of the price, also where minutes only move from one into
+another. Amounts are the exact sums, before an invoice rounds them, and the causes sum to their difference.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
+from billing.catalog.catalog import known_policies
 from billing.catalog.items import FEES, ITEM_RANK
 from billing.catalog.quantities import ALL_APPS
 from billing.errors import UsageError
@@ -30,10 +32,11 @@ from billing.ledger.database import Connection, Engine, reading
 from billing.ledger.runs import find_run
 from billing.money import SCALE, from_scaled, to_scaled
 from billing.periods import local_day, month_days, parse_instant, parse_month
-from billing.rating.causes import ItemMonth, shown, split
+from billing.rating.causes import PRICE, ItemMonth, shown, split
 from billing.reports.what_if import Question, answer
 
 APP_NEW, APP_GONE, CORRECTION, PACKAGE, FEE = "app_new", "app_gone", "correction", "package", "fee"
+MINUTE = 60  # seconds
 _VIEWS = "2026-03, 2026-03@run:2, 2026-03@as-of:2026-04-02T00:00:00Z or 2026-03@policy:trtc-intl"
 
 
@@ -82,30 +85,37 @@ class Side:
 
 @dataclass(slots=True, kw_only=True)
 class _ItemSum:
-    """A month of one item of an app; money is in 10^-8. `last_price` is that of its last day."""
+    """A month of one item of an app; units are summed as the seconds that they stand for, and money is in 10^-8.
+    `last_price` is that of its last day, of a unit of so many seconds."""
 
     seconds: int = 0
-    minutes: int = 0
-    deducted_minutes: int = 0
-    payable_minutes: int = 0
+    counted: int = 0
+    deducted: int = 0
+    payable: int = 0
     amount: int = 0
-    last_price: tuple[date, int] = (date.min, 0)
+    last_price: tuple[date, int, int] = (date.min, 0, MINUTE)
 
-    def add(self, row: ChargeRow) -> None:
+    def add(self, row: ChargeRow, unit_seconds: int) -> None:
         """One more day."""
         self.seconds += row.seconds
-        self.minutes += row.minutes
-        self.deducted_minutes += row.deducted_minutes
-        self.payable_minutes += row.payable_minutes
+        self.counted += row.minutes * unit_seconds
+        self.deducted += row.deducted_minutes * unit_seconds
+        self.payable += row.payable_minutes * unit_seconds
         self.amount += row.amount_scaled
-        self.last_price = max(self.last_price, (row.day, row.unit_price_scaled))
+        self.last_price = max(self.last_price, (row.day, row.unit_price_scaled, unit_seconds))
 
     @property
     def price(self) -> Fraction:
         """Of a payable minute, in the currency's unit."""
-        if self.payable_minutes:
-            return Fraction(self.amount, self.payable_minutes * SCALE)
-        return Fraction(self.last_price[1], SCALE)
+        if self.payable:
+            return Fraction(self.amount * MINUTE, self.payable * SCALE)
+        _, unit_price, unit_seconds = self.last_price
+        return Fraction(unit_price * MINUTE, unit_seconds * SCALE)
+
+    @property
+    def unpriced(self) -> Fraction:
+        """What it costs though nothing is payable: minutes changed their slab."""
+        return Fraction(0) if self.payable else Fraction(self.amount, SCALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +196,7 @@ def _causes_of_app(app_id: int, a: Mapping[str, _ItemSum], b: Mapping[str, _Item
         of_a, of_b = a.get(item), b.get(item)
         price_a, price_b = (of_a or of_b or _ItemSum()).price, (of_b or of_a or _ItemSum()).price
         exact = split(_item_month(of_a, seconds_a, price_a), _item_month(of_b, seconds_b, price_b))
+        exact[PRICE] += (of_b or _ItemSum()).unpriced - (of_a or _ItemSum()).unpriced
         units = shown(exact)
         for cause, value in exact.items():
             yield Cause(cause=cause, app_id=app_id or None, item=item, amount=from_scaled(units[cause]), exact=value)
@@ -196,8 +207,8 @@ def _item_month(of_side: _ItemSum | None, app_seconds: int, price: Fraction) -> 
     return ItemMonth(
         app_seconds=app_seconds,
         seconds=used.seconds,
-        minutes=used.minutes,
-        deducted_minutes=used.deducted_minutes,
+        minutes=Fraction(used.counted, MINUTE),
+        deducted_minutes=Fraction(used.deducted, MINUTE),
         price=price,
     )
 
@@ -216,7 +227,7 @@ def _figures(conn: Connection, home: Home, account_id: str, side: Side) -> _Figu
             corrections[row.run_id] += row.amount_scaled
     return _Figures(
         currency=ledger.account.currency,
-        usage=_usage(row for row in rows if row.kind == "usage"),
+        usage=_usage((row for row in rows if row.kind == "usage"), _unit_seconds(ledger, side.month)),
         corrections=corrections,
         packages=_packages(ledger, side.month),
         fees=sum(row.amount_scaled for row in rows if row.kind == "usage" and row.item in FEES),
@@ -236,6 +247,7 @@ def _assumed_figures(ledger: AccountLedger, home: Home, side: Side) -> _Figures:
     """Of the month billed anew, with everything that corrections have found in its days."""
     question = Question(account=ledger.account_id, months=[side.month], policy=side.policy)
     found = answer(ledger, EventLog(directory=home.events), question)
+    policy = known_policies(ledger.catalog)[found.policy]
     names = (*("day", "app_id", "item", "kind", "seconds"), *("minutes", "deducted_minutes", "payable_minutes"))
     rows = [
         ChargeRow._make(
@@ -253,18 +265,26 @@ def _assumed_figures(ledger: AccountLedger, home: Home, side: Side) -> _Figures:
     ]
     return _Figures(
         currency=found.currency,
-        usage=_usage(rows),
+        usage=_usage(rows, {day: policy.version_on(day).quantity.unit_seconds for day in {row.day for row in rows}}),
         packages=_packages(ledger, side.month),
         fees=sum(row.amount_scaled for row in rows if row.item in FEES),
     )
 
 
-def _usage(rows: Iterable[ChargeRow]) -> dict[int, dict[str, _ItemSum]]:
+def _usage(rows: Iterable[ChargeRow], unit_seconds: Mapping[date, int]) -> dict[int, dict[str, _ItemSum]]:
     usage: dict[int, dict[str, _ItemSum]] = {}
     for row in rows:
         if row.item not in FEES:
-            usage.setdefault(row.app_id, {}).setdefault(row.item, _ItemSum()).add(row)
+            usage.setdefault(row.app_id, {}).setdefault(row.item, _ItemSum()).add(row, unit_seconds[row.day])
     return usage
+
+
+def _unit_seconds(ledger: AccountLedger, month: date) -> dict[date, int]:
+    """The seconds of a unit on each settled day of a month."""
+    runs = ledger.settled_days(month, month_days(month)[-1])
+    of_hash = {run.policy_hash: run for run in runs.values()}
+    policies = {policy_hash: ledger.policy_of(run) for policy_hash, run in of_hash.items()}
+    return {day: policies[run.policy_hash].version_on(day).quantity.unit_seconds for day, run in runs.items()}
 
 
 def _packages(ledger: AccountLedger, month: date) -> Counter[int | None]:

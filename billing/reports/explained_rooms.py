@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
+from itertools import chain
 
 import polars as pl
 
@@ -16,8 +17,10 @@ from billing.catalog.items import ITEM_RANK
 from billing.errors import BillingError, UnknownNameError, unknown
 from billing.events.data_files import span_of
 from billing.events.log import EventLog
+from billing.events.schema import TASK_COLUMNS
 from billing.metering.intervals import Interval, Stream, room_intervals
 from billing.metering.room_model import EVENT, Cause, Event
+from billing.metering.task_intervals import task_intervals
 from billing.money import from_scaled, to_scaled
 from billing.reports.app_days import AppDay
 
@@ -112,17 +115,19 @@ class RoomDay:
 
     @property
     def users(self) -> list[str]:
-        """Everybody of whom anything is known."""
-        names = pl.concat([self.events["user_id"], self.carried["user_id"]]).drop_nulls().unique()
-        return sorted(names)
+        """Everybody of whom anything is known, and the ids of all tasks, which are asked for in the same way."""
+        names = [frame[name] for frame in (self.events, self.carried) for name in ("user_id", "task_id")]
+        return sorted(pl.concat(names).drop_nulls().unique())
 
     def intervals(self, user_id: str | None, span: tuple[int, int]) -> list[Interval]:
         """The stretches of a user, or of all, that have seconds in a span (epoch seconds)."""
         day = self.app_day
         found: list[Interval] = []
         users = [user_id] if user_id is not None else None
-        every = room_intervals(self.events, self.carried, (day.start, day.end), day.rule, users=users)
-        for number, each in enumerate(every):
+        bounds = day.start, day.end
+        every = room_intervals(self.events, self.carried, bounds, day.rule, users=users)
+        of_tasks = task_intervals(self.events, self.carried, bounds, day.rule, tasks=users)
+        for number, each in enumerate(chain(every, of_tasks)):
             if each.seconds_in(*span):
                 found.append(each)
             if len(found) > MOST_INTERVALS or number > MOST_METERED:
@@ -161,19 +166,21 @@ def room_day(app_day: AppDay, room_id: str, known_rooms: Collection[str]) -> Roo
 
 
 def rooms_of_user(app_day: AppDay, user_id: str) -> list[str]:
-    """The rooms in which a user was on a day; an `UnknownNameError` when there are none."""
+    """The rooms in which a user, or a task of that id, was on a day; an `UnknownNameError` when there are none."""
     events, carried = app_day.events(app_day.end), app_day.carried()
+    is_meant = (pl.col("user_id") == user_id) | (pl.col("task_id") == user_id)
     with app_day.log.naming_damage():
-        rooms = set(events.filter(pl.col("user_id") == user_id).select("room_id").unique().collect()["room_id"])
-        rooms |= set(carried.filter(pl.col("user_id") == user_id)["room_id"])
+        rooms = set(events.filter(is_meant).select("room_id").unique().collect()["room_id"])
+        rooms |= set(carried.filter(is_meant)["room_id"])
         if not rooms:
-            users = set(events.select("user_id").drop_nulls().unique().collect()["user_id"]) | set(carried["user_id"])
+            users = set(events.select("user_id").drop_nulls().unique().collect()["user_id"])
+            users |= set(carried["user_id"].drop_nulls())
             raise UnknownNameError(f"{unknown('user', user_id, sorted(users))} (app {app_day.app_id} on {app_day.day})")
     return sorted(rooms)
 
 
 def _columns() -> list[str]:
-    return ["app_id", "room_id", *Event._fields]
+    return ["app_id", "room_id", *Event._fields, *TASK_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

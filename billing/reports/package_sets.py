@@ -11,8 +11,7 @@ of another size have at least as many minutes and cost less, or cost the same an
 lowest price a minute is bought as often as the usage needs, but at most 400 times.
 
 **Bounds.** The *capacity* of a package is the most that whole minutes can take from it: 8 of 10 package minutes at the
-ratio 4. F(x) is the price of the first x package minutes of the month's usage, K(x) that of the x dearest: no x package
-minutes save more, and K is concave.
+ratio 4. F and K are those of the demand (`package_demand`).
 
 Let a set have capacity S. A package turns a minute away only when it has less left than the minute's ratio, so at most
 r - g, where r is the largest ratio in use and g the greatest common divisor of all, as every payment is a multiple of
@@ -33,16 +32,15 @@ which is what the first ceiling was made from. Of equal totals the set with fewe
 the one with fewer of the largest size, then of the next.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
 from math import gcd
-from operator import attrgetter
 from typing import NamedTuple
 
-from billing.money import EXACT, SCALE, from_scaled
+from billing.money import from_scaled
+from billing.reports.package_demand import Demand, scaled
 
 # Minutes and price of a package on the list.
 Offer = tuple[int, Decimal]
@@ -80,92 +78,6 @@ class PackageSet:
     def minutes(self) -> int:
         """Minutes of all packages together."""
         return sum(each.minutes * each.count for each in self.set)
-
-
-class _Stretch(NamedTuple):
-    """Minutes of one item in a row, after `start` package minutes that cost `worth`."""
-
-    start: int
-    worth: int
-    minutes: int
-    ratio: int
-    price: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """The usage that packages can pay, in the order in which they pay it. Money is in 10^-8."""
-
-    stretches: Sequence[_Stretch]
-    by_price: Sequence["_AtPrice"]
-    pay_as_you_go: int
-    ratios: frozenset[int]
-
-    def paid_by(self, capacity: int) -> tuple[int, int]:
-        """The first whole minutes that fit into so many package minutes: their package minutes and their price."""
-        number = bisect_right(self.stretches, capacity, key=attrgetter("start"))
-        if not number:
-            return 0, 0
-        stretch = self.stretches[number - 1]
-        minutes = min(stretch.minutes, (capacity - stretch.start) // stretch.ratio)
-        return stretch.start + minutes * stretch.ratio, stretch.worth + minutes * stretch.price
-
-    def most_saved(self, capacity: int) -> int:
-        """The price of the dearest package minutes, so many of them."""
-        saved = 0
-        for package_minutes, worth in self.by_price:
-            taken = min(package_minutes, capacity)
-            saved -= -taken * worth // package_minutes
-            capacity -= taken
-        return saved
-
-    def dearer_than(self, price: Fraction) -> int:
-        """Package minutes that cost more than `price` each."""
-        return sum(each.package_minutes for each in self.by_price if each.price > price)
-
-
-class _AtPrice(NamedTuple):
-    """The whole demand at one ratio and price: package minutes and what they cost."""
-
-    package_minutes: int
-    worth: int
-
-    @property
-    def price(self) -> Fraction:
-        """Of a package minute."""
-        return Fraction(self.worth, self.package_minutes)
-
-
-class Payable(NamedTuple):
-    """Minutes that a package could pay, the package minutes that they take, and the price of one of the minutes."""
-
-    minutes: int
-    package_minutes: int
-    price: Decimal
-
-
-def demand(payable: Iterable[Payable]) -> Demand:
-    """The usage that a package for all of it would pay, in the order in which it would.
-
-    Of usage whose order is not known, such as that of a day known by its sums, the package minutes with the highest
-    price come first: then no package minutes of the true order save more, and the bounds stay bounds.
-    """
-    stretches = []
-    of_prices: dict[tuple[int, int], _AtPrice] = {}
-    start = worth = 0
-    for minutes, package_minutes, unit_price in payable:
-        ratio, price = package_minutes // minutes, _scaled(unit_price)
-        stretches.append(_Stretch(start, worth, minutes, ratio, price))
-        so_far = of_prices.get((ratio, price), _AtPrice(0, 0))
-        of_prices[ratio, price] = _AtPrice(so_far.package_minutes + package_minutes, so_far.worth + minutes * price)
-        start += package_minutes
-        worth += minutes * price
-    return Demand(
-        stretches=stretches,
-        by_price=sorted(of_prices.values(), key=attrgetter("price"), reverse=True),
-        pay_as_you_go=worth,
-        ratios=frozenset(stretch.ratio for stretch in stretches) or frozenset({1}),
-    )
 
 
 def largest_counts(offers: Sequence[Offer]) -> list[int]:
@@ -261,6 +173,16 @@ def cheapest_set(
     raise AssertionError("no ceiling is the last one")
 
 
+def least_total(packages: Sequence[int], offers: Sequence[Offer], demand: Demand) -> Decimal:
+    """A total that no bill with these packages is below: with one of 25,000 for 24, the price of everything, and 24,
+    without what the dearest 25,000 package minutes cost."""
+    size_of = {size.minutes: size for size in _sizes(offers, demand)}
+    part = _Part()
+    for minutes in packages:
+        part = part.with_more(size_of[minutes], 1)
+    return from_scaled(_least_total_of_set(part, demand))
+
+
 def _ceilings(least: int) -> Iterator[int]:
     """Totals up to which sets are looked at: a little above the least one, then twice as far, and so on. The nearer a
     ceiling is to the cheapest total, the fewer sets are below it."""
@@ -275,7 +197,7 @@ def _billed(
 ) -> _Candidate:
     counts = zip(largest_first, candidate.counts, strict=True)
     charged = overage([minutes for minutes, count in counts for _ in range(count)])
-    return candidate._replace(total=candidate.price + _scaled(charged))
+    return candidate._replace(total=candidate.price + scaled(charged))
 
 
 def _package_set(billed: _Candidate, largest_first: Sequence[int]) -> PackageSet:
@@ -294,7 +216,7 @@ def _sizes(offers: Sequence[Offer], demand: Demand) -> list[_Size]:
     sizes = []
     for (minutes, price), most in zip(offers, largest_counts(offers), strict=True):
         capacity = _capacity(minutes, demand)
-        sizes.append(_Size(minutes, _scaled(price), capacity, min(capacity, most_left), most))
+        sizes.append(_Size(minutes, scaled(price), capacity, min(capacity, most_left), most))
     return sorted(sizes, key=lambda size: (Fraction(size.price, max(size.capacity, 1)), -size.minutes), reverse=True)
 
 
@@ -371,8 +293,3 @@ def _least_total_of_set(part: _Part, demand: Demand) -> int:
     paid, worth = demand.paid_by(part.capacity - part.may_remain)
     saved = min(demand.most_saved(part.capacity), worth + demand.most_saved(part.capacity - paid))
     return part.price + demand.pay_as_you_go - saved
-
-
-def _scaled(money: Decimal) -> int:
-    with localcontext(EXACT):
-        return int(money * SCALE)

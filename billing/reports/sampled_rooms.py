@@ -18,7 +18,8 @@ from billing.ledger.database import Engine
 from billing.reports.usage import app_usage
 from billing.verify.log_check import archived_before, starts_in_archive
 from billing.verify.mismatches import Days, Mismatch
-from billing.verify.room_check import Room, RoomCheck, tier_policy
+from billing.verify.policy_rules import rules_on
+from billing.verify.room_check import Room, RoomCheck
 from billing.verify.seal_check import Seal
 from billing.verify.settled_facts import DayFacts
 
@@ -58,13 +59,13 @@ class RoomSample:
         return [*dearest, *rest][:MOST_DAYS]
 
     def _day(self, day: DayFacts, share: int) -> Iterator[Mismatch]:
-        policy = tier_policy(self.check.policies.get(day.policy_hash), day.day)
-        if policy is None:
+        rules = rules_on(self.check.policies.get(day.policy_hash), day.day)
+        if rules is None:
             return
         try:
             metered = self._metered(day.day)
             rooms = self._chosen(day.day, metered, share)
-            for room, windows, _ in self.check.rooms(day, policy, rooms):
+            for room, windows, _ in self.check.rooms(day, rules.meter, rooms):
                 again: Counter[tuple[str, str]] = Counter()
                 for (_, item, reason), seconds in windows.items():
                     again[item, reason] += seconds
@@ -85,7 +86,10 @@ class RoomSample:
 
     def _chosen(self, day: date, metered: Mapping[Room, Seconds], share: int) -> set[Room]:
         prices = {each.charge.item: each.charge.unit_price for each in self.ledger.charges_of_day(day)}
-        costs = {room: sum(prices[item] * seconds for (item, _), seconds in of.items()) for room, of in metered.items()}
+        costs = {
+            room: sum(prices.get(item, 0) * seconds for (item, _), seconds in of.items())
+            for room, of in metered.items()
+        }
         dearest = sorted(metered, key=lambda room: (-costs[room], room))
         findings = self.ledger.findings(day, day).select("app_id", "room_id").unique().sort("app_id", "room_id")
         drawn = sorted(metered, key=lambda room: self._drawn(day, f"{room[0]} {room[1]}"))

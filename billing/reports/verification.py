@@ -21,6 +21,7 @@ from billing.ledger.database import Connection, Engine, reading
 from billing.periods import month_days
 from billing.reports.audit import audit
 from billing.reports.sampled_rooms import RoomSample
+from billing.verify.account_bills import AccountBills
 from billing.verify.applied_catalogs import CatalogHistory, catalog_history, catalog_mismatches
 from billing.verify.ledger_check import LedgerCheck
 from billing.verify.log_check import LogCheck, archived_before, file_mismatches
@@ -67,8 +68,8 @@ class _Verification:
 
     def _parts(self, facts: AccountFacts, seals: Sequence[Seal]) -> Iterator[tuple[str, Iterator[Mismatch]]]:
         """What is looked at of an account, the quick before the slow."""
-        ledger = LedgerCheck(facts=facts, history=self.history, policies=self.policies)
-        yield "ledger", ledger.mismatches(self.days)
+        bills = AccountBills(facts=facts, history=self.history, policies=self.policies)
+        yield "ledger", LedgerCheck(bills=bills).mismatches(self.days)
         yield "seal", seal_mismatches(facts, seals, self.days)
         yield "seal", printed_mismatches(facts, seals, self.days)
         if earlier := [day for day in unsealed_days(facts) if day in self.days]:

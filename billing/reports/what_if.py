@@ -25,7 +25,7 @@ from billing.events.log import EventLog
 from billing.home import Home
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import Engine, reading
-from billing.money import EXACT, from_scaled
+from billing.money import EXACT
 from billing.periods import month_days, next_month
 from billing.reports.account import CHARGES_SCHEMA, bills_frame
 from billing.reports.assumed_packages import BoughtPackages, HistorySpan, cheapest_packages, counted, with_prices
@@ -132,10 +132,9 @@ def answer(ledger: AccountLedger, log: EventLog, question: Question) -> WhatIf:
         span = span.with_packages(packages)
     rows, amount = _billed_anew(span, assumed.currency)
     packages_price = _sum_of(package.price or Decimal(0) for package in packages or ())
-    billed = from_scaled(sum(row.amount_scaled for row in settled.charged))
     with localcontext(EXACT):
         total = amount + packages_price
-        difference = total - billed if assumed.currency == ledger.account.currency else None
+        difference = total - settled.billed if assumed.currency == ledger.account.currency else None
     return WhatIf(
         account=ledger.account_id,
         months=tuple(f"{month:%Y-%m}" for month in sorted(set(question.months))),
@@ -146,7 +145,7 @@ def answer(ledger: AccountLedger, log: EventLog, question: Question) -> WhatIf:
         packages=counted(packages or ()),
         packages_price=packages_price,
         total=total,
-        billed=billed,
+        billed=settled.billed,
         difference=difference,
         metered_again=metered_again,
     )

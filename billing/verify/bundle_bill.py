@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from billing.verify.money import SCALE, rounded
-from billing.verify.rooms import Row
+from billing.verify.room_people import Row
 
 
 class Disagreement(Exception):  # noqa: N818 - what is found, not a fault of the program

@@ -6,7 +6,7 @@
     contents.json         the SHA-256 of every other file
     terms.json            account, month, policies, contracts, packages
     seals.ndjson          every seal of the account up to the bill: hashes of what was settled, root, head
-    days.ndjson           the days of the bill, with what payers had left before each
+    days.ndjson           the days of the bill, with what payers had left, and perhaps what the month had, before each
     events-DAY.ndjson     the events of a day
     state-DAY.ndjson      the stays that were open at the end of a day
     usage.ndjson, deductions.ndjson, charges.ndjson     what was settled and corrected, by run
@@ -26,9 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from billing.verify.bundle_bill import Disagreement, by_key, check_bill, in_words, must_be_equal
+from billing.verify.bundle_money import check_money, compare, summed
 from billing.verify.carried_stays import comparable_stays, whole_stay
-from billing.verify.money import day_charges, paid_minutes, prices_on, sources_on, version_on
-from billing.verify.rooms import Row, TierPolicy, in_windows, room_intervals
+from billing.verify.day_bill import DayBill
+from billing.verify.metered_rooms import metered_room
+from billing.verify.policy_rules import MeterRule, PolicyRules, rules_on
+from billing.verify.room_people import Row
 from billing.verify.roots import (
     BEFORE_ALL,
     LEAF_NAMES,
@@ -50,7 +53,6 @@ SEALED = {
     ),
 }
 AS_TEXT = ("list_price_scaled", "posted_on", "cause")
-CHARGED = ("seconds", "minutes", "deducted_minutes", "payable_minutes", "amount_scaled")
 
 
 class Bundle:
@@ -114,10 +116,18 @@ def check_bundle(folder: Path) -> list[str]:
     bundle = Bundle(folder)
     check_chain(bundle)
     said = []
-    before: Row | None = None
+    before: tuple[Row, DayBill] | None = None
+    roundings = set()
     for day in bundle.days:
-        said.append(check_day(bundle, day, before))
-        before = day
+        rules = rules_of(bundle, day)
+        line, bill = check_day(bundle, day, before, rules)
+        said.append(line)
+        before = (day, bill)
+        if day["day"][:7] == bundle.terms["month"]:
+            roundings.add(rules.rounding)
+    rounding = bundle.bill["terms"].get("rounding", "half_up")
+    if rounding not in (roundings or {"half_up"}):
+        raise Disagreement(f"the rounding of the bill: {', '.join(sorted(roundings))} is expected, {rounding} is there")
     check_bill(bundle.bill, bundle.rows["charges"], bundle.terms)
     return [*said, in_words(bundle.bill["total"], bundle.terms["currency"])]
 
@@ -191,17 +201,16 @@ def _hex(content: bytes) -> str:
 # Days
 
 
-def check_day(bundle: Bundle, day: Row, before: Row | None) -> str:
-    """A day from its events to its charges; what there is to say of it."""
+def check_day(bundle: Bundle, day: Row, before: tuple[Row, DayBill] | None, rules: PolicyRules) -> tuple[str, DayBill]:
+    """A day from its events to its charges; what there is to say of it, and its bill."""
     name = day["day"]
     check_seals_of(bundle, day)
     events = bundle.lines(f"events-{name}.ndjson")
     seals = bundle.seals_by_day.get(name, [])
     if seals:
         must_be_equal(f"{name}: the events under seal {seals[-1]['number']}", seals[-1]["events"], events_root(events))
-    version = version_of(bundle, day)
     previous = (date.fromisoformat(name) - timedelta(days=1)).isoformat()
-    seconds, left = metered(events, state_of(bundle, previous), day, version)
+    seconds, left = metered(events, state_of(bundle, previous), day, rules.meter)
     expected = {key: stays for key, stays in sorted(left.items()) if stays}
     must_be_equal(f"{name}: the rooms that stay open", list(expected), sorted(state_of(bundle, name)))
     for room, rows in state_of(bundle, name).items():
@@ -212,11 +221,11 @@ def check_day(bundle: Bundle, day: Row, before: Row | None) -> str:
         )
     keys = ("app_id", "window_start", "item", "reason")
     compare(f"{name}: seconds", seconds, summed(bundle.by_day["usage"].get(name, []), keys, ("seconds",)))
-    check_money(bundle, day, before, version, seconds)
+    of_day = {kind: rows.get(name, []) for kind, rows in bundle.by_day.items()}
+    bill = check_money(bundle.terms, day, before, rules, seconds, of_day)
     number = f"seal {seals[-1]['number']}" if seals else "no seal, settled by an earlier version"
-    return (
-        f"{name}: {len(events)} events in {len({(each['app_id'], each['room_id']) for each in events})} rooms, {number}"
-    )
+    rooms = {(each["app_id"], each["room_id"]) for each in events}
+    return f"{name}: {len(events)} events in {len(rooms)} rooms, {number}", bill
 
 
 def events_root(events: Sequence[Row]) -> str:
@@ -226,11 +235,14 @@ def events_root(events: Sequence[Row]) -> str:
     return tree_root([leaf for _, _, leaf in leaves]).hex()
 
 
-def version_of(bundle: Bundle, day: Row) -> Mapping[str, Any]:
-    """The version of the policy of a day."""
+def rules_of(bundle: Bundle, day: Row) -> PolicyRules:
+    """What the policy of a day says."""
     text = bundle.terms["policies"][day["policy_hash"]]
     must_be_equal(f"{day['day']}: the policy", day["policy_hash"], _hex(text.encode()))
-    return version_on(json.loads(text), date.fromisoformat(day["day"]))
+    rules = rules_on(json.loads(text), date.fromisoformat(day["day"]))
+    if rules is None:
+        raise Disagreement(f"{day['day']}: the policy {day['policy']} cannot be read")
+    return rules
 
 
 def state_of(bundle: Bundle, day: str) -> dict[Any, list[Row]]:
@@ -245,73 +257,17 @@ def state_of(bundle: Bundle, day: str) -> dict[Any, list[Row]]:
 
 
 def metered(
-    events: Sequence[Row], carried: Mapping[Any, list[Row]], day: Row, version: Mapping[str, Any]
+    events: Sequence[Row], carried: Mapping[Any, list[Row]], day: Row, rule: MeterRule
 ) -> tuple[dict[Any, tuple[int, ...]], dict[Any, list[dict[str, Any]]]]:
     """The seconds of a day by app, window, item and reason, and the stays that it leaves by room."""
-    tiers = tuple((str(tier["item"]), tier.get("top_area")) for tier in version["tiers"])
-    policy = TierPolicy(version["method"] == "per_stream", tiers)
     rooms, seconds, left = by_key(events, "app_id", "room_id"), dict[Any, tuple[int, ...]](), {}
     for room in sorted(rooms.keys() | carried.keys()):
-        found, state = room_intervals(
-            rooms.get(room, ()), carried.get(room, ()), day["starts_at"], day["ends_at"], policy
-        )
-        for (window, item, reason), count in in_windows(found).items():
+        found, state = metered_room(rooms.get(room, ()), carried.get(room, ()), day["starts_at"], day["ends_at"], rule)
+        for (window, item, reason), count in found.items():
             key = (room[0], window, item, reason)
             seconds[key] = (seconds.get(key, (0,))[0] + count,)
         left[room] = state
     return seconds, left
-
-
-def check_money(
-    bundle: Bundle, day: Row, before: Row | None, version: Mapping[str, Any], seconds: Mapping[Any, tuple[int, ...]]
-) -> None:
-    """Who paid, and what the rest costs."""
-    name, terms = day["day"], bundle.terms
-    windows: dict[tuple[int, int, str], int] = {}
-    for (app_id, window, item, _), (count,) in seconds.items():
-        windows[window, app_id, item] = windows.get((window, app_id, item), 0) + count
-    on = date.fromisoformat(name)
-    sources = sources_on(on, version, terms["packages"], None, day["remaining"])
-    known = {source.payer_id: source.remaining for source in sources}
-    must_be_equal(f"{name}: what payers have left", known, day["remaining"])
-    if before and date.fromisoformat(before["day"]) + timedelta(days=1) == on:
-        check_left(bundle, before, day)
-    paid = paid_minutes(windows, sources)
-    keys = ("window_start", "app_id", "item", "payer_id")
-    deductions = summed(bundle.by_day["deductions"].get(name, []), keys, ("minutes", "package_minutes"))
-    compare(f"{name}: minutes that are paid", paid, deductions)
-    prices = prices_on(version, terms["currency"], terms["contracts"], on)
-    charges = {key: (*each[:4], each[5]) for key, each in day_charges(windows, paid, prices).items()}
-    rows = bundle.by_day["charges"].get(name, [])
-    compare(f"{name}: charges", charges, summed(rows, ("app_id", "item"), CHARGED))
-    for row in rows:
-        must_be_equal(
-            f"{name}: the price of a minute of {row['item']}", prices.get(row["item"]), row["unit_price_scaled"]
-        )
-        must_be_equal(f"{name}: the currency of {row['item']}", terms["currency"], row["currency"])
-
-
-def check_left(bundle: Bundle, before: Row, day: Row) -> None:
-    """A payer has left what it had the day before, less what it paid then."""
-    units: dict[str, int] = {}
-    for row in bundle.by_day["deductions"].get(before["day"], []):
-        units[row["payer_id"]] = units.get(row["payer_id"], 0) + row["package_minutes"]
-    for payer_id in before["remaining"].keys() & day["remaining"].keys():
-        expected = before["remaining"][payer_id] - units.get(payer_id, 0)
-        must_be_equal(f"{day['day']}: what {payer_id} has left", expected, day["remaining"][payer_id])
-
-
-def summed(rows: Sequence[Row], keys: Sequence[str], values: Sequence[str]) -> dict[Any, tuple[int, ...]]:
-    """The sums of some columns; what comes to nothing is left out."""
-    found = {key: tuple(sum(row[value] for row in of) for value in values) for key, of in by_key(rows, *keys).items()}
-    return {key: sums for key, sums in found.items() if any(sums)}
-
-
-def compare(what: str, expected: Mapping[Any, Sequence[int]], found: Mapping[Any, Sequence[int]]) -> None:
-    """Stops at the first key whose numbers differ."""
-    for key in sorted(expected.keys() | found.keys(), key=str):
-        one, other = (list(of[key]) if key in of else None for of in (expected, found))
-        must_be_equal(f"{what} of {', '.join(map(str, key))}", one, other)
 
 
 def main(folder: Path) -> int:

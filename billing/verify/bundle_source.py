@@ -4,7 +4,20 @@ import ast
 from pathlib import Path
 
 # In the order in which one needs the other.
-MODULES = ("roots", "money", "carried_stays", "rooms", "bundle_bill", "bundle_program")
+MODULES = (
+    *(
+        "roots",
+        "room_tasks",
+        "policy_rules",
+        "money",
+        "day_bill",
+        "carried_stays",
+        "room_people",
+        "rooms",
+        "metered_rooms",
+    ),
+    *("bundle_bill", "bundle_money", "bundle_program"),
+)
 
 
 def bundle_source() -> str:

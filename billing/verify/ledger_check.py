@@ -1,10 +1,8 @@
 """The ledger once more: every settled day from its windows to its amounts, and what payers have left.
 
-    usage windows -> minutes -> who pays (in order, with what the days before left) -> payable minutes x price
-
-Each day is computed anew from the seconds on record, with the policy that it was settled with and the catalog that its
-last run knew, and compared with the sums of what is on record, corrections included. Then every row of its own: what a
-run charged are the seconds and deductions that this run wrote.
+Each day, billed anew from the seconds on record (`billing.verify.account_bills`), is compared with the sums of what is
+on record, corrections included. Then every row of its own: what a run charged are the seconds and deductions that this
+run wrote.
 """
 
 import logging
@@ -13,42 +11,51 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from sqlalchemy import Table
+
 from billing.ledger import tables
 from billing.periods import time_zone
-from billing.verify.applied_catalogs import AppliedCatalog, CatalogHistory
+from billing.verify.account_bills import AccountBills, ExpectedDay
+from billing.verify.day_bill import ALL_APPS, BASE_FEE, MINIMUM_FEE
 from billing.verify.mismatches import Days, Mismatch
-from billing.verify.money import (
-    day_charges,
-    list_prices_on,
-    minutes_of,
-    paid_minutes,
-    prices_on,
-    sources_on,
-    validity,
-    version_on,
-)
+from billing.verify.money import Slab, free_payer, granted_to, list_prices_on, validity
+from billing.verify.policy_rules import PolicyRules
 from billing.verify.settled_facts import AccountFacts, DayFacts
 
 _log = logging.getLogger(__name__)
 _CHARGED = ("seconds", "minutes", "deducted_minutes", "payable_minutes", "amount_scaled")
-_KNOWN_SHAPE = ("method", "tiers", "ratios")
+_FEES = (BASE_FEE, MINIMUM_FEE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerCheck:
     """One account, looked at with the catalogs and policies on record."""
 
-    facts: AccountFacts
-    history: CatalogHistory
-    policies: Mapping[str, Mapping[str, Any]]
+    bills: AccountBills
+
+    @property
+    def facts(self) -> AccountFacts:
+        """What the database has of it."""
+        return self.bills.facts
 
     def mismatches(self, days: Days) -> Iterator[Mismatch]:
         """Everything on these days that does not agree."""
         yield from self._gaps()
         yield from self._grants(days)
         for day in self.facts.days:
-            if day.day in days:
-                yield from self._day(day)
+            if day.day in days and self.bills.rules(day) is None:
+                yield from self._unknown(day)
+        for expected in self.bills.expected(days):
+            yield from self._rows_of_runs(expected.day, expected.terms.rules)
+            yield from self._prices(expected.day, expected.terms.rules)
+            yield from self._payments(expected)
+
+    def _unknown(self, day: DayFacts) -> Iterator[Mismatch]:
+        if day.policy_hash not in self.bills.policies:
+            detail = f"the policy {day.policy_id} with which the day was settled"
+            yield self._of(day.day, "policy", day.policy_hash, "none with this hash", detail)
+        else:
+            _log.warning("%s: policy %s is of a kind that is not computed again", day.day, day.policy_id)
 
     # Days and grants
 
@@ -67,9 +74,9 @@ class LedgerCheck:
         """A month's free minutes are those that hold on one of its settled days."""
         grants, by_month = self.facts.grants(), dict[date, set[int]]()
         for day in self.facts.days:
-            version = self._version(day)
-            if version is not None:
-                by_month.setdefault(day.day.replace(day=1), set()).add(self._free_minutes(version, day.day))
+            rules = self.bills.rules(day)
+            if rules is not None:
+                by_month.setdefault(day.day.replace(day=1), set()).add(self._free_minutes(rules, day.day))
         for month, allowed in by_month.items():
             found = grants.get(month, 0)
             if (month in days or month.replace(day=28) in days) and found not in allowed:
@@ -78,104 +85,72 @@ class LedgerCheck:
             if month in days:
                 yield self._of(month, "grant", 0, grants[month], "free minutes of a month without a settled day")
 
-    def _free_minutes(self, version: Mapping[str, Any], day: date) -> int:
+    def _free_minutes(self, rules: PolicyRules, day: date) -> int:
         own = [minutes for first, minutes in self.facts.free_minutes() if first <= day][-1:]
-        return int(version["free_minutes"] if not own or own[0] is None else own[0])
-
-    def _version(self, day: DayFacts) -> Mapping[str, Any] | None:
-        policy = self.policies.get(day.policy_hash)
-        version = version_on(policy, day.day) if policy else None
-        return version if version and all(name in version for name in _KNOWN_SHAPE) else None
-
-    def _catalog(self, run_id: int) -> AppliedCatalog:
-        """The catalog that a run knew."""
-        run = self.facts.runs.get(run_id)
-        if run is None:
-            return self.history.last
-        if run.catalog_change is not None:
-            return self.history.at_change(run.catalog_change)
-        return self.history.at(run.started_at_ms)
+        return rules.free_minutes if not own or own[0] is None else own[0]
 
     # A day
 
-    def _day(self, day: DayFacts) -> Iterator[Mismatch]:
-        version = self._version(day)
-        # Of a policy that counts otherwise a day is not rounded by itself.
-        if version is not None:
-            yield from self._rows_of_runs(day)
-        if day.policy_hash not in self.policies:
-            detail = f"the policy {day.policy_id} with which the day was settled"
-            yield self._of(day.day, "policy", day.policy_hash, "none with this hash", detail)
-            return
-        if version is None:
-            _log.warning("%s: policy %s is of a kind that is not computed again", day.day, day.policy_id)
-            return
-        yield from self._prices(day, version)
-        yield from self._payments(day, version)
-
-    def _payments(self, day: DayFacts, version: Mapping[str, Any]) -> Iterator[Mismatch]:
+    def _payments(self, expected: ExpectedDay) -> Iterator[Mismatch]:
         """Who paid, what is payable, and what is left."""
-        facts, catalog = self.facts, self._catalog(day.computed_by)
-        packages, zone = catalog.packages_of(facts.account_id), time_zone(facts.timezone)
-        granted = self._granted(packages)
-        remaining = self._left(day, granted)
-        windows = facts.windows(day.day)
-        paid = paid_minutes(windows, sources_on(day.day, version, packages, zone, remaining))
-        prices = prices_on(version, facts.currency, catalog.contracts_of(facts.account_id), day.day)
-        charges = day_charges(windows, paid, prices)
+        facts, day, bill = self.facts, expected.day, expected.bill
         deductions = facts.together(
             (tables.deduction, tables.deduction_correction),
             ("window_start", "app_id", "item", "payer_id"),
             ("minutes", "package_minutes"),
             day.day,
         )
-        yield from self._apart(day, "deduction", dict(paid), deductions, "minutes and package minutes")
-        charged = facts.sums(tables.charge, ("app_id", "item"), _CHARGED, day.day)
-        expected = {key: (*each[:4], each[5]) for key, each in charges.items()}
-        found = {key: tuple(sums) for key, sums in charged.items() if any(sums)}
-        yield from self._apart(day, "charge", expected, found, "seconds, minutes, deducted, payable and amount")
-        units: dict[tuple[str], tuple[int]] = {}
-        for (_, _, _, payer_id), (_, taken) in paid.items():
-            units[(payer_id,)] = (units.get((payer_id,), (0,))[0] + taken,)
+        yield from self._apart(day, "deduction", dict(bill.paid), deductions, "minutes and package minutes")
+        yield from self._charges(expected)
+        units = {(payer_id,): (taken,) for payer_id, taken in bill.package_minutes().items()}
         burned = facts.together((tables.burn_down,), ("payer_id",), ("package_minutes",), day.day)
-        yield from self._apart(day, "balance", units, burned, "package minutes")
-        ending = [each["id"] for each in packages if validity(each, zone)[1] <= day.day]
-        ending += [f"free-{day.day:%Y-%m}"] if (day.day + timedelta(days=1)).day == 1 else []
-        left = {name: remaining.get(name, 0) - units.get((name,), (0,))[0] for name in ending}
+        yield from self._apart(day, "balance", _some(units), burned, "package minutes")
         lapsed = facts.together((tables.lapse,), ("payer_id",), ("package_minutes",), day.day)
-        gone = {(name,): (minutes,) for name, minutes in left.items() if minutes > 0}
-        yield from self._apart(day, "balance", gone, lapsed, "package minutes that lapse")
-        yield from self._remaining(day, granted)
+        yield from self._apart(day, "balance", self._ending(expected), lapsed, "package minutes that lapse")
+        yield from self._remaining(day)
 
-    def remaining_before(self, day: DayFacts) -> dict[str, int]:
-        """The package minutes that each payer has left before a day."""
-        return self._left(day, self._granted(self._catalog(day.computed_by).packages_of(self.facts.account_id)))
+    def _charges(self, expected: ExpectedDay) -> Iterator[Mismatch]:
+        """Charges by app, item and slab; of fees, which change by lines of one unit, the amounts."""
+        day, bill = expected.day, expected.bill
+        found = self.facts.sums(tables.charge, ("app_id", "item", "slab"), _CHARGED, day.day)
+        fees = {(ALL_APPS, item): (amount,) for item, amount in bill.fees.items()}
+        charged_fees = {key[:2]: sums[-1:] for key, sums in found.items() if key[1] in _FEES}
+        yield from self._apart(day, "charge", fees, _some(charged_fees), "amount")
+        charged = {_named(key): sums for key, sums in found.items() if key[1] not in _FEES}
+        wanted = {_named(key): tuple(each) for key, each in bill.charges.items()}
+        what = "seconds, minutes, deducted, payable and amount"
+        yield from self._apart(day, "charge", _some(wanted), _some(charged), what)
 
-    def _granted(self, packages: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        refunds = self.facts.refunds()
-        granted = {each["id"]: each["minutes"] - refunds.get(each["id"], 0) for each in packages}
-        return granted | {f"free-{month:%Y-%m}": minutes for month, minutes in self.facts.grants().items()}
+    def _ending(self, expected: ExpectedDay) -> dict[tuple[str], tuple[int]]:
+        """The package minutes that lapse with a day: of packages that are over, and of the month's free minutes."""
+        day, rules = expected.day, expected.terms.rules
+        zone, units = time_zone(self.facts.timezone), expected.bill.package_minutes()
+        ending = [each["id"] for each in self.bills.packages(day) if validity(each, zone)[1] <= day.day]
+        if (day.day + timedelta(days=1)).day == 1:
+            free = free_payer(day.day)
+            used = {*self.facts.units_before(day.day), *units} if rules.free_by_app else set()
+            ending += [name for name in used if name.startswith(f"{free}:")] if rules.free_by_app else [free]
+        left = {name: expected.left.get(name, 0) - units.get(name, 0) for name in ending}
+        return {(name,): (minutes,) for name, minutes in left.items() if minutes > 0}
 
-    def _left(self, day: DayFacts, granted: Mapping[str, int]) -> dict[str, int]:
-        before = self.facts.units_before(day.day)
-        return {payer_id: minutes - before.get(payer_id, 0) for payer_id, minutes in granted.items()}
-
-    def _remaining(self, day: DayFacts, granted: Mapping[str, int]) -> Iterator[Mismatch]:
+    def _remaining(self, day: DayFacts) -> Iterator[Mismatch]:
         """What a row says is left of a payer: what was granted less all that the runs up to it have burned so far."""
         facts, refunds = self.facts, self.facts.refunds()
+        granted = self.bills.granted(self.bills.packages(day))
         for row in facts.rows(tables.burn_down, day.day):
             used = facts.units_through(row.payer_id, day.day, row.run_id)
-            known = granted.get(row.payer_id, 0)
+            known = granted_to(row.payer_id, granted)
             allowed = {known - used, known + refunds.get(row.payer_id, 0) - used}
             if row.remaining not in allowed:
                 detail = f"what is left of {row.payer_id} after run {row.run_id}"
                 yield self._of(day.day, "balance", known - used, row.remaining, detail)
 
-    def _prices(self, day: DayFacts, version: Mapping[str, Any]) -> Iterator[Mismatch]:
-        listed = list_prices_on(version, self.facts.currency)
+    def _prices(self, day: DayFacts, rules: PolicyRules) -> Iterator[Mismatch]:
+        listed, slabs = list_prices_on(rules, self.facts.currency), dict[int, list[Slab]]()
         for row in self.facts.rows(tables.charge, day.day):
-            contracts = self._catalog(row.run_id).contracts_of(self.facts.account_id)
-            price = prices_on(version, self.facts.currency, contracts, day.day).get(row.item)
+            if row.run_id not in slabs:
+                slabs[row.run_id] = self.bills.slabs(day, row.run_id, rules)
+            price = _price(row, slabs[row.run_id])
             where = f"{row.item} in app {row.app_id}, {row.kind} of run {row.run_id}"
             if row.unit_price_scaled != price:
                 detail = f"the price of a minute of {where}, as 10^-8"
@@ -186,30 +161,43 @@ class LedgerCheck:
             if row.currency != self.facts.currency:
                 yield self._of(day.day, "charge", self.facts.currency, row.currency, f"currency of {where}", row.app_id)
 
-    def _rows_of_runs(self, day: DayFacts) -> Iterator[Mismatch]:
-        """What each run charged, against the seconds and deductions that it wrote."""
-        facts, by_item = self.facts, ("app_id", "item")
-        usage = {
-            (*key, day.settled_by): sums
-            for key, sums in facts.sums(tables.usage, by_item, ("seconds",), day.day).items()
-        }
-        usage |= facts.sums(tables.usage_correction, (*by_item, "run_id"), ("seconds",), day.day)
-        paid = {
-            (*key, day.settled_by): sums
-            for key, sums in facts.sums(tables.deduction, by_item, ("minutes",), day.day).items()
-        }
-        paid |= facts.sums(tables.deduction_correction, (*by_item, "run_id"), ("minutes",), day.day)
-        charged = facts.sums(tables.charge, (*by_item, "run_id"), _CHARGED, day.day)
+    def _rows_of_runs(self, day: DayFacts, rules: PolicyRules) -> Iterator[Mismatch]:
+        """What each run charged, against the seconds and deductions that it wrote. The minutes of a run are those that
+        the day itself adds; where they depend on the month, only the sums of the day are known."""
+        usage = self._by_run(day, (tables.usage, tables.usage_correction), "seconds", rules)
+        paid = self._by_run(day, (tables.deduction, tables.deduction_correction), "minutes", rules)
+        charged = self.facts.sums(tables.charge, ("app_id", "item", "run_id"), _CHARGED, day.day)
         seconds: dict[tuple[int, str], int] = {}
         for app_id, item, run_id in sorted(usage.keys() | paid.keys() | charged.keys(), key=lambda key: (key[2], *key)):
+            if item in _FEES:
+                continue
             key, found = (app_id, item, run_id), charged.get((app_id, item, run_id), (0, 0, 0, 0, 0))
-            used, before = usage.get(key, (0,))[0], seconds.get((app_id, item), 0)
+            used, before = usage.get(key, 0), seconds.get((app_id, item), 0)
             seconds[app_id, item] = before + used
-            minutes, deducted = minutes_of(before + used) - minutes_of(before), paid.get(key, (0,))[0]
+            minutes = rules.unit.units(before + used) - rules.unit.units(before)
+            if item in rules.monthly_items or rules.unit.over_items:
+                minutes = found[1]
+            deducted = paid.get(key, 0)
             expected = (used, minutes, deducted, minutes - deducted)
             if tuple(found[:4]) != expected:
                 detail = f"seconds, minutes, deducted and payable of {item}, run {run_id}"
                 yield self._of(day.day, "charge", _numbers(expected), _numbers(found[:4]), detail, app_id)
+
+    def _by_run(
+        self, day: DayFacts, both: tuple[Table, Table], column: str, rules: PolicyRules
+    ) -> dict[tuple[int, str, int], int]:
+        """The sums of what was settled and of what was corrected, by app (as it is counted), item and run."""
+        settled, corrected = both
+        sums = {(*key, day.settled_by): of for key, of in self._sums(settled, ("app_id", "item"), column, day).items()}
+        sums |= self._sums(corrected, ("app_id", "item", "run_id"), column, day)
+        found: dict[tuple[int, str, int], int] = {}
+        for (app_id, item, run_id), (total,) in sums.items():
+            key = (ALL_APPS if rules.unit.over_apps else app_id, item, run_id)
+            found[key] = found.get(key, 0) + total
+        return found
+
+    def _sums(self, table: Table, keys: tuple[str, ...], column: str, day: DayFacts) -> dict[Any, Any]:
+        return self.facts.sums(table, keys, (column,), day.day)
 
     def _apart(
         self, day: DayFacts, check: str, expected: Mapping[Any, Any], found: Mapping[Any, Any], what: str
@@ -229,7 +217,7 @@ class LedgerCheck:
             check=check,
             account=self.facts.account_id,
             day=day,
-            app_id=app_id,
+            app_id=app_id or None,
             expected=str(expected),
             found=str(found),
             detail=detail,
@@ -238,3 +226,20 @@ class LedgerCheck:
 
 def _numbers(values: Any) -> str:
     return "none" if values is None else ", ".join(map(str, values))
+
+
+def _some(sums: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Those that are not all nothing."""
+    return {key: tuple(each) for key, each in sums.items() if any(each)}
+
+
+def _named(key: tuple[int, str, int]) -> tuple[int | str, ...]:
+    """A slab after the first one is said."""
+    return key if key[2] else key[:2]
+
+
+def _price(row: Any, slabs: Sequence[Slab]) -> int | None:
+    """The price of a unit; a fee is one unit, whatever it is."""
+    if row.item in _FEES:
+        return abs(int(row.amount_scaled))
+    return slabs[row.slab].prices.get(row.item) if row.slab < len(slabs) else None

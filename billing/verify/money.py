@@ -1,22 +1,21 @@
-"""Money once more: seconds to minutes, minutes to payers, the rest to amounts, in whole numbers and fractions.
+"""Money once more: who can pay on a day, and what a unit costs, in whole numbers and fractions.
 
-Money is a whole number of 10^-8 of the currency unit. Worked: 30, 20 and 40 s of audio in three windows are 1, 0 and 1
-minutes; with 1 package minute left the package pays the first, and 1 x 0.00099 = 99,000 x 10^-8 is charged.
+Money is a whole number of 10^-8 of the currency unit. Worked: 3.99 USD per 1,000 minutes at a discount of 0.85 are
+339,150 x 10^-8 a minute, and 33,915 for a unit of six seconds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta, tzinfo
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from billing.verify.policy_rules import PolicyRules
+
 SCALE = 10**8
-ITEMS = ("audio", "sd", "hd", "fhd", "2k", "4k")
-# Seconds of a day: by window (its start), app and item.
-Windows = Mapping[tuple[int, int, str], int]
 
 
 class PaymentSource(NamedTuple):
-    """A payer on a day: package minutes that it has left, what a minute of each item takes, and its app (None: all)."""
+    """A payer on a day: package minutes that it has left, what a unit of each item takes, and its app (None: all)."""
 
     payer_id: str
     app_id: int | None
@@ -24,39 +23,53 @@ class PaymentSource(NamedTuple):
     ratios: Mapping[str, int]
 
 
-class DayCharge(NamedTuple):
-    """A day's use of an item in an app."""
+class Slab(NamedTuple):
+    """A part of a price: units up to `top` (None: all above the slab before), at prices by item."""
 
-    seconds: int
-    minutes: int
-    deducted: int
-    payable: int
-    unit_price: int
-    amount: int
-
-
-def version_on(policy: Mapping[str, Any], day: date) -> Mapping[str, Any]:
-    """The version of a policy on a day: the last that began; the first for the days before it."""
-    versions: list[Mapping[str, Any]] = sorted(policy["version"], key=lambda each: str(each["valid_from"]))
-    begun = [each for each in versions if str(each["valid_from"]) <= day.isoformat()]
-    return begun[-1] if begun else versions[0]
+    top: int | None
+    prices: Mapping[str, int]
 
 
 def prices_on(
-    version: Mapping[str, Any], currency: str, contracts: Iterable[Mapping[str, Any]], day: date
+    rules: PolicyRules,
+    currency: str,
+    contracts: Iterable[Mapping[str, Any]],
+    day: date,
+    slab: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
-    """The price of one minute by item under the contract that began last."""
+    """The price of one unit by item under the contract that began last, perhaps in a slab."""
     begun = [each for each in contracts if each["valid_from"] <= day.isoformat()]
     contract = max(begun, key=lambda each: str(each["valid_from"]), default={})
     discount = Fraction(contract.get("discount") or 1)
-    found = {item: Fraction(price) * discount for item, price in version.get("prices", {}).get(currency, {}).items()}
+    listed = dict(rules.prices.get(currency, {}))
+    if slab and slab.get("price") is not None:
+        listed = dict.fromkeys(rules.meter.items, Fraction(slab["price"]))
+    elif slab:
+        discount *= Fraction(slab["discount"])
+    found = {item: price * discount for item, price in listed.items()}
     found |= {item: Fraction(price) for item, price in (contract.get("prices") or {}).items()}
-    return {item: rounded(price / 1000 * SCALE) for item, price in found.items()}
+    return {item: rounded(price / 1000 * rules.unit.seconds / 60 * SCALE) for item, price in found.items()}
 
 
-def list_prices_on(version: Mapping[str, Any], currency: str) -> dict[str, int]:
-    """The price of one minute by item without a contract."""
-    return prices_on(version, currency, (), date.min)
+def list_prices_on(rules: PolicyRules, currency: str) -> dict[str, int]:
+    """The price of one unit by item without a contract, and before any slab."""
+    return prices_on(rules, currency, (), date.min)
+
+
+def slabs_on(rules: PolicyRules, currency: str, contracts: Iterable[Mapping[str, Any]], day: date) -> list[Slab]:
+    """The slabs of the price; a flat price is one slab."""
+    agreed = list(contracts)
+    ladder = rules.ladders.get(currency) or [{}]
+    return [Slab(slab.get("upto"), prices_on(rules, currency, agreed, day, slab or None)) for slab in ladder]
+
+
+def fees_on(rules: PolicyRules, currency: str) -> tuple[int, int] | None:
+    """What a month costs besides its use: the base, and the minimum of all."""
+    fee = rules.fees.get(currency)
+    if fee is None:
+        return None
+    base, minimum = (int(Fraction(fee.get(name, 0)) * SCALE) for name in ("base", "minimum"))
+    return base, minimum
 
 
 def validity(package: Mapping[str, Any], zone: tzinfo | None) -> tuple[date, date]:
@@ -74,72 +87,49 @@ def _month_start(day: date, months: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
+def free_payer(day: date, app_id: int | None = None) -> str:
+    """The free minutes of a month, perhaps those of an app."""
+    return f"free-{day:%Y-%m}" if app_id is None else f"free-{day:%Y-%m}:{app_id}"
+
+
+def granted_to(payer_id: str, granted: Mapping[str, int]) -> int:
+    """What a payer was granted; free minutes of an app are granted by month."""
+    month, _, app = payer_id.partition(":")
+    is_of_app = payer_id not in granted and month.startswith("free-") and app.isdecimal()
+    return granted.get(month if is_of_app else payer_id, 0)
+
+
 def sources_on(
     day: date,
-    version: Mapping[str, Any],
+    rules: PolicyRules,
     packages: Iterable[Mapping[str, Any]],
     zone: tzinfo | None,
     remaining: Mapping[str, int],
+    apps: Collection[int] = (),
 ) -> list[PaymentSource]:
-    """What can pay on a day, in its order: free minutes, packages of an app, packages of the account."""
-    free = version.get("free_ratios") or version["ratios"]
+    """What can pay on a day, in its order: free minutes, packages of an app, packages of the account.
+
+    `apps`: those that have free minutes of their own, if the policy gives these. Free minutes that pay the items in
+    their order are here even where nothing is left of them.
+    """
+    free_apps: list[int | None] = [*sorted(apps)] if rules.free_by_app else [None]
+    found = [
+        PaymentSource(free_payer(day, app), app, _left(day, app, remaining), rules.free_ratios) for app in free_apps
+    ]
     valid = []
     for package in packages:
         first, last = validity(package, zone)
         if first <= day <= last:
             bought = datetime.fromisoformat(str(package["purchased_at"]))
             valid.append(((package.get("app") is None, last, bought, package["id"]), package))
-    found = [PaymentSource(f"free-{day:%Y-%m}", None, remaining.get(f"free-{day:%Y-%m}", 0), free)]
     for _, package in sorted(valid, key=lambda each: each[0]):
         name = package["id"]
-        found.append(PaymentSource(name, package.get("app"), remaining.get(name, 0), version["ratios"]))
-    return [each for each in found if each.remaining > 0]
+        found.append(PaymentSource(name, package.get("app"), remaining.get(name, 0), rules.ratios))
+    return [each for each in found if each.remaining > 0 or (rules.free_by_item and each is found[0])]
 
 
-def paid_minutes(
-    windows: Windows, sources: Sequence[PaymentSource]
-) -> dict[tuple[int, int, str, str], tuple[int, int]]:
-    """By window, app, item and payer: minutes, and the package minutes that they take."""
-    left = {each.payer_id: each.remaining for each in sources}
-    seconds: dict[tuple[int, str], int] = {}
-    found: dict[tuple[int, int, str, str], tuple[int, int]] = {}
-    if not sources:
-        return found
-    for window, app_id, item in sorted(windows, key=lambda key: (key[0], key[1], ITEMS.index(key[2]))):
-        before = seconds.get((app_id, item), 0)
-        after = seconds[app_id, item] = before + windows[window, app_id, item]
-        minutes = minutes_of(after) - minutes_of(before)
-        for source in sources:
-            if source.app_id not in (None, app_id):
-                continue
-            paid = min(minutes, left[source.payer_id] // source.ratios[item])
-            if paid:
-                minutes -= paid
-                left[source.payer_id] -= paid * source.ratios[item]
-                found[window, app_id, item, source.payer_id] = (paid, paid * source.ratios[item])
-    return found
-
-
-def day_charges(
-    windows: Windows, paid: Mapping[tuple[int, int, str, str], tuple[int, int]], prices: Mapping[str, int]
-) -> dict[tuple[int, str], DayCharge]:
-    """What each app and item costs."""
-    seconds: dict[tuple[int, str], int] = {}
-    deducted: dict[tuple[int, str], int] = {}
-    for (_, app_id, item), count in windows.items():
-        seconds[app_id, item] = seconds.get((app_id, item), 0) + count
-    for (_, app_id, item, _), (minutes, _) in paid.items():
-        deducted[app_id, item] = deducted.get((app_id, item), 0) + minutes
-    found = {}
-    for (app_id, item), count in seconds.items():
-        minutes, taken, price = minutes_of(count), deducted.get((app_id, item), 0), prices.get(item, 0)
-        found[app_id, item] = DayCharge(count, minutes, taken, minutes - taken, price, (minutes - taken) * price)
-    return found
-
-
-def minutes_of(seconds: int) -> int:
-    """Started minutes."""
-    return -(-seconds // 60)
+def _left(day: date, app_id: int | None, remaining: Mapping[str, int]) -> int:
+    return remaining.get(free_payer(day, app_id), 0)
 
 
 def rounded(value: Fraction) -> int:

@@ -20,9 +20,9 @@ from billing.events.schema import EVENT_SCHEMA
 from billing.ledger import tables
 from billing.verify.carried_stays import comparable_stays, whole_stay
 from billing.verify.log_check import archived_before, starts_in_archive
+from billing.verify.metered_rooms import RoomSeconds, metered_room
 from billing.verify.mismatches import Days, Mismatch
-from billing.verify.money import version_on
-from billing.verify.rooms import TierPolicy, in_windows, room_intervals
+from billing.verify.policy_rules import MeterRule, rules_on
 from billing.verify.settled_facts import AccountFacts, DayFacts
 
 Room = tuple[int, str]
@@ -47,11 +47,11 @@ class RoomCheck:
                 yield from self._day(day)
 
     def _day(self, day: DayFacts) -> Iterator[Mismatch]:
-        policy = tier_policy(self.policies.get(day.policy_hash), day.day)
-        if policy is None:
+        rules = rules_on(self.policies.get(day.policy_hash), day.day)
+        if rules is None:
             return
         try:
-            seconds, state = self.metered(day, policy)
+            seconds, state = self.metered(day, rules.meter)
         except (BillingError, OSError) as error:
             yield self._of(day, "events", "none that can be read", str(error).splitlines()[0])
             return
@@ -71,12 +71,12 @@ class RoomCheck:
                 )
 
     def metered(
-        self, day: DayFacts, policy: TierPolicy, only: Collection[Room] | None = None
+        self, day: DayFacts, rule: MeterRule, only: Collection[Room] | None = None
     ) -> tuple[dict[tuple[int, int, str, str], int], dict[Room, list[dict[str, Any]]]]:
         """The seconds of a day's rooms by app, window, item and reason, and the state that they leave."""
         seconds: dict[tuple[int, int, str, str], int] = defaultdict(int)
         left: dict[Room, list[dict[str, Any]]] = {}
-        for room, of_room, state in self.rooms(day, policy, only):
+        for room, of_room, state in self.rooms(day, rule, only):
             for (window, item, reason), count in of_room.items():
                 seconds[room[0], window, item, reason] += count
             if state:
@@ -84,22 +84,21 @@ class RoomCheck:
         return seconds, left
 
     def rooms(
-        self, day: DayFacts, policy: TierPolicy, only: Collection[Room] | None = None
-    ) -> Iterator[tuple[Room, dict[tuple[int, str, str], int], list[dict[str, Any]]]]:
+        self, day: DayFacts, rule: MeterRule, only: Collection[Room] | None = None
+    ) -> Iterator[tuple[Room, RoomSeconds, list[dict[str, Any]]]]:
         """Each room with its seconds by window, item and reason, and the state that it leaves."""
         carried = self.carried(day.day - timedelta(days=1))
         for events in self._events(day, only):
             for room in sorted(events):
-                yield self._room(day, policy, room, events[room], carried.pop(room, []))
+                yield self._room(day, rule, room, events[room], carried.pop(room, []))
         for room in sorted(carried):
             if only is None or room in only:
-                yield self._room(day, policy, room, [], carried[room])
+                yield self._room(day, rule, room, [], carried[room])
 
     def _room(
-        self, day: DayFacts, policy: TierPolicy, room: Room, events: list[dict[str, Any]], before: list[dict[str, Any]]
-    ) -> tuple[Room, dict[tuple[int, str, str], int], list[dict[str, Any]]]:
-        intervals, state = room_intervals(events, before, day.start, day.end, policy)
-        return room, in_windows(intervals), state
+        self, day: DayFacts, rule: MeterRule, room: Room, events: list[dict[str, Any]], before: list[dict[str, Any]]
+    ) -> tuple[Room, RoomSeconds, list[dict[str, Any]]]:
+        return room, *metered_room(events, before, day.start, day.end, rule)
 
     def carried(self, day: date) -> dict[Room, list[dict[str, Any]]]:
         """The state after a day, by room, as the last run knew it."""
@@ -145,12 +144,3 @@ class RoomCheck:
             found=found,
             detail=detail,
         )
-
-
-def tier_policy(policy: Mapping[str, Any] | None, day: date) -> TierPolicy | None:
-    """The tiers of a policy on a day; None where the policy is not known, or of another kind."""
-    version = version_on(policy, day) if policy else None
-    if not version or "method" not in version or "tiers" not in version:
-        return None
-    tiers = tuple((str(tier["item"]), tier.get("top_area")) for tier in version["tiers"])
-    return TierPolicy(version["method"] == "per_stream", tiers)

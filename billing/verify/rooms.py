@@ -6,18 +6,16 @@ audio, `alone_in_room`. A user is looked at again only when something happens th
 everything that happens within a second counts from that second on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+from billing.verify.policy_rules import MeterRule
+from billing.verify.room_people import DAY, NEVER, Person, Publication, Row, carried_row, restored
+
 WAIT = 90
-DAY = 86_400
-WINDOW = 300
 ORDER = ("exit", "disconnect", "dismiss", "enter", "reconnect", "unpublish", "publish", "video_off", "video_on")
 RANK = {kind: place for place, kind in enumerate(ORDER)}
-NEVER = 2**62
-
-Row = Mapping[str, Any]
 
 
 class Interval(NamedTuple):
@@ -30,65 +28,23 @@ class Interval(NamedTuple):
     reason: str
 
 
-class TierPolicy(NamedTuple):
-    """How video becomes an item: `tiers` are (item, largest area), ascending; the last has none."""
+class Stay(NamedTuple):
+    """A stay within a day; `is_carried`: it began before."""
 
-    per_stream: bool
-    tiers: tuple[tuple[str, int | None], ...]
-
-    def item(self, area: int) -> str:
-        """The tier of an area."""
-        return next(item for item, top in self.tiers if top is None or area <= top)
-
-
-class Person:
-    """A user in a room: a stay is there while a connection is. `connections` have [receives all, end of the wait]."""
-
-    def __init__(self) -> None:
-        self.last_event = 0
-        self.connections: dict[str | None, list[Any]] = {}
-        self.received: dict[tuple[str, str | None], int] = {}
-        self.sizes: dict[tuple[str, str | None], tuple[int, int]] = {}
-        self.excepted: set[str] = set()
-        self.closed: dict[str, int] = {}
-        self.since = 0
-        self.classes: tuple[tuple[str, str], ...] = ()
-
-    def connected(self) -> list[str | None]:
-        """The connections that do not wait."""
-        return [name for name, (_, wait_ends) in self.connections.items() if wait_ends is None]
-
-    def receives_all(self) -> bool:
-        """Whether a connected connection is subscribed to everything."""
-        return any(wait_ends is None and is_all for is_all, wait_ends in self.connections.values())
-
-    def wait_ends(self) -> int | None:
-        """When the wait ends; None: the user is connected."""
-        waits = [wait_ends for _, wait_ends in self.connections.values()]
-        return None if None in waits else max(waits)
-
-    def ends(self) -> int:
-        """When the stay ends, if nothing happens."""
-        if not self.connections:
-            return NEVER
-        wait_ends = self.wait_ends()
-        return self.last_event + DAY if wait_ends is None else wait_ends
-
-    def forget(self, second: int) -> None:
-        """Waits that are over, and closed connections of a day ago; the stay itself is ended elsewhere."""
-        for name, (_, wait_ends) in list(self.connections.items()):
-            if wait_ends is not None and wait_ends <= second:
-                del self.connections[name]
-        self.closed = {name: until for name, until in self.closed.items() if until > second}
+    user_id: str
+    start: int
+    end: int
+    is_carried: bool
 
 
 class Room:
-    """A room while its events are applied."""
+    """A room while its events are applied: `found` are the intervals that have ended, and `ended` the stays."""
 
-    def __init__(self, policy: TierPolicy, carried: Iterable[Row], start: int) -> None:
-        self.policy, self.clock = policy, start
+    def __init__(self, rule: MeterRule, carried: Iterable[Row], start: int) -> None:
+        self.rule, self.clock = rule, start
         self.people: dict[str, Person] = {}
-        self.publications: dict[str, tuple[str, str | None, int, int]] = {}
+        self.publications: dict[str, Publication] = {}
+        self.ended: list[Stay] = []
         self.stays = 0
         self.queue: list[tuple[int, str]] = []
         self.touched: set[str] = set()
@@ -140,6 +96,8 @@ class Room:
         self._count()
         for name, person in self.people.items():
             self._close_interval(name, person)
+            if person.connections:
+                self.ended.append(Stay(name, person.entered, end, person.is_carried))
 
     def _look_again(self) -> None:
         self.touched.update(self.people)
@@ -147,18 +105,25 @@ class Room:
     # What a second is
 
     def _classes(self, name: str, person: Person) -> tuple[tuple[str, str], ...]:
-        if not person.connections:
+        """The items and reasons of a second; none where it is free, or where stays are counted."""
+        if not person.connections or self.rule.per_stay:
             return ()
+        classes = self._received_classes(name, person)
+        free = self.rule.free_when
+        return tuple(each for each in classes if each[1] not in free) if free else classes
+
+    def _received_classes(self, name: str, person: Person) -> tuple[tuple[str, str], ...]:
+        rule = self.rule
         if person.wait_ends() is not None:
-            return (("audio", "disconnect_grace"),)
+            return ((rule.base, "disconnect_grace"),)
         if self.stays == 1:
-            return (("audio", "alone_in_room"),)
+            return ((rule.base, "alone_in_room"),)
         areas = self._received(name, person)
         if not areas:
-            return (("audio", "no_video_received"),)
-        if self.policy.per_stream:
-            return tuple(sorted((self.policy.item(area), _reason([stream])) for stream, area in areas.items()))
-        return ((self.policy.item(sum(areas.values())), _reason(areas)),)
+            return ((rule.base, "no_video_received"),)
+        if rule.per_stream:
+            return tuple(sorted((rule.item(area), _reason([stream])) for stream, area in areas.items()))
+        return ((rule.item(sum(areas.values())), _reason(areas)),)
 
     def _received(self, name: str, person: Person) -> dict[str, int]:
         """The areas of the streams that a connected user receives."""
@@ -240,6 +205,7 @@ class Room:
         person.connections[connection] = [is_all, None]
         heappush(self.queue, (person.ends(), name))
         if is_new:
+            person.entered, person.is_carried = self.clock, False
             self._stays(self.stays + 1)
 
     def _stays(self, stays: int) -> None:
@@ -263,7 +229,8 @@ class Room:
 
     def _end_stay(self, name: str) -> None:
         person = self.people[name]
-        for stream in [stream for stream, each in self.publications.items() if each[0] == name]:
+        self.ended.append(Stay(name, person.entered, self.clock, person.is_carried))
+        for stream in [stream for stream, each in self.publications.items() if each.user_id == name]:
             self._end_publication(stream)
         person.connections, person.received, person.sizes, person.excepted = {}, {}, {}, set()
         self.touched.add(name)
@@ -278,14 +245,14 @@ class Room:
 
     def _publish(self, name: str, connection: str | None, event: Row) -> None:
         stream = event["stream"]
-        self.publications[stream] = (name, connection, event["width"], event["height"])
+        self.publications[stream] = Publication(name, connection, event["width"], event["height"])
         self._look_again()
         for over in self.unpublished.get((event["at"], event["seq"], name, stream), ()):
             self._unpublish(stream, name, over)
 
     def _unpublish(self, stream: str, name: str, connection: str | None) -> None:
         known = self.publications.get(stream)
-        if known and known[0] == name and connection in (None, known[1]):
+        if known and known.user_id == name and connection in (None, known.connection):
             self._end_publication(stream)
 
     def _end_publication(self, stream: str) -> None:
@@ -299,26 +266,14 @@ class Room:
     # State
 
     def _restore(self, row: Row) -> None:
-        name, person = row["user_id"], Person()
+        name, person = row["user_id"], restored(row)
         self.people[name] = person
-        person.since = self.clock
-        for each in row["connections"]:
-            if each["closed"]:
-                person.closed[each["connection"]] = each["until"]
-            else:
-                person.connections[each["connection"]] = [each["receives"] == "all", each["until"]]
-        if row["last_event"] is None:
+        person.since = person.entered = self.clock
+        if not person.connections:
             return
-        person.last_event = row["last_event"]
-        if not row["connections"]:
-            person.connections[None] = [False, row["wait_ends"]]
-        for each in row["streams"]:
-            key = (each["stream"], each["connection"])
-            person.received[key] = each["width"] * each["height"]
-            person.sizes[key] = (each["width"], each["height"])
+        person.is_carried = True
         for each in row["published"]:
-            self.publications[each["stream"]] = (name, each["connection"], each["width"], each["height"])
-        person.excepted = set(row["excepted"])
+            self.publications[each["stream"]] = Publication(name, each["connection"], each["width"], each["height"])
         self.stays += 1
         heappush(self.queue, (person.ends(), name))
 
@@ -328,43 +283,16 @@ class Room:
             person = self.people[name]
             person.forget(end)
             if person.connections or person.closed:
-                yield {"user_id": name, **self._carried(name, person)}
-
-    def _carried(self, name: str, person: Person) -> dict[str, Any]:
-        connections = [
-            {"connection": each, "receives": "all" if is_all else None, "until": wait_ends, "closed": False}
-            for each, (is_all, wait_ends) in person.connections.items()
-        ]
-        is_usual = not person.closed and list(person.connections.values())[:1] and connections[0]["connection"] is None
-        if is_usual and len(connections) == 1 and not connections[0]["receives"]:
-            connections = []
-        connections += [
-            {"connection": each, "receives": None, "until": until, "closed": True}
-            for each, until in person.closed.items()
-        ]
-        received = sorted(person.received, key=lambda key: key[0].encode())
-        published = sorted(
-            (stream for stream, of in self.publications.items() if of[0] == name), key=lambda stream: stream.encode()
-        )
-        return {
-            "last_event": person.last_event if person.connections else None,
-            "wait_ends": person.wait_ends() if person.connections else None,
-            "streams": [_sent(stream, over, *person.sizes[stream, over]) for stream, over in received],
-            "connections": sorted(connections, key=lambda each: (each["connection"] or "").encode()),
-            "published": [_sent(stream, *self.publications[stream][1:]) for stream in published],
-            "excepted": sorted(person.excepted, key=str.encode),
-        }
+                yield carried_row(name, person, self.publications)
 
 
-def room_intervals(
-    events: Iterable[Row], carried: Iterable[Row], start: int, end: int, policy: TierPolicy
-) -> tuple[list[Interval], list[dict[str, Any]]]:
-    """The intervals of a room from `start` to `end` (epoch seconds), and the state after them.
+def run_room(events: Iterable[Row], carried: Iterable[Row], start: int, end: int, rule: MeterRule) -> Room:
+    """A room after a day from `start` to `end` (epoch seconds).
 
     `events` are those of the room in this time, in any order; `carried` the rows of the state before.
     """
     ordered = sorted(events, key=lambda each: (each["at"], each["seq"], RANK[each["type"]], each["event_id"]))
-    room = Room(policy, carried, start)
+    room = Room(rule, carried, start)
     for event in ordered:
         if event["type"] == "unpublish":
             key = (event["at"], event["seq"], event["user_id"], event["stream"])
@@ -372,17 +300,7 @@ def room_intervals(
     for event in ordered:
         room.apply(event)
     room.finish(end)
-    return room.found, list(room.state(end))
-
-
-def in_windows(intervals: Iterable[Interval]) -> dict[tuple[int, str, str], int]:
-    """Seconds by window (its start), item and reason."""
-    seconds: dict[tuple[int, str, str], int] = {}
-    for _, start, end, item, reason in intervals:
-        for window in range(start - start % WINDOW, end, WINDOW):
-            key = (window, item, reason)
-            seconds[key] = seconds.get(key, 0) + min(end, window + WINDOW) - max(start, window)
-    return seconds
+    return room
 
 
 def _reason(streams: Iterable[str]) -> str:
@@ -391,7 +309,3 @@ def _reason(streams: Iterable[str]) -> str:
 
 def _clear(person: Person, connection: str | None) -> None:
     person.received = {key: area for key, area in person.received.items() if key[1] != connection}
-
-
-def _sent(stream: str, connection: str | None, width: int, height: int) -> dict[str, Any]:
-    return {"stream": stream, "width": width, "height": height, "connection": connection}

@@ -21,8 +21,11 @@ PRIMES = (
     0x85EBCA77C2B2AE63,
     0x27D4EB2F165667C5,
 )
-CHECK, PERSON = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
-CODES = ("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on", "unpublish", "publish")
+CHECK, PERSON, TASK = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x2545F4914F6CDD1D
+CODES = (
+    *("exit", "disconnect", "dismiss", "enter", "reconnect", "video_off", "video_on", "unpublish", "publish"),
+    *("task_start", "task_stop"),
+)
 SCREEN_AREA = 2**29
 BEFORE_ALL = bytes(32)
 LEAF_NAMES = ("events", "usage", "deductions", "charges", "state", "run")
@@ -92,7 +95,7 @@ def room_leaf(app_id: int, room_id: str, events: Iterable[Mapping[str, Any]]) ->
 
 
 def _event_words(app_id: int, room_id: str, event: Mapping[str, Any]) -> tuple[int, ...]:
-    user, stream, connection = (event.get(name) for name in ("user_id", "stream", "connection"))
+    user, stream = event.get("user_id"), event.get("stream")
     person, person_check = xxh64(user or "", app_id ^ PERSON), xxh64(user or "", app_id ^ PERSON ^ CHECK) >> 32
     room, room_check = xxh64(room_id, app_id), xxh64(room_id, app_id ^ CHECK) >> 32
     stream_key, stream_check = xxh64(stream or "", 0), xxh64(stream or "", CHECK) >> 32
@@ -103,9 +106,18 @@ def _event_words(app_id: int, room_id: str, event: Mapping[str, Any]) -> tuple[i
         _signed(person ^ room),
         _signed(stream_key),
         _signed((person_check ^ room_check) << 32 | stream_check),
-        0 if connection is None else _signed(xxh64(connection, 0)),
-        0 if connection is None else _signed(xxh64(connection, CHECK) >> 32, 32),
+        *_connection_words(event),
     )
+
+
+def _connection_words(event: Mapping[str, Any]) -> tuple[int, int]:
+    """The key and the check of the connection of an event, or of its task; 0 without either."""
+    name, task_id, seed = event.get("connection"), event.get("task_id"), 0
+    if task_id is not None:
+        name, seed = f"{event.get('service') or ''}\0{task_id}", TASK
+    if name is None:
+        return 0, 0
+    return _signed(xxh64(name, seed)), _signed(xxh64(name, seed ^ CHECK) >> 32, 32)
 
 
 def _size_and_type(event: Mapping[str, Any]) -> int:

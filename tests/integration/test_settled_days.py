@@ -31,8 +31,8 @@ CAMERA = {"stream": "alice/camera", "width": 1280, "height": 720, "connection": 
 OPEN = {"connection": "c1", "receives": "all", "until": None, "closed": False}
 STATE = pl.DataFrame(
     [
-        (LOBBY, "r1", "bob", START, None, [CAMERA], [OPEN], [], ["carol/camera"], []),
-        (LOBBY, "東京", "dan", START, START + 90, [], [], [CAMERA], [], []),
+        (LOBBY, "r1", "bob", START, None, [CAMERA], [OPEN], [], ["carol/camera"], [], None, None),
+        (LOBBY, "東京", "dan", START, START + 90, [], [], [CAMERA], [], [], None, None),
     ],
     schema=STATE_SCHEMA,
     orient="row",

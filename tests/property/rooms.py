@@ -49,6 +49,21 @@ _subscribed_step = st.tuples(
     st.sampled_from([None, "c1", "c1", "c2"]),
     st.sampled_from([None, "all", "all"]),
 )
+TASK_KINDS = ["task_start", "task_start", "task_stop", "video_on", "video_on", "video_on", "video_off"]
+TASK_GAPS = [*GAPS, 0, 1, 20, 3000, 50_000]
+SERVICES = ["recording", "mix-h264", "mix-h264", "mix-h265"]
+task_step = st.tuples(
+    st.sampled_from(TASK_GAPS),
+    st.sampled_from(MILLISECONDS),
+    st.sampled_from(TASK_KINDS),
+    st.integers(1, 2),  # task, named as a user
+    st.sampled_from([0, 0, 0, 1]),  # seq
+    st.sampled_from(STREAMS),
+    st.sampled_from(SIZES),
+    st.integers(0, 9),
+    st.sampled_from(SERVICES),
+    st.booleans(),  # whether the service is named where it may be left out
+)
 
 
 def subscribed_rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -73,6 +88,20 @@ def rooms(*, start: int, apps: tuple[int, ...] = (1, 2)) -> st.SearchStrategy[li
             for event in events_of(room, start, apps[number % len(apps)], f"r{number}")
         ]
     )
+
+
+def tasks_of(steps: list[Any], start: int, app: int, room: str) -> list[dict[str, Any]]:
+    """The events of the tasks of one room, a step for each."""
+    rows: list[dict[str, Any]] = []
+    at = start * 1000
+    for place, (gap, milliseconds, kind, task, seq, stream, size, letter, service, is_named) in enumerate(steps):
+        at += gap * 1000 + milliseconds
+        row = {"event_id": f"t{letter}-{room}-{place}", "app_id": app, "room_id": room}
+        row |= {"at": at, "seq": seq, "type": kind, "task_id": f"u{task}"}
+        row |= {"stream": stream} if kind in VIDEO_TYPES else {}
+        row |= {"width": size[0], "height": size[1]} if kind in SIZED_TYPES else {}
+        rows.append(row | ({"service": service} if is_named or kind == "task_start" else {}))
+    return rows
 
 
 def events_of(steps: list[Any], start: int, app: int, room: str) -> list[dict[str, Any]]:

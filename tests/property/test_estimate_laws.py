@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import polars as pl
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.catalog.catalog import Account, Catalog, known_policies
@@ -28,8 +29,10 @@ from billing.metering.tiers import tier_rule
 from billing.periods import day_bounds, month_days, time_zone
 from billing.rating.balances import Balances
 from billing.rating.span import DayUsage, bill_span
-from billing.reports.estimate import Estimate, PackageChoice, Room, estimate, live_room, tariff_of_account
+from billing.reports.estimate import Estimate, PackageChoice, estimate_of, tariff_of_account
 from billing.reports.package_sets import PackageCount, PackageSet
+from billing.reports.planned_rooms import PlannedRooms, Room, live_room, usage_by_day
+from tests.depth import SLOW_EXAMPLES
 from tests.estimate_facts import Size, rooms_of_a_day
 
 APP = 7
@@ -41,8 +44,8 @@ AMOUNTS = st.integers(0, 5).flatmap(lambda digits: st.integers(0, 10**digits))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Month:
-    """A generated month: what stands in each room, and how often."""
+class Kind:
+    """Generated rooms that are alike: who is in each, and how often."""
 
     users: int
     anchors: int | None
@@ -52,25 +55,19 @@ class Month:
     minutes: int
     days: int
 
-    def estimated(self, catalog: Catalog) -> Estimate:
+    @property
+    def planned(self) -> PlannedRooms:
         picture: dict[str, Any] = {"cameras": self.cameras, "screen": self.screen}
         room = (
             Room(users=self.users, **picture)
             if self.anchors is None
             else live_room(anchors=self.anchors, audience=self.users - self.anchors, **picture)
         )
-        tariff = tariff_of_account(catalog, "acme", datetime.fromisoformat("2026-03-15T12:00:00+00:00"))
-        return estimate(room, tariff, rooms_per_day=self.rooms, minutes=self.minutes, days=self.days)
+        return PlannedRooms(room=room, rooms_per_day=self.rooms, minutes=self.minutes, days=self.days)
 
-    def usage(self, catalog: Catalog) -> Iterator[tuple[date, list[WindowUsage]]]:
-        """The seconds of each day, metered from the events of all days."""
-        account = catalog.accounts["acme"]
-        zone = time_zone(account.timezone)
-        bounds = {day: day_bounds(day, zone) for day in month_days(MONTH)[: self.days]}
-        rows = [
-            row
-            for start, _ in bounds.values()
-            for row in rooms_of_a_day(
+    def events(self, name: str, starts: Sequence[int]) -> Iterator[dict[str, Any]]:
+        for start in starts[: self.days]:
+            yield from rooms_of_a_day(
                 start,
                 app_id=APP,
                 rooms=self.rooms,
@@ -78,8 +75,27 @@ class Month:
                 minutes=self.minutes,
                 cameras=self.cameras,
                 screen=self.screen,
+                kind=name,
             )
-        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """A generated month of several kinds of rooms."""
+
+    kinds: tuple[Kind, ...]
+
+    def estimated(self, catalog: Catalog) -> Estimate:
+        tariff = tariff_of_account(catalog, "acme", datetime.fromisoformat("2026-03-15T12:00:00+00:00"))
+        return estimate_of([kind.planned for kind in self.kinds], tariff)
+
+    def usage(self, catalog: Catalog) -> Iterator[tuple[date, list[WindowUsage]]]:
+        """The seconds of each day, metered from the events of all days."""
+        account = catalog.accounts["acme"]
+        zone = time_zone(account.timezone)
+        bounds = {day: day_bounds(day, zone) for day in month_days(MONTH)[: max(kind.days for kind in self.kinds)]}
+        starts = [start for start, _ in bounds.values()]
+        rows = [row for number, kind in enumerate(self.kinds) for row in kind.events(f"kind-{number}", starts)]
         events = pl.LazyFrame(rows, schema=EVENT_SCHEMA)
         state = pl.DataFrame(schema=STATE_SCHEMA)
         for day, (start, end) in bounds.items():
@@ -125,11 +141,11 @@ def billed(days: Sequence[tuple[date, list[WindowUsage]]], catalog: Catalog) -> 
 
 
 @st.composite
-def months(draw: st.DrawFn) -> Month:
-    """Calls and live rooms of up to five users."""
+def kinds(draw: st.DrawFn) -> Kind:
+    """Calls or live rooms of up to five users."""
     users = draw(st.integers(1, 5))
     anchors = draw(st.none() | st.integers(1, users))
-    return Month(
+    return Kind(
         users=users,
         anchors=anchors,
         cameras=tuple(draw(st.lists(st.sampled_from(SIZES), max_size=anchors or users))),
@@ -138,6 +154,11 @@ def months(draw: st.DrawFn) -> Month:
         minutes=draw(st.sampled_from([1, 4, 5, 6, 1439, 1440]) | st.integers(1, 1440)),
         days=draw(st.integers(1, 3)),
     )
+
+
+def months() -> st.SearchStrategy[Month]:
+    """One to three kinds of rooms."""
+    return st.lists(kinds(), min_size=1, max_size=3).map(lambda found: Month(kinds=tuple(found)))
 
 
 @st.composite
@@ -168,7 +189,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
 
 @given(months(), catalogs())
 @example(
-    Month(users=3, anchors=None, cameras=(), screen=(320, 180), rooms=3, minutes=1, days=1),
+    Month(kinds=(Kind(users=3, anchors=None, cameras=(), screen=(320, 180), rooms=3, minutes=1, days=1),)),
     Catalog(accounts={"acme": Account(id="acme", name="Acme", currency="CNY", timezone="UTC", policy="trtc-cn")}),
 )  # more enters and exits than rows of video: a meter once took a stream for that of another user
 def test_a_bill_over_the_estimated_usage_gives_the_estimated_money(month: Month, catalog: Catalog) -> None:
@@ -210,3 +231,15 @@ def test_the_cheapest_choice_is_cheaper_than_all_before_it_and_as_cheap_as_all_a
     assert len(marked) <= 1
     assert all(totals[chosen] < total for total in totals[:chosen])
     assert all(totals[chosen] <= total for total in totals[chosen:])
+
+
+@settings(max_examples=SLOW_EXAMPLES)
+@given(months(), st.sampled_from(sorted(builtin_policies())), st.randoms(use_true_random=False))
+def test_the_order_of_the_kinds_changes_nothing(month: Month, policy: str, random: Random) -> None:
+    """And two kinds that are alike are one with twice as many rooms."""
+    version = builtin_policies()[policy].version_on(MONTH)
+    planned = [kind.planned for kind in month.kinds]
+    usage = usage_by_day(planned, version)
+    assert usage_by_day(random.sample(planned, len(planned)), version) == usage
+    twice = [replace(each, rooms_per_day=2 * each.rooms_per_day) for each in planned]
+    assert usage_by_day(planned * 2, version) == usage_by_day(twice, version)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from billing.money import from_scaled
 from billing.rating.deductions import Deduction, WindowMinutes, deduct
 from billing.rating.payers import Payer
-from billing.reports.package_sets import Demand, Offer, Payable, cheapest_set, demand
+from billing.reports.package_demand import Demand, Payable, demand
+from billing.reports.package_sets import Offer, cheapest_set, least_total
 
 ITEMS = ("audio", "sd", "hd")
 # The brute force looks at sets of up to so many packages.
@@ -120,10 +121,13 @@ def test_no_set_at_all_is_cheaper_by_more_than_whole_minutes_leave_over(
     found = cheapest_set(sorted(price_list.items()), wanted, lambda packages: overage(packages, usage, prices, ratios))
     assert found
     best = min(found.total, *(total([size]) for size in price_list), total([]))
+    offers = sorted(price_list.items())
     left_over = max(wanted.ratios) - gcd(*wanted.ratios)
     for number in range(1, 5):
         for packages in combinations_with_replacement(sorted(price_list, reverse=True), number):
             assert best <= total(packages) + from_scaled(wanted.most_saved(number * left_over))
+            assert least_total(packages, offers, wanted) <= total(packages)
+    assert least_total([], offers, wanted) == total([])
 
 
 def test_a_list_of_many_sizes_of_nearly_one_price_is_searched_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,19 @@ import pytest
 
 from tests.commands import ROOT, Commands
 from tests.ledger import differences, ledger
-from tests.property.rooms import GAPS, KINDS, MILLISECONDS, SIZES, STREAMS, SUBSCRIBED_KINDS, events_of
+from tests.property.rooms import (
+    GAPS,
+    KINDS,
+    MILLISECONDS,
+    SERVICES,
+    SIZES,
+    STREAMS,
+    SUBSCRIBED_KINDS,
+    TASK_GAPS,
+    TASK_KINDS,
+    events_of,
+    tasks_of,
+)
 
 CLUSTER = "local-cluster[2,1,1024]"  # two workers, one core and 1024 MB each
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
@@ -65,14 +77,20 @@ needs_spark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 def rows(rng: random.Random, start: int, name: str) -> Iterator[dict[str, Any]]:
-    """Events of rooms in all apps, which share their users; every third with automatic subscription."""
+    """Events of rooms in all apps, which share their users; every third with automatic subscription, every fourth with
+    tasks, which are named like users."""
     usual = (GAPS, MILLISECONDS, KINDS, [1, 2, 3, 4], [0, 0, 0, 1], STREAMS, SIZES, range(10))
     subscribed = (*usual[:2], SUBSCRIBED_KINDS, *usual[3:], [None, "c1", "c2"], [None, "all"])
+    of_tasks = (TASK_GAPS, MILLISECONDS, TASK_KINDS, [1, 2], *usual[4:], SERVICES, [True, False])
     for number in range(ROOMS):
         choices = usual if number % 3 else subscribed
         steps = [[rng.choice(options) for options in choices] for _ in range(rng.randint(1, 15))]
         begin = start + rng.randrange(DAY)
-        yield from events_of(steps, begin, 1 + number % len(APPS), f"{name}{number}")
+        app, room = 1 + number % len(APPS), f"{name}{number}"
+        yield from events_of(steps, begin, app, room)
+        if number // len(APPS) % 4 == 0:
+            steps = [[rng.choice(options) for options in of_tasks] for _ in range(rng.randint(1, 15))]
+            yield from tasks_of(steps, begin, app, room)
 
 
 def write(path: Path, events: list[dict[str, Any]]) -> None:
@@ -145,7 +163,9 @@ def test_worker_processes_bill_and_correct_row_by_row_what_this_machine_does(tmp
     for table in ("usage", "carried_state", "finding", "usage_correction", "finding_correction", "charge"):
         assert on_record[table], table
     usual = {"concurrent_rooms", "stale_stay", "outside_stay", "reentered"}
-    assert usual | {"closed_connection", "implied_enter"} <= {cell for row in on_record["finding"] for cell in row}
+    assert usual | {"closed_connection", "implied_enter", "unbilled_service"} <= {
+        cell for row in on_record["finding"] for cell in row
+    }
 
 
 @needs_spark

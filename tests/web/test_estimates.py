@@ -16,6 +16,38 @@ CALL = {"kind": "call", "policy": "trtc-intl", "calls_per_day": 20, "users": 3, 
 LIVE = {"kind": "live", "account": "academy", "rooms_per_day": 2, "anchors": 1, "audience": 500, "minutes": 90}
 
 
+SCENARIO = {
+    "kind": "scenario",
+    "policy": "trtc-intl",
+    "days": 22,
+    "free_minutes": 500,
+    "room": [
+        {"kind": "call", "calls_per_day": 20, "users": 3, "minutes": 45, "camera": ["1280x720", "640x360"]},
+        {"kind": "live", "rooms_per_day": 1, "anchors": 2, "audience": 500, "minutes": 90, "days": 4},
+    ],
+}
+SCENARIO_FILE = """
+policy = "trtc-intl"
+days = 22
+free_minutes = 500
+
+[[room]]
+kind = "call"
+calls_per_day = 20
+users = 3
+minutes = 45
+camera = ["1280x720", "640x360"]
+
+[[room]]
+kind = "live"
+rooms_per_day = 1
+anchors = 2
+audience = 500
+minutes = 90
+days = 4
+"""
+
+
 @pytest.fixture(scope="module")
 def commands(homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """A home with the sample catalog."""
@@ -55,6 +87,15 @@ def test_an_estimate_is_what_the_command_prints(body: dict[str, Any], client: ht
         assert answer.text == ok(commands, f"estimate {body['kind']}{options} --format {form}")
 
 
+def test_a_scenario_is_what_the_command_prints_of_its_file(
+    client: httpx.Client, commands: Commands, tmp_path: Path
+) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(SCENARIO_FILE, encoding="utf-8")
+    answer = client.post("/v1/estimate?format=json", json=SCENARIO)
+    assert answer.text == ok(commands, f"estimate scenario {file} --format json")
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
@@ -76,6 +117,11 @@ def test_an_estimate_is_what_the_command_prints(body: dict[str, Any], client: ht
         ({**LIVE, "anchors": 0}, "anchors: 0 is not from 1 to 1000000000"),
         ({**LIVE, "audience": -1}, "audience: -1 is not from 0 to 1000000000"),
         ({"kind": "live"}, "the body: Object missing required field `minutes`"),
+        ({**SCENARIO, "room": []}, "room: 0 is not from 1 to 200"),
+        ({**SCENARIO, "free_minutes": -1}, "free_minutes: -1 is not from 0 to"),
+        ({**SCENARIO, "days": 32, "room": [CALL]}, "room[0]: Object contains unknown field `policy`"),
+        ({**SCENARIO, "account": "academy"}, "give either --policy or --account"),
+        ({**SCENARIO, "room": [{**SCENARIO["room"][1], "days": 0}]}, "days: 0 is not from 1 to 31"),
         ([], "the body: Expected `object`, got `array`"),
     ],
 )

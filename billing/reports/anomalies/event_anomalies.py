@@ -76,7 +76,8 @@ class MonthEvents:
         counts = events.group_by("app_id").agg(events=pl.len(), repeated=pl.len() - content.hash().n_unique())
         rooms = pl.col("room_key").unique()
         moments = (
-            events.select(
+            events.filter(pl.col("task_id").is_null())
+            .select(
                 "app_id",
                 "room_key",
                 SIZE_AND_TYPE,

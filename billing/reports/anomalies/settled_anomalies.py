@@ -9,6 +9,7 @@ from statistics import median_low
 
 import polars as pl
 
+from billing.catalog.items import FEES
 from billing.ledger.catalog_store import terms_history
 from billing.periods import WINDOW_SECONDS
 from billing.rating.charges import PostedCharge
@@ -121,13 +122,14 @@ def _waits(books: MonthBooks, app_id: int) -> Iterator[tuple[date, int]]:
 
 
 def prices(books: MonthBooks) -> Iterator[Anomaly]:
-    """Unit prices that changed by more than a fifth while no terms of the account began."""
-    by_item: dict[tuple[int, str], list[PostedCharge]] = defaultdict(list)
+    """Unit prices, of the same part of a graduated price, that changed by more than a fifth while no terms of the
+    account began. (A fee is what it is, and has no price.)"""
+    by_item: dict[tuple[int, str, int], list[PostedCharge]] = defaultdict(list)
     for posted in books.charges:
-        if posted.kind == "usage":
-            by_item[posted.charge.app_id, posted.charge.item].append(posted)
+        if posted.kind == "usage" and posted.charge.item not in FEES:
+            by_item[posted.charge.app_id, posted.charge.item, posted.charge.slab].append(posted)
     begun = _terms_begin(books)
-    for (app_id, item), posted_charges in sorted(by_item.items()):
+    for (app_id, item, _), posted_charges in sorted(by_item.items()):
         for old, new in pairwise(posted_charges):
             change = ratio(new.charge.unit_price - old.charge.unit_price, old.charge.unit_price)
             is_explained = old.day == new.day or any(old.day < day <= new.day for day in begun)

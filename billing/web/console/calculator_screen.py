@@ -14,7 +14,8 @@ from billing.catalog.feeds import parse_size
 from billing.catalog.policies import builtin_policies
 from billing.errors import UsageError
 from billing.periods import now
-from billing.reports.estimate import Estimate, Room, Tariff, estimate, live_room, tariff_of_account, tariff_of_policy
+from billing.reports.estimate import Estimate, Tariff, estimate, tariff_of_account, tariff_of_policy
+from billing.reports.planned_rooms import Room, live_room
 from billing.web.console.chosen import visible_accounts
 from billing.web.console.forms import asked, choice_of
 from billing.web.console.page_frame import Asked, page
