@@ -16,7 +16,7 @@ from billing.home import Home
 from billing.jobs.nightly import run_nightly
 from billing.ledger.account_ledger import AccountLedger
 from billing.ledger.database import open_database, reading
-from billing.metering.spans import meter_log
+from billing.metering.spans import Metering, meter_log, meter_with_leaves
 from tests.commands import Commands, Done
 
 CATALOG = """
@@ -274,3 +274,18 @@ def test_one_account_that_cannot_be_metered_stops_no_other(site: Site, monkeypat
     again = {row["account"]: row["result"] for row in site.rows("03T01:02", "nightly")}
     assert again == {"acme": "billed", "other": "already_billed"}
     assert site.seconds() == site.seconds(2) == {"2026-03-02": 3600}
+
+
+@pytest.mark.parametrize("metering", [meter_log, meter_with_leaves])
+def test_a_day_has_the_seal_of_its_events_whether_metering_knows_their_leaves(
+    site: Site, metering: Metering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it does not, the log is read for them. The verifier computes them from texts."""
+    assert site("03T01:00", f"ingest {site.hour_alone('a', '2026-03-02T10:00:00-03:00')}").exit_code == 0
+    monkeypatch.setenv("BILLING_NOW", "2026-03-03T01:01:00-03:00")
+    home = Home.at(site.commands.home)
+    list(run_nightly(home, open_database(home.database), metering=metering))
+    with sqlite3.connect(home.database) as database:
+        query = "SELECT rooms, events FROM day_seal WHERE account_id = 'acme' AND day = '2026-03-02'"
+        assert database.execute(query).fetchall() == [(1, 2)]
+    assert site("03T01:02", "verify").exit_code == 0
