@@ -6,6 +6,7 @@ before another one, the oldest is closed, and what comes later for its rooms goe
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import count, pairwise
@@ -46,9 +47,10 @@ class DayFiles:
                 self._writer(day, number).write(rows[first:after], values)
 
     def close(self) -> list[DataFile]:
-        """Closes what is open; all files, by day and room."""
-        for place in list(self._open):
-            self._close(place)
+        """Closes what is open, also where one fails to; all files, by day and room."""
+        with ExitStack() as closing:
+            for place in reversed(self._open):
+                closing.callback(self._close, place)
         return sorted(self._written, key=lambda file: file.path)
 
     def remove(self) -> None:
