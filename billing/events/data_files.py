@@ -73,10 +73,10 @@ class DataFileWriter:
         for group in rows.iter_slices(ROWS_PER_GROUP):
             table = arrow_table(group, values)
             if self._writer is None:
-                from pyarrow.parquet import ParquetWriter
+                from billing.events.parquet_writer import PatientParquetWriter
 
                 self._target.parent.mkdir(parents=True, exist_ok=True)
-                self._writer = ParquetWriter(self._target, table.schema, **_parquet_options(table.schema.names))
+                self._writer = PatientParquetWriter(self._target, table.schema, **_parquet_options(table.schema.names))
             self._writer.write_table(table)
         self._rows += rows.height
         bounds = (pl.col(BOUNDED).min().name.prefix("min."), pl.col(BOUNDED).max().name.prefix("max."))
