@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from billing.events.keys import event_keys
-from billing.events.schema import KEYS_SCHEMA
+from billing.events.schema import KEYS_SCHEMA, ORDERED_TYPES
 from billing.metering.engine import keyed_rows as rows_module
 from billing.metering.engine import parts
 from billing.metering.engine.keyed_rows import CARRIED, Hashing
@@ -149,7 +149,8 @@ def test_the_order_of_rows_is_that_of_time_then_seq_then_type() -> None:
     sort_key = np.empty(3, np.int64)
     layout = parts.SortKeyLayout(start_ms=START * 1000, first_seq=4, seq_bits=1)
     parts.fill_sort_keys(at, seq, size_and_type, layout, sort_key)
-    assert sort_key.tolist() == [16 * (2 * 1 + 1) + 8, 16 * (2 * 0 + 1) + 0, 16 * (2 * -1 + 0) + 0]
+    last = ORDERED_TYPES.index("video_on")
+    assert sort_key.tolist() == [16 * (2 * 1 + 1) + last, 16 * (2 * 0 + 1) + 0, 16 * (2 * -1 + 0) + 0]
 
 
 @pytest.mark.parametrize(("ranges", "rows_per_pass", "passes"), [(4, 8, 4), (1, 8, 1), (1, 7, 2), (1, 3, 3), (2, 2, 4)])
