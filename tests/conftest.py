@@ -47,6 +47,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Groups(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is tried on PostgreSQL was tried on SQLite."""
+    for item in items:
+        if "[postgresql" in item.nodeid:
+            item.add_marker(pytest.mark.thorough)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """States what is left out."""
     if config.option.markexpr == "not thorough":

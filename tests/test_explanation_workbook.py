@@ -10,6 +10,8 @@ from tests.commands import Commands
 from tests.sample_home import APP, rows
 from tests.test_excel_file import needs_libreoffice, recalculated
 
+pytestmark = pytest.mark.thorough
+
 QUESTIONS = {
     "--month 2026-03": ["Question", "Lines", "Charges", "Checks"],
     f"--app {APP} --day 2026-03-10": ["Question", "Lines", "Charges", "Windows", "Payers", "Rooms", "Checks"],

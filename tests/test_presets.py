@@ -10,6 +10,8 @@ import pytest
 
 from tests.commands import Commands
 
+pytestmark = pytest.mark.thorough
+
 APPS = (1400000001, 1400000002)
 
 

@@ -15,6 +15,8 @@ from openpyxl import load_workbook
 from tests.commands import Commands
 from tests.record_facts import SAMPLES, sample
 
+pytestmark = pytest.mark.thorough
+
 CATALOG = """
 [[account]]
 id = "acme"

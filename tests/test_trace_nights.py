@@ -14,6 +14,8 @@ from tests.commands import Commands
 from tests.sample_home import rows
 from tests.test_trace_ingest import ROOMS, of_server, recorded, stamp
 
+pytestmark = pytest.mark.thorough
+
 SCHOOL = 1400000002
 ACCOUNT = "school"
 MORNING, NEXT = "2026-10-13T09:00:00Z", "2026-10-14T09:00:00Z"

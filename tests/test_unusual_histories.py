@@ -19,6 +19,8 @@ from billing.ledger.database import open_database, reading
 from billing.metering.spans import Metering, meter_log, meter_with_leaves
 from tests.commands import Commands, Done
 
+pytestmark = pytest.mark.thorough
+
 CATALOG = """
 [[account]]
 id = "acme"

@@ -18,6 +18,8 @@ from tests.commands import Commands
 from tests.documents_home import apply, at, ingest, ok, rows
 from tests.tampered_home import changed, checked, intact_home, log_file, rewritten, unpacked
 
+pytestmark = pytest.mark.thorough
+
 POLICY = """
 [[policy]]
 id = "own"
@@ -60,7 +62,6 @@ def test_nothing_is_found_where_all_is_well(acme: Commands, line: str) -> None:
     assert rows(at(acme, "2027-05-01T09:00:00+09:00"), f"verify {line}") == []
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("change", "check"),
     [
@@ -126,7 +127,6 @@ def test_an_invoice_prints_the_head_of_its_moment(acme: Commands, tmp_path: Path
         assert f"Seal of all days billed so far: {head}" in texts
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("change", "check"),
     [
@@ -157,7 +157,6 @@ def test_a_changed_contract_or_package_is_not_the_one_that_was_applied(
     assert check in {row["check"] for row in found(acme, "verify acme --month 2026-04")}
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change",
     [
@@ -204,7 +203,6 @@ def more(events: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([events, events.head(1).with_columns(pl.col("at") - 60_000, event_id=pl.lit("more"))])
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("change", [shifted, smaller, fewer, more])
 def test_a_changed_event_names_its_day(acme: Commands, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     """Also where somebody has put the size of the new file into the log."""
@@ -248,7 +246,6 @@ def _forbid(file: Path) -> None:
     file.mkdir()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("damage", [Path.unlink, _add_a_byte, _overwrite, _garble, _forbid])
 def test_a_missing_or_damaged_file_names_the_day_of_its_partition(
     acme: Commands, damage: Callable[[Path], None]

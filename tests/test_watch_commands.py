@@ -18,6 +18,8 @@ from billing.home import Home
 from tests.commands import ROOT, Commands
 from tests.sample_home import APP, EVENT, SAMPLE, rows
 
+pytestmark = pytest.mark.thorough
+
 PATIENCE_SECONDS = 60
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.crash.night import NAMES
 from tests.crash.site import EACH_PART, EVERYWHERE, PARTS, Story
 
+pytestmark = pytest.mark.thorough
+
 MOMENTS = 8 if EVERYWHERE else 1
 assert len(NAMES) * (len(PARTS) + MOMENTS) >= 40
 

@@ -20,6 +20,8 @@ from tests.commands import Commands
 from tests.sample_home import EVENT
 from tests.web.site import Site, serving
 
+pytestmark = pytest.mark.thorough
+
 KILLS = 8 if os.environ.get("BILLING_KILLS") == "all" else 2
 SENDERS = 8
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -18,6 +18,8 @@ from tests.books_story import ACCOUNTS, TAXES, Story, first_home
 from tests.commands import Commands
 from tests.depth import SLOW_EXAMPLES
 
+pytestmark = pytest.mark.thorough
+
 Step = tuple[Callable[..., None], tuple[object, ...]]
 ACCOUNT = st.sampled_from(sorted(ACCOUNTS))
 CHOICE = st.integers(0, 5)

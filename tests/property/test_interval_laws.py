@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import DAY, INTL, RULES, START, frame, nobody, span, usage_of
 from tests.property.rooms import rooms as plain_rooms
 from tests.property.rooms import subscribed_rooms
+
+pytestmark = pytest.mark.thorough
 
 # As `trtc-intl-2021`: aggregate, in three tiers.
 OLD_INTL = type(INTL)(per_stream=False, tiers=(("sd", 307_200), ("hd", 921_600), ("fhd", None)))

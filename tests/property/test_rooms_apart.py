@@ -3,6 +3,7 @@
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from billing.metering.schemas import FINDINGS_SCHEMA
 from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import DAY, START, frame, nobody, span
 from tests.property.rooms import subscribed_rooms as drawn_rooms
+
+pytestmark = pytest.mark.thorough
 
 
 @settings(max_examples=SLOW_EXAMPLES)

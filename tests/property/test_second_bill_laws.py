@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from billing.verify import day_bill
 from billing.verify.day_bill import DayBill, MonthSoFar, bill_of, counted
 from billing.verify.money import fees_on, free_payer, granted_to, slabs_on, sources_on
 from billing.verify.policy_rules import rules_on
+
+pytestmark = pytest.mark.thorough
 
 FIRST = date(2026, 2, 26)
 DAYS = 8

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from tests.depth import SLOW_EXAMPLES
 from tests.metering_facts import DAY, RULES, START, frame, nobody, span, usage_of
 from tests.property.rooms import rooms as plain_rooms
 from tests.property.rooms import subscribed_rooms
+
+pytestmark = pytest.mark.thorough
 
 HD = (("hd", 921_600), ("4k", None))
 PARTICIPANT = (("participant", None),)

@@ -22,6 +22,8 @@ from tests.metering_facts import CN, DAY, INTL, START, frame, nobody, usage_of
 from tests.oracle_tasks import MeteredTasks, Service, Task, meter_tasks
 from tests.property.rooms import subscribed_rooms, task_step, tasks_of
 
+pytestmark = pytest.mark.thorough
+
 TIERS = [("hd", 921_600), ("fhd", 2_073_600), ("2k", 3_686_400), ("4k", None)]
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import itemgetter
 from xml.etree.ElementTree import Element, fromstring
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from billing.invoicing.ubl import NoUbl, ubl_xml
 from billing.invoicing.ubl_check import failed_rules
 from tests.depth import SLOW_EXAMPLES
 from tests.issued_facts import BERLIN, PARIS, issued, piece, used
+
+pytestmark = pytest.mark.thorough
 
 NAMES = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",

@@ -20,6 +20,8 @@ from tests.commands import Commands
 from tests.record_facts import SAMPLES, sample
 from tests.web.site import Site, serving
 
+pytestmark = pytest.mark.thorough
+
 APP, KEY, SECRET = 1400000042, "APIexample1", "a secret of at least thirty-two characters"
 JANUS = Path(__file__).parents[1] / "janus" / "S1" / "events.jsonl.gz"
 CATALOG = f"""
