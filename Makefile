@@ -23,7 +23,7 @@ demo: install
 # Tests that share a slow fixture run on one worker (tests/conftest.py).
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
-# A few minutes on two cores: leaves out what is marked `thorough`, and tries fewer examples of slow laws (tests/depth.py).
+# Seven minutes on two cores: leaves out what is marked `thorough`, and tries fewer examples of slow laws (tests/depth.py).
 test: install
 	$(PYTEST) -m "not thorough"
 
