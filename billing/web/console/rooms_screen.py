@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from billing import periods
 from billing.catalog.catalog import Account, App
-from billing.catalog.items import ITEMS
+from billing.catalog.items import ITEMS, short_name
 from billing.errors import UnknownNameError
 from billing.reports.account import findings
 from billing.reports.day_rooms import day_rooms
@@ -113,11 +113,12 @@ def _of_day(installation: Installation, account: Account, app: App, facts: DayFa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """The users whose lanes are on the page."""
+    """The users and tasks whose lanes are on the page; `people` are all users without tasks."""
 
     users: list[str]
     found: int
     all_users: int
+    people: int
     start: int
 
 
@@ -150,7 +151,14 @@ def _shown(request: Asked, intervals: Sequence[ExplainedInterval]) -> _Shown:
     wanted = asked(request, "q").casefold()
     found = [user for user in users if wanted in user.casefold()]
     start = min(number_of(request, "start") or 0, max(len(found) - 1, 0))
-    return _Shown(users=found[start : start + _LANES_ON_A_PAGE], found=len(found), all_users=len(users), start=start)
+    people = {each.user_id for each in intervals if each.item == short_name(each.item)}
+    return _Shown(
+        users=found[start : start + _LANES_ON_A_PAGE],
+        found=len(found),
+        all_users=len(users),
+        people=len(people),
+        start=start,
+    )
 
 
 def _span(intervals: Sequence[ExplainedInterval], marks: Sequence[Mark]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Tencent's own SDK reads recording and mixing: what `billing usage` prints of tasks."""
+"""Recording and mixing as they are shown: to Tencent's own SDK what `billing usage` prints of tasks, and in the console."""
 
 import json
 from collections import Counter
@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import Commands
 from tests.sample_home import rows
+from tests.web.browsing import logged_in, text_of
 from tests.web.site import Site, serving
 from tests.web.tencent_client import NOW, TOKYO, ask, client, give_catalog, run
 
@@ -97,3 +98,12 @@ def test_the_usage_of_users_has_no_services(site: Site) -> None:
     assert not minutes(answer)
     rooms = ask(client(site), "DescribeTrtcRoomUsage", StartTime=f"{DAY} 00:00", EndTime=f"{DAY} 23:59", SdkAppid=TOKYO)
     assert rooms.Data.splitlines() == ["RoomId,Audio,SD,hd,FullHD,2K,4K"]
+
+
+def test_a_room_in_the_console_has_lanes_of_its_tasks_and_counts_users_without_them(site: Site) -> None:
+    [account] = {row["account"] for row in rows(site.commands, "status") if row["app_id"] == TOKYO}
+    page = logged_in(site).get(f"/console/room?account={account}&app={TOKYO}&day={DAY}&room=math")
+    text = text_of(page)
+    assert "Users 0 " in text
+    for item in ("Recording, Audio", "Recording, HD video", "Mixing H.264, 4K video", "Mixing H.265, Full HD video"):
+        assert item in text
