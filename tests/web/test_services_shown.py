@@ -1,4 +1,4 @@
-"""Recording and mixing as they are shown: to Tencent's own SDK what `billing usage` prints of tasks, and in the console."""
+"""Recording and mixing as they are shown: to Tencent's SDK what `billing usage` prints of tasks, and in the console."""
 
 import json
 from collections import Counter
