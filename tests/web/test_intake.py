@@ -88,6 +88,26 @@ def test_rows_are_stored_then_accepted_duplicates_or_quarantined(site: Site) -> 
     assert reasons == ["bad_json", "conflict", "missing_field"]
 
 
+def test_tasks_come_in_like_other_events(site: Site) -> None:
+    """The same as NDJSON and as CloudEvents; a task without a service is quarantined."""
+    task = {"app_id": APP, "room_id": "r", "task_id": "rec-1", "at": "2026-03-10T10:00:00+09:00"}
+    events = [
+        task | {"type": "task_start", "service": "recording"},
+        task | {"type": "video_on", "stream": "anna/camera", "width": 1280, "height": 720},
+        task | {"type": "task_stop", "at": "2026-03-10T10:10:00+09:00"},
+    ]
+    assert counts(ingested(site, ndjson(*events, task | {"type": "task_start", "task_id": "rec-2"}))) == (3, 0, 1)
+    about = {"specversion": "1.0", "source": "s", "type": "t"}
+    envelopes = [about | {"id": f"{number}", "data": each} for number, each in enumerate(events)]
+    again = ingested(site, json.dumps(envelopes).encode(), "application/cloudevents-batch+json")
+    assert counts(again) == (0, 3, 0)
+    assert site.commands("nightly").exit_code == 0
+    usage = rows(site.commands, f"usage {APP} --from 2026-03-10 --to 2026-03-10 --by day")
+    assert [(row["item"], row["seconds"]) for row in usage] == [("recording:hd", 600)]
+    [finding] = [row for row in rows(site.commands, "quarantine list --rows") if row["detail"] == "service is missing"]
+    assert finding["reason"] == "missing_field"
+
+
 def test_every_form_of_body_gives_the_same_events(site: Site) -> None:
     """The same three events in each form: the first is new, all others are its duplicates."""
     three = [event(1), event(2), event(3)]
