@@ -11,6 +11,7 @@ import pytest
 from tests.commands import Commands
 from tests.documents_home import ok
 from tests.sample_home import rows
+from tests.service_facts import HOUSE
 
 APP = 1400000001
 CATALOG = """
@@ -175,28 +176,9 @@ def test_elsewhere_the_same_month_costs_what_its_users_cost(billing: Commands) -
     assert [row["item"] for row in agora["charges"]] == ["audio", "hd"]
 
 
-HOUSE = """
-[[policy]]
-id = "house"
-name = "House"
-[[policy.version]]
-valid_from = 2026-01-01
-[[policy.version.meter]]
-items = [{ name = "audio" }, { name = "hd" }]
-[policy.version.price.USD]
-audio = "1"
-hd = "2"
-[[policy.version.service]]
-name = "recording"
-items = [{ name = "audio" }, { name = "hd" }]
-period = "month"
-price.USD = { audio = "60", hd = "600" }
-"""
-
-
 def test_a_recording_that_is_rounded_once_a_month(billing: Commands, tmp_path: Path) -> None:
     """30 s on each of two days are one minute, charged on the first; the workbook's own checks agree."""
-    (tmp_path / "house.toml").write_text(HOUSE + CATALOG.replace("trtc-intl", "house"))
+    (tmp_path / "house.toml").write_text(HOUSE.replace("1.49", "60") + CATALOG.replace("trtc-intl", "house"))
     ok(billing, f"catalog apply {tmp_path / 'house.toml'}")
     day = 86_400
     tasks = [

@@ -25,6 +25,7 @@ from billing.catalog.terms import DayTerms, day_terms
 from billing.errors import BillingError
 from billing.rating.balances import Balances
 from billing.rating.day import BilledDay, bill_day
+from tests.service_facts import HOUSE
 
 APP = 1400000001
 UTC = ZoneInfo("UTC")
@@ -87,25 +88,6 @@ def test_the_base_minutes_of_a_day_cost_what_they_cost_without_services() -> Non
     beside = bill_day(terms(packages=[package]), [*base, *usage(PUBLISHED)], Balances())
     assert [each for each in beside.charges if each.item not in SERVICE_ITEMS] == list(alone.charges)
     assert beside.deductions == alone.deductions
-
-
-HOUSE = """
-[[policy]]
-id = "house"
-name = "House"
-[[policy.version]]
-valid_from = 2026-01-01
-[[policy.version.meter]]
-items = [{ name = "audio" }, { name = "hd" }]
-[policy.version.price.USD]
-audio = "1"
-hd = "2"
-[[policy.version.service]]
-name = "recording"
-items = [{ name = "audio" }, { name = "hd" }]
-period = "month"
-price.USD = { audio = "1.49", hd = "5.99" }
-"""
 
 
 def house() -> Policy:

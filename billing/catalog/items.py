@@ -16,10 +16,16 @@ from billing.limits import SERVICES as SERVICES
 
 T = TypeVar("T")
 
+
+def service_item(service: str, item: str) -> str:
+    """The item of a service: `recording:hd`."""
+    return f"{service}:{item}"
+
+
 AUDIO = "audio"
 VIDEO_ITEMS = ("sd", "hd", "fhd", "2k", "4k")
 # The items of value-added services (`billing.catalog.services`).
-SERVICE_ITEMS = tuple(f"{service}:{item}" for service in SERVICES for item in (AUDIO, *VIDEO_ITEMS))
+SERVICE_ITEMS = tuple(service_item(service, item) for service in SERVICES for item in (AUDIO, *VIDEO_ITEMS))
 # What a month costs besides its use: one unit each.
 BASE_FEE, MINIMUM_FEE = FEES = ("base_fee", "minimum_fee")
 ITEMS = (AUDIO, *VIDEO_ITEMS, "participant", "connection", *SERVICE_ITEMS, *FEES)
@@ -28,11 +34,6 @@ ITEM_RANK = {item: rank for rank, item in enumerate(ITEMS)}
 DISCONNECT_GRACE, ALONE_IN_ROOM, NO_VIDEO_RECEIVED = "disconnect_grace", "alone_in_room", "no_video_received"
 CAMERA, SCREEN_SHARE = "camera", "screen_share"
 REASONS = (DISCONNECT_GRACE, ALONE_IN_ROOM, NO_VIDEO_RECEIVED, CAMERA, SCREEN_SHARE)
-
-
-def service_item(service: str, item: str) -> str:
-    """The item of a service: `recording:hd`."""
-    return f"{service}:{item}"
 
 
 def short_name(item: str) -> str:

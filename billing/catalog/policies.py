@@ -88,9 +88,12 @@ class PolicyVersion:
         return next((tier.top_area for tier in tiers if tier.item == item), None)
 
     @property
-    def service_free_ratios(self) -> dict[str, int]:
-        """The free minutes that a minute of a service takes, where they pay it."""
-        return {item: ratio for each in self.services for item, ratio in each.free_ratios.items()}
+    def all_free_ratios(self) -> dict[str, int]:
+        """The free minutes that a minute of an item takes; of services, of those that they pay."""
+        return {
+            **self.free_ratios,
+            **{item: ratio for each in self.services for item, ratio in each.free_ratios.items()},
+        }
 
     @property
     def monthly_items(self) -> frozenset[str]:

@@ -40,8 +40,7 @@ def payers_on(
     def place(package: Package) -> tuple[bool, date, datetime, str]:
         return package.app is None, last_days[package.id], package.purchased_at, package.id
 
-    version = terms.version
-    free_ratios = {**version.free_ratios, **version.service_free_ratios}
+    version, free_ratios = terms.version, terms.version.all_free_ratios
     if free is None:
         free = {None: remaining.get(free_minutes_id(terms.day), 0)}
     payers = [

@@ -308,7 +308,7 @@ def _prices(annex: Annex, make: MakeTable) -> Table:
                 version.list_prices(header.currency).get(item),
                 header.currency,
                 version.ratios.get(item),
-                {**version.free_ratios, **version.service_free_ratios}.get(item),
+                version.all_free_ratios.get(item),
                 policy.hash,
             )
 
