@@ -251,17 +251,25 @@ class Books:
         return left
 
     def _corrected(self, document: Document) -> dict[int, Fraction]:
+        """By line: what later corrections took off; each takes what earlier ones added first."""
         runs: dict[tuple[date, int, str], int] = {}
         at: dict[tuple[date, int, str], int] = {}
         for number, line in enumerate(document.lines, 1):
             for charge in line.charges:
                 at.setdefault(charge.thing, number)
                 runs[charge.thing] = max(runs.get(charge.thing, 0), charge.run)
+        later = [
+            each
+            for each in self.accounts[document.account].charges
+            if each.kind == "correction" and each.thing in at and each.run > runs[each.thing]
+        ]
+        added: dict[tuple[date, int, str], Fraction] = {}
         changes: dict[int, Fraction] = {}
-        for charge in self.accounts[document.account].charges:
-            if charge.kind == "correction" and charge.thing in at and charge.run > runs[charge.thing]:
-                number = at[charge.thing]
-                changes[number] = changes.get(number, ZERO) + charge.amount
+        for each in sorted(later, key=lambda each: (each.run, each.amount)):
+            more = added.get(each.thing, ZERO) + each.amount
+            added[each.thing] = max(ZERO, more)
+            if more < 0:
+                changes[at[each.thing]] = changes.get(at[each.thing], ZERO) + more
         return changes
 
     def live_document(self, account: Account, charge: Charge) -> str | None:

@@ -1,5 +1,6 @@
 """Credit notes: net and tax are cumulative, and never more is credited than an invoice has."""
 
+import itertools
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -13,6 +14,7 @@ from billing.catalog.taxes import Tax, TaxVersion
 from billing.errors import BillingError
 from billing.invoicing.credits import Credited, credit_note, shares, spread, whole
 from billing.invoicing.documents import Document, DocumentLine, DocumentParty, Terms, groups, make_document
+from billing.ledger.issued_charges import taken_off
 
 SINCE = date(2020, 1, 1)
 
@@ -94,6 +96,22 @@ def test_what_a_later_correction_took_off_a_line_cannot_be_credited_again() -> N
     assert whole(credited) == {1: Decimal("6.00"), 2: Decimal("5.00")}
     with pytest.raises(BillingError, match="more than is left"):
         spread(credited, Decimal("6.01"), [1])
+
+
+@pytest.mark.parametrize(
+    ("corrections", "taken"),
+    [([], 0), ([6, -6], 0), ([-6, 6], -6), ([5, -8], -3), ([-5, 5, -2], -5), ([-5, 2, -4], -7), ([3, 4], 0)],
+)
+def test_a_correction_takes_off_what_earlier_ones_added_first(corrections: list[int], taken: int) -> None:
+    assert taken_off(corrections) == taken
+
+
+@given(st.integers(0, 99), st.lists(st.integers(0, 99), max_size=9))
+def test_what_is_left_of_a_charge_and_its_corrections_is_what_they_charge_in_all(first: int, totals: list[int]) -> None:
+    """A charge goes from total to total; what can be credited of it and of each that adds is the last total."""
+    posted = [first, *(after - before for before, after in itertools.pairwise([first, *totals]))]
+    left = [amount + taken_off(posted[at + 1 :]) for at, amount in enumerate(posted)]
+    assert sum(max(0, each) for amount, each in zip(posted, left, strict=True) if amount > 0) == [first, *totals][-1]
 
 
 def test_a_line_that_does_not_exist_is_refused_by_name() -> None:

@@ -1,5 +1,6 @@
 """Closing months: numbers, due dates, what is refused, and what late events do to closed months."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,20 @@ def test_a_month_becomes_an_invoice_with_number_tax_and_due_date(acme: Commands)
     (again,) = rows(acme, "invoice finalize acme --month 2026-03")
     assert (again["number"], again["result"]) == ("R-2026-000001", "already_issued")
     assert {row["document"] for row in rows(acme, "charges acme --month 2026-03")} == {"R-2026-000001"}
+
+
+def test_a_month_closed_before_has_its_standing_published_again(acme: Commands) -> None:
+    """What a run that was killed after closing the month left out is there after the next."""
+    ok(acme, "invoice finalize acme --month 2026-03")
+    path = acme.home / "status.json"
+    published = path.read_text(encoding="utf-8")
+    path.rename(path.with_name("status.json.new"))
+    ok(acme, "invoice finalize acme --month 2026-03")
+    assert "acme" in published
+    assert not path.with_name("status.json.new").exists()
+    assert [row["app_id"] for row in json.loads(path.read_text(encoding="utf-8"))] == [
+        row["app_id"] for row in json.loads(published)
+    ]
 
 
 def test_a_dry_run_gives_the_amounts_and_writes_nothing(acme: Commands) -> None:

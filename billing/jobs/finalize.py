@@ -59,8 +59,11 @@ class Finalized:
 def finalize(
     home: Home, engine: Engine, accounts: Sequence[Account], months: Sequence[date], *, dry_run: bool = False
 ) -> Iterator[Finalized]:
-    """Closes one month of each account; one that fails does not stop the others."""
-    issued: list[str] = []
+    """Closes one month of each account; one that fails does not stop the others.
+
+    The standing of accounts that were closed before is published too: a run that was killed may not have done so.
+    """
+    closed_by_document: list[str] = []
     check = MonthCheck(home=home, engine=engine)
     with reading(engine) as conn:
         known = known_catalog(conn)
@@ -73,13 +76,13 @@ def finalize(
             closed = Finalized(
                 account=account.id, month=month, currency=account.currency, result=FAILED, detail=closed.reason
             )
-        if closed.result == ISSUED:
-            issued.append(account.id)
+        if closed.result in (ISSUED, ALREADY_ISSUED):
+            closed_by_document.append(account.id)
         yield closed
     if not dry_run:
         seal_annexes(engine)
-    if issued:
-        publish(home, engine, issued)
+        if closed_by_document:
+            publish(home, engine, closed_by_document)
 
 
 def _finalize(check: MonthCheck, known: KnownCatalog, account: Account, month: date, *, dry_run: bool) -> Finalized:

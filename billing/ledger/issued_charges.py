@@ -1,7 +1,9 @@
 """Issued charges: on which document each charge stands, and what corrections have changed of it since."""
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from itertools import accumulate
 
 from sqlalchemy import Connection, and_, func, select
 
@@ -50,9 +52,18 @@ def lines_of_charges(conn: Connection, document_id: int) -> dict[ChargeKey, int]
     return {(row.day, row.app_id, row.item, row.slab, row.kind, row.run_id): row.line for row in rows}
 
 
+def taken_off(corrections: Iterable[int]) -> int:
+    """What corrections in the order of posting took off a charge that stood before them, at most 0.
+
+    What a correction adds is a line of its own, and one below zero takes off the latest line first: +6, -6 take off
+    nothing, +5, -8 take off 3, and -5, +5 take off 5.
+    """
+    return min(accumulate(corrections, initial=0))
+
+
 def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
-    """By line of a document, what later corrections took off its charges: those below zero of the same day, app and
-    item that were posted by a later run than what stands on the line. (What they add is a line of its own.)"""
+    """By line of a document, what later corrections took off its charges: those of the same day, app and item that
+    were posted by a later run than what stands on the line; of one run those below zero first."""
     on, charge = document_charge.c, tables.charge.c
     billed = (
         select(
@@ -68,7 +79,17 @@ def corrected_amounts(conn: Connection, document_id: int) -> dict[int, Decimal]:
         charge.app_id == billed.c.app_id,
         charge.item == billed.c.item,
         charge.run_id > billed.c.run,
+        charge.kind == "correction",
     )
-    amounts = select(billed.c.line, func.sum(charge.amount_scaled)).select_from(billed.join(tables.charge, later))
-    rows = conn.execute(amounts.where(charge.kind == "correction", charge.amount_scaled < 0).group_by(billed.c.line))
-    return {line: from_scaled(int(amount)) for line, amount in rows}
+    rows = conn.execute(
+        select(billed.c.line, billed.c.day, billed.c.app_id, billed.c.item, charge.amount_scaled)
+        .select_from(billed.join(tables.charge, later))
+        .order_by(charge.run_id, charge.amount_scaled)
+    )
+    corrections: dict[tuple[int, date, int, str], list[int]] = {}
+    for row in rows:
+        corrections.setdefault((row.line, row.day, row.app_id, row.item), []).append(row.amount_scaled)
+    amounts: dict[int, int] = {}
+    for (line, *_), changes in corrections.items():
+        amounts[line] = amounts.get(line, 0) + taken_off(changes)
+    return {line: from_scaled(amount) for line, amount in amounts.items() if amount}

@@ -97,10 +97,18 @@ REFUNDED_AFTER_CLOSING = [
 ]
 
 
+ADDED_AND_TAKEN_BACK = [
+    (Story.late, "yen", 0, 59),
+    (Story.retract, "yen", 1),
+    (Story.credit, 1, None, 0),
+    (Story.credit, 1, 8, 0),
+]
+
 KNOWN_STORIES = [
     (("ch", "jp", None), [*TAKEN_BACK_LATER, (Story.credit, 3, None, 15), (Story.credit, 3, 100, 0)]),
     ((None, "jp", None), [(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.credit, 0, 50, 0)]),
     (("jp", "jp", None), REFUNDED_AFTER_CLOSING),
+    ((None, "ch", None), ADDED_AND_TAKEN_BACK),
     (("gross", "jp", None), [(Story.pay, "dollar", 40, 1), (Story.write_off, 0), (Story.reissue, 0)]),
 ]
 # So that the workers share the stories.
