@@ -7,7 +7,6 @@ import polars as pl
 
 from billing.events.coded_texts import CodedRows
 from billing.events.rows import Batch
-from billing.sources.files.lines import line_blocks
 from billing.sources.files.ndjson import read_ndjson
 from billing.sources.files.value_tables import FIRST_SLOTS, hash_of, view_of
 
@@ -16,7 +15,7 @@ def batches(users: list[str]) -> list[Batch]:
     """A line for each user, as it is read."""
     lines = [json.dumps({"user_id": user, "room_id": "r"}, ensure_ascii=False).encode() for user in users]
     content = b"\n".join(lines)
-    return list(read_ndjson(line_blocks(content[at : at + (1 << 20)] for at in range(0, len(content), 1 << 20))))
+    return list(read_ndjson(content[at : at + (1 << 20)] for at in range(0, len(content), 1 << 20)))
 
 
 def users_of(read: list[Batch]) -> list[str]:

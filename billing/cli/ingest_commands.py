@@ -84,6 +84,9 @@ def ingest(home: "Home", files: Sequence[str], trace: Trace, stdin_format: str, 
       billing ingest --source livekit webhooks.jsonl
       billing ingest --source janus --app 1400000001 'closed/janus-*.jsonl'
     """
+    from billing.cli.batches import prepare_for_batches
+
+    prepare_for_batches()
     reports = list(ingested(home, files, trace, stdin_format))
     fields = [*COUNTS, *(["lines", "ignored"] if trace.source else [])]
     rows = [asdict(report) | {"ignored": sum(report.ignored.values())} for report in reports if not report.error]

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from billing.events.arrow_arrays import validity
 from billing.events.coded_texts import Values
 from billing.numba_cache import compiled
 
@@ -23,12 +24,12 @@ def arrow_table(rows: pl.DataFrame, values: Values) -> pa.Table:
 
 def _dictionary(codes: pl.Series, values: pl.Series) -> pa.DictionaryArray:
     if codes.null_count() == len(codes):
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), pa.array([], pa.large_string()))
+        return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), pa.nulls(0, pa.large_string()))
     is_there = codes.is_not_null().to_numpy() if codes.null_count() else None
     places = codes.to_numpy() if is_there is None else codes.fill_null(len(values)).to_numpy()
     new, used, found = np.full(len(values) + 1, -1, np.int32), np.empty(len(values), np.uint32), np.empty_like(places)
     count = _number_used(places, new, used, found.view(np.int32))
-    indices = pa.array(found.view(np.int32), mask=None if is_there is None else ~is_there)
+    indices = pa.Array.from_buffers(pa.int32(), len(found), [validity(is_there), pa.py_buffer(found)])
     texts = values.gather(used[:count]).to_arrow(compat_level=pl.CompatLevel.oldest())
     return pa.DictionaryArray.from_arrays(indices, texts)
 

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from billing.events.coded_texts import CodedRows
 from billing.events.schema import EVENT_SCHEMA
-from billing.sources.files.lines import line_blocks
 from billing.sources.files.ndjson import parse_lines, read_ndjson, typed
 
 SPACES = st.sampled_from([b""] * 6 + [b" ", b"\t", b" \r ", b"\x0b", b"\xc2\xa0"])
@@ -51,7 +50,7 @@ def test_lines_read_together_mean_what_each_means_alone(lines: list[bytes], ends
     rows = [(number, line) for number, line in rows if line and not line.isspace()]
     numbers = [number for number, _ in rows]
     expected = typed(numbers, numbers, *parse_lines([line for _, line in rows], 0))
-    batches = list(read_ndjson(line_blocks([content] if content else [])))
+    batches = list(read_ndjson([content] if content else []))
     assert sum(batch.frame.height for batch in batches) == len(rows)
     for batch in batches:
         assert CodedRows(frame=batch.frame, values=batch.values).decoded().rows() == expected.rows()

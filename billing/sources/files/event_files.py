@@ -63,8 +63,8 @@ class EventFile:
 
             yield from read_parquet(self.name, self.content)
             return
-        blocks = line_blocks(self._chunks(compression))
-        for batch in read_csv(self.name, blocks) if kind == "csv" else read_ndjson(blocks):
+        chunks = self._chunks(compression)
+        for batch in read_csv(self.name, line_blocks(chunks)) if kind == "csv" else read_ndjson(chunks):
             yield replace(batch, share_read=max(self.content.tell(), 1) / max(self.stamp[0], 1))
 
     def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:

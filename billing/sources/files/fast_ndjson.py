@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from billing.events.arrow_arrays import series_of, validity
 from billing.events.coded_texts import CODED_COLUMNS, CodedRows
 from billing.events.keys import eight_letters, four_letters, letter_at
 from billing.events.rows import INTEGER_COLUMNS, ROW_SCHEMA
@@ -142,17 +143,13 @@ def _texts(content: Letters, views: NDArray[np.uint64], present: NDArray[np.bool
     """The texts where they stand, without a copy: Arrow's views of the content."""
     if present is not None and not present.any():
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(views))
-    buffers = [_validity(present), pa.py_buffer(views), pa.py_buffer(content)]
-    return pl.Series(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
+    buffers = [validity(present), pa.py_buffer(views), pa.py_buffer(content)]
+    return series_of(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
 
 
 def _codes(codes: NDArray[np.int32]) -> pl.Series:
-    buffers = [_validity(codes >= 0), pa.py_buffer(np.maximum(codes, 0))]  # below a null no number out of bounds
-    return pl.Series(pa.Array.from_buffers(pa.uint32(), len(codes), buffers))
-
-
-def _validity(present: NDArray[np.bool_] | None) -> pa.Buffer | None:
-    return None if present is None or present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    buffers = [validity(codes >= 0), pa.py_buffer(np.maximum(codes, 0))]  # below a null no number out of bounds
+    return series_of(pa.Array.from_buffers(pa.uint32(), len(codes), buffers))
 
 
 def _integers(numbers: NDArray[np.int64], lengths: NDArray[np.int32]) -> pl.Series:

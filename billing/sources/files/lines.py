@@ -4,7 +4,7 @@ A line ends at LF. One of more than 1 MiB (its line end, LF or CR LF, aside) is 
 its beginning is ever held. A UTF-8 byte order mark before the first line is dropped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +32,38 @@ class Block(NamedTuple):
         return self.content.split(b"\n")
 
 
-def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
-    """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. Only the first line of a block can be too long."""
+def line_blocks(chunks: Iterable[bytes], *, most_bytes: int = 0, most_lines: int = 0) -> Iterator[Block]:
+    """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. A block ends with the piece that brings it to one of
+    these sizes. Only the first line of a block can be too long."""
+    held: list[_Piece] = []
+    size = lines = 0
+    for piece in _pieces(chunks):
+        if held and (piece.long_bytes or size >= most_bytes or lines >= most_lines):
+            yield _block(held)
+            held, size, lines = [], 0, 0
+        held.append(piece)
+        size += len(piece.first) + len(piece.others)
+        lines += piece.size
+    if held:
+        yield _block(held)
+
+
+def too_long(size: int) -> tuple[str, str]:
+    """Reason and detail of a line that has `size` bytes."""
+    return "too_long", f"the line has {size:,} bytes; at most {LINE_LIMIT_BYTES:,} are read"
+
+
+class _Piece(NamedTuple):
+    """The lines that end in one piece of a file, where they stand in memory."""
+
+    number: int  # of the first line
+    first: bytes
+    others: memoryview  # begins with the LF of the first line, if it is not empty
+    size: int  # how many lines there are
+    long_bytes: int  # 0, or the length of a first line that is too long
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[_Piece]:
     number, kept, size = 1, b"", 0  # the line that has not ended yet: what is held of it, and its length so far
     for chunk in chunks:
         end = chunk.find(b"\n")
@@ -42,44 +72,23 @@ def line_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
         kept += head[: LINE_LIMIT_BYTES + 1 - len(kept)]
         if end >= 0:
             last = chunk.rfind(b"\n")
-            block = _block(number, kept, memoryview(chunk)[end:last], size)
-            yield block
-            number += block.size
+            piece = _piece(number, kept, memoryview(chunk)[end:last], size)
+            yield piece
+            number += piece.size
             kept = chunk[last + 1 :]
             size = len(kept)
     if size:
-        yield _block(number, kept, memoryview(b""), size)
+        yield _piece(number, kept, memoryview(b""), size)
 
 
-def joined(blocks: Iterable[Block], *, most_bytes: int, most_lines: int) -> Iterator[Block]:
-    """The same lines in larger blocks, which end with the block that brings them to one of these sizes."""
-    held: list[Block] = []
-    size = lines = 0
-    for block in blocks:
-        if held and (block.long_bytes or size >= most_bytes or lines >= most_lines):
-            yield _joined(held)
-            held, size, lines = [], 0, 0
-        held.append(block)
-        size += len(block.content)
-        lines += block.size
-    if held:
-        yield _joined(held)
-
-
-def too_long(size: int) -> tuple[str, str]:
-    """Reason and detail of a line that has `size` bytes."""
-    return "too_long", f"the line has {size:,} bytes; at most {LINE_LIMIT_BYTES:,} are read"
-
-
-def _block(number: int, first: bytes, others: memoryview, size: int) -> Block:
-    """`others` begins with the LF of the first line, if it is not empty."""
+def _piece(number: int, first: bytes, others: memoryview, size: int) -> _Piece:
     if size <= LINE_LIMIT_BYTES or (size == len(first) and first.endswith(b"\r")):
         size = 0
         if number == 1 and first.startswith(_BYTE_ORDER_MARK):
             first = first[len(_BYTE_ORDER_MARK) :]
     else:
         first = first[:KEPT_BYTES]
-    return Block(number, b"".join((first, others)), _line_ends(others) + 1, size)
+    return _Piece(number, first, others, _line_ends(others) + 1, size)
 
 
 def _line_ends(content: memoryview) -> int:
@@ -89,6 +98,8 @@ def _line_ends(content: memoryview) -> int:
     return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
-def _joined(blocks: list[Block]) -> Block:
-    content = b"\n".join(block.content for block in blocks) if len(blocks) > 1 else blocks[0].content
-    return blocks[0]._replace(content=content, size=sum(block.size for block in blocks))
+def _block(pieces: Sequence[_Piece]) -> Block:
+    """The lines of pieces, copied once."""
+    parts = [part for piece in pieces for part in (b"\n", piece.first, piece.others)]
+    size = sum(piece.size for piece in pieces)
+    return Block(pieces[0].number, b"".join(parts[1:]), size, pieces[0].long_bytes)

@@ -18,7 +18,7 @@ from billing.events.coded_texts import CodedRows
 from billing.events.coded_texts import joined as joined_rows
 from billing.events.rows import ROW_SCHEMA, Batch, RawRow
 from billing.events.schema import EVENT_SCHEMA
-from billing.sources.files.lines import Block, joined, too_long
+from billing.sources.files.lines import line_blocks, too_long
 
 if TYPE_CHECKING:
     from billing.sources.files.fast_ndjson import Lines
@@ -45,13 +45,13 @@ class UnreadableError(Exception):
         self.found = (reason, detail)
 
 
-def read_ndjson(blocks: Iterable[Block]) -> Iterator[Batch]:
-    """The rows of a file, in batches of many lines: nearly all are read at once, the others one by one."""
+def read_ndjson(chunks: Iterable[bytes]) -> Iterator[Batch]:
+    """The rows of a file that is read in pieces, in batches of many lines: nearly all are read at once, the others one by one."""
     # Compiled code, which takes a while to load, is needed for files only.
     from billing.sources.files.fast_ndjson import read_plain, value_tables
 
     tables = value_tables()
-    for block in joined(blocks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):
+    for block in line_blocks(chunks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):
         lines, rows = read_plain(block, tables)
         text = partial(_text_of, block.content, lines)
         are_plain = bool(lines.plain.all())
