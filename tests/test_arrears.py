@@ -133,3 +133,18 @@ def test_without_a_policy_nothing_ever_happens(acme: Commands, tmp_path: Path) -
     late = at(acme, "2026-06-01T00:20:00+09:00")
     ok(late, "nightly")
     assert (status(late)["state"], status(late)["balance"]) == ("active", "-3")
+
+
+def test_a_list_of_admissions_that_is_lost_is_written_whole_again(tmp_path: Path) -> None:
+    other = catalog("").replace('"acme"', '"other"').replace(str(APP), str(APP + 1))
+    accounts = other[other.index("[[account]]") :]
+    run = Commands(home=tmp_path / "home", now="2026-03-10T09:00:00+09:00")
+    ok(run, "init")
+    apply(run, tmp_path, catalog("") + accounts)
+    path = run.home / "status.json"
+    published = json.loads(path.read_text())
+    for damage in (path.unlink, lambda: path.write_text("[{")):
+        damage()
+        ok(run, "payment add acme 10 --id B1")
+        again = json.loads(path.read_text())
+        assert [row["app_id"] for row in again] == [row["app_id"] for row in published] == [APP, APP + 1]

@@ -80,14 +80,16 @@ def publish(
     *,
     balances: Mapping[str, Decimal] | None = None,
 ) -> None:
-    """Replaces the rows of some accounts in `status.json`, of all if none are given; `balances` that are known."""
+    """Replaces the rows of some accounts in `status.json`, of all if none are given or there is no such file; `balances`
+    that are known."""
     path = home.directory / STATUS_FILE
     with home.lock("status"):
+        published = None if accounts is None else _published(path)
         with reading(engine) as conn:
             catalog = load_catalog(conn)
-            changed = catalog.accounts.keys() if accounts is None else set(accounts)
+            changed = catalog.accounts.keys() if accounts is None or published is None else set(accounts)
             fresh = [admission_row(each, catalog) for each in _admissions(conn, catalog, changed, balances or {})]
-        kept = [] if accounts is None else _kept(path, catalog, changed)
+        kept = [row for row in published or [] if row["account"] not in changed and row["app_id"] in catalog.apps]
         rows = sorted((*kept, *fresh), key=lambda row: int(row["app_id"]))
         text = ",\n ".join(json.dumps(row) for row in rows)
         replace_file(path, f"[{text}]\n".encode(), home.directory)
@@ -144,10 +146,10 @@ def _apps(catalog: Catalog, account_id: str) -> list[int]:
     return sorted(app.id for app in catalog.apps.values() if app.account == account_id)
 
 
-def _kept(path: Path, catalog: Catalog, changed: Collection[str]) -> list[dict[str, Any]]:
-    """The rows of the other accounts as they were published last."""
+def _published(path: Path) -> list[dict[str, Any]] | None:
+    """The rows as they were published last; None if there are none that can be read."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return []
-    return [row for row in rows if row["account"] not in changed and row["app_id"] in catalog.apps]
+        return None
+    return rows
