@@ -1,4 +1,4 @@
-"""Arrays of Arrow out of numpy and into polars, without the parts of pyarrow that load pandas: 0.2 s of each command."""
+"""Arrays of Arrow out of numpy and into polars, without the parts of pyarrow that load pandas: 0.1 s of an ingest."""
 
 import numpy as np
 import polars as pl

@@ -80,8 +80,8 @@ def publish(
     *,
     balances: Mapping[str, Decimal] | None = None,
 ) -> None:
-    """Replaces the rows of some accounts in `status.json`, of all if none are given or there is no such file; `balances`
-    that are known."""
+    """Replaces the rows of some accounts in `status.json`, of all if none are given or there are none to keep;
+    `balances` that are known."""
     path = home.directory / STATUS_FILE
     with home.lock("status"):
         published = None if accounts is None else _published(path)

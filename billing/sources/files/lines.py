@@ -33,8 +33,8 @@ class Block(NamedTuple):
 
 
 def line_blocks(chunks: Iterable[bytes], *, most_bytes: int = 0, most_lines: int = 0) -> Iterator[Block]:
-    """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. A block ends with the piece that brings it to one of
-    these sizes. Only the first line of a block can be too long."""
+    """Bytes in pieces of at most `BLOCK_BYTES`, as blocks of lines. A block ends with the piece that brings it to one
+    of these sizes. Only the first line of a block can be too long."""
     held: list[_Piece] = []
     size = lines = 0
     for piece in _pieces(chunks):

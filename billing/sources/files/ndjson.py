@@ -46,7 +46,8 @@ class UnreadableError(Exception):
 
 
 def read_ndjson(chunks: Iterable[bytes]) -> Iterator[Batch]:
-    """The rows of a file that is read in pieces, in batches of many lines: nearly all are read at once, the others one by one."""
+    """The rows of a file that comes in pieces, in batches of many lines: nearly all are read at once, the others one by
+    one."""
     # Compiled code, which takes a while to load, is needed for files only.
     from billing.sources.files.fast_ndjson import read_plain, value_tables
 
