@@ -25,6 +25,7 @@ from numba.extending import overload
 COMPILED_SOURCES = (
     *("numba_cache.py", "errors.py", "limits.py", "periods.py"),
     *(
+        "events/arrow_arrays.py",
         "events/coded_tables.py",
         "events/coded_texts.py",
         "events/key_runs.py",
