@@ -143,8 +143,11 @@ def test_a_list_of_admissions_that_is_lost_is_written_whole_again(tmp_path: Path
     apply(run, tmp_path, catalog("") + accounts)
     path = run.home / "status.json"
     published = json.loads(path.read_text())
-    for damage in (path.unlink, lambda: path.write_text("[{")):
-        damage()
+    for damage in (None, "[{", "7", '{"account": 1}', '["account"]', '[{"account": "acme"}]'):
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_text(damage)
         ok(run, "payment add acme 10 --id B1")
         again = json.loads(path.read_text())
         assert [row["app_id"] for row in again] == [row["app_id"] for row in published] == [APP, APP + 1]

@@ -28,6 +28,7 @@ from billing.ledger.outbox import is_put, put
 from billing.money import plain
 
 STATUS_FILE = "status.json"
+_KNOWN_BY = {"account", "app_id"}
 
 _log = logging.getLogger(__name__)
 
@@ -152,4 +153,5 @@ def _published(path: Path) -> list[dict[str, Any]] | None:
         rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return rows
+    are_rows = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= _KNOWN_BY for row in rows)
+    return rows if are_rows else None
