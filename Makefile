@@ -10,10 +10,12 @@ install: .venv/installed
 # The lock file pins every package with its hash; the project itself is installed in place, without build isolation,
 # so that nothing is fetched which the lock does not name. Metering becomes machine code when it first runs, which takes a
 # while; so that happens at the end, and the result is kept.
+# Modules are compiled too, for those whose Python writes no bytecode (PYTHONDONTWRITEBYTECODE).
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q billing
 	$(BIN)/python -m billing.metering
 	$(BIN)/billing estimate call --policy trtc-intl --calls-per-day 1 --users 2 --minutes 1 --camera 640x360 > $@
 

@@ -60,10 +60,11 @@ def read_ndjson(chunks: Iterable[bytes]) -> Iterator[Batch]:
             others = np.flatnonzero(~lines.plain).tolist()
             numbers = lines.numbers[others].tolist()
             more, problems = parse_lines(map(text, others), block.long_bytes if others[0] == 0 else 0)
-            rows = joined_rows([rows, CodedRows.of(typed(numbers, numbers, more, problems))])
+            both = joined_rows([rows, CodedRows.of(typed(numbers, numbers, more, problems))])
+            rows = CodedRows(frame=both.frame.sort("row"), values=both.values)
         raw = partial(_raw, text, block.long_bytes)
         # Plain lines have no escapes and no control characters.
-        yield Batch(frame=rows.frame.sort("row"), values=rows.values, raw=raw, may_hold_nul=not are_plain)
+        yield Batch(frame=rows.frame, values=rows.values, raw=raw, may_hold_nul=not are_plain)
 
 
 def read_ndjson_rows(texts: Sequence[str]) -> Iterator[Batch]:
