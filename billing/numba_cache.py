@@ -36,7 +36,7 @@ COMPILED_SOURCES = (
         "events/times.py",
     ),
     *("metering/engine/*.py", "metering/schemas.py"),
-    *("sources/files/fast_ndjson.py", "sources/files/lines.py", "sources/files/value_tables.py"),
+    *("sources/files/plain_lines.py", "sources/files/value_tables.py"),
 )
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

@@ -7,6 +7,7 @@ import polars as pl
 
 from billing.events.coded_texts import CodedRows
 from billing.events.rows import Batch
+from billing.sources.files.fast_ndjson import BATCH_ROWS
 from billing.sources.files.ndjson import read_ndjson
 from billing.sources.files.value_tables import FIRST_SLOTS, hash_of, view_of
 
@@ -37,8 +38,8 @@ def test_texts_that_differ_in_one_letter_have_numbers_of_their_own() -> None:
     assert users_of([read]) == users * 2
 
 
-def test_many_values_make_the_tables_grow_and_the_next_block_begins_anew() -> None:
-    users = [f"user-number-{number}" for number in range(120_000)]
+def test_many_values_make_the_tables_grow_and_the_next_batch_begins_anew() -> None:
+    users = [f"user-number-{number}" for number in range(BATCH_ROWS)]
     read = batches(users + users[:5])
     assert len(read) > 1
     assert users_of(read) == users + users[:5]

@@ -88,7 +88,10 @@ class RecordFile:
     def outcomes(self) -> Iterator[tuple[int, bytes, Outcome]]:
         """What each line became: its number, its text, and events or a problem."""
         source, apps, tally = RECORDS[self.options.source], RecordApps(self.options), Tally()
-        for number, line, long_bytes in self.file.numbered_lines():
+        for number, content, long_bytes in self.file.lines():
+            line = content.removesuffix(b"\r")
+            if not line or line.isspace():
+                continue
             found = Outcome(problem=too_long(long_bytes)) if long_bytes else outcome(source, apps, line)
             tally.add(found)
             yield number, line, found

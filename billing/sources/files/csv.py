@@ -8,9 +8,8 @@ own line only.
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import polars as pl
 
@@ -27,17 +26,17 @@ from billing.events.rows import (
     first_problem,
 )
 from billing.events.schema import EVENT_SCHEMA
-from billing.sources.files.lines import Block, too_long
+from billing.sources.files.lines import Line, too_long
 
 BATCH_ROWS = 20_000
 BATCH_BYTES = 8 << 20
 _DIGITS = r"^-?[0-9]+$"
 
 
-def read_csv(name: str, blocks: Iterable[Block]) -> Iterator[Batch]:
+def read_csv(name: str, lines: Iterator[Line]) -> Iterator[Batch]:
     """The rows of the file `name`, or a `BillingError` about its header."""
     csv.field_size_limit(LINE_LIMIT_BYTES)
-    rows = _rows(_numbered(blocks))
+    rows = _rows(lines)
     header = next(rows, None)
     if header is None:
         return
@@ -91,12 +90,6 @@ class _Row:
     problem: tuple[str, str] | None
 
 
-class _Line(NamedTuple):
-    number: int
-    content: bytes
-    long_bytes: int  # 0, or the length of a line of which `content` is only the beginning
-
-
 class _TooLongError(Exception):
     """The row that is being read has more bytes than a row may have."""
 
@@ -107,12 +100,12 @@ class _TooLongError(Exception):
 class _Lines(Iterator[str]):
     """The lines that the `csv` reader asks for, and which of them it took for the row that it reads now."""
 
-    def __init__(self, lines: Iterator[_Line]) -> None:
+    def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
         self.begin_row()
 
     def begin_row(self) -> None:
-        self.taken: list[_Line] = []
+        self.taken: list[Line] = []
         self._bytes = 0
 
     def __next__(self) -> str:
@@ -124,7 +117,7 @@ class _Lines(Iterator[str]):
         return line.content.decode() + "\n"
 
 
-def _rows(lines: Iterator[_Line]) -> Iterator[_Row]:
+def _rows(lines: Iterator[Line]) -> Iterator[_Row]:
     """Rows; when one of several lines fails, only its first line is given up and the others are read one by one."""
     feed = _Lines(lines)
     reader = csv.reader(feed, strict=True)
@@ -167,18 +160,12 @@ def _next_row(reader: Iterator[list[str]], feed: _Lines) -> _Row:
     return _Row(feed.taken[0].number if feed.taken else 0, _text(feed.taken), cells, problem)
 
 
-def _text(lines: Sequence[_Line]) -> str:
+def _text(lines: Sequence[Line]) -> str:
     return b"\n".join(line.content for line in lines).removesuffix(b"\r").decode(errors="backslashreplace")
 
 
-def _lines_of(text: str) -> Iterator[_Line]:
-    return (_Line(number, line.encode(), 0) for number, line in enumerate(text.split("\n"), 1))
-
-
-def _numbered(blocks: Iterable[Block]) -> Iterator[_Line]:
-    for block in blocks:
-        for number, content in enumerate(block.lines, block.first):
-            yield _Line(number, content, block.long_bytes if number == block.first else 0)
+def _lines_of(text: str) -> Iterator[Line]:
+    return (Line(number, line.encode(), 0) for number, line in enumerate(text.split("\n"), 1))
 
 
 def _batch(header: _Row, rows: Sequence[_Row]) -> Batch:

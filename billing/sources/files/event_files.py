@@ -28,7 +28,7 @@ from billing.errors import BillingError
 from billing.events.rows import Batch, RejectedRow, TraceLine, display_name
 from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
-from billing.sources.files.lines import BLOCK_BYTES, line_blocks, too_long
+from billing.sources.files.lines import CHUNK_BYTES, Line, numbered_lines, too_long
 from billing.sources.files.ndjson import read_ndjson
 
 STANDARD_STREAM = "-"
@@ -63,36 +63,30 @@ class EventFile:
 
             yield from read_parquet(self.name, self.content)
             return
-        chunks = self._chunks(compression)
-        for batch in read_csv(self.name, line_blocks(chunks)) if kind == "csv" else read_ndjson(chunks):
+        for batch in read_csv(self.name, self.lines()) if kind == "csv" else read_ndjson(self._chunks()):
             yield replace(batch, share_read=max(self.content.tell(), 1) / max(self.stamp[0], 1))
 
-    def numbered_lines(self) -> Iterator[tuple[int, bytes, int]]:
-        """The lines that are not blank: number, text without its end, and 0 or the length of a line that is too long,
-        of which only the beginning is given. (A file of foreign records may have any ending.)"""
-        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
-            for number, line in enumerate(block.lines, block.first):
-                if line and not line.isspace():
-                    yield number, line.removesuffix(b"\r"), block.long_bytes if number == block.first else 0
+    def lines(self) -> Iterator[Line]:
+        """All lines of a text file. (One of foreign records may have any ending.)"""
+        return numbered_lines(self._chunks())
 
     def trace_lines(self, rejected: list[RejectedRow]) -> Iterator[TraceLine]:
         """The lines of a foreign trace; one that is too long goes to `rejected` instead."""
-        for block in line_blocks(self._chunks(_split_ending(self.ending)[1])):
-            for number, line in enumerate(block.lines, block.first):
-                if block.long_bytes and number == block.first:
-                    raw = line.decode(errors="backslashreplace")
-                    rejected.append(RejectedRow(self.name, number, *too_long(block.long_bytes), raw))
-                else:
-                    yield TraceLine(self.name, number, line.removesuffix(b"\r"))
+        for number, text, long_bytes in self.lines():
+            if long_bytes:
+                raw = text.decode(errors="backslashreplace")
+                rejected.append(RejectedRow(self.name, number, *too_long(long_bytes), raw))
+            else:
+                yield TraceLine(self.name, number, text.removesuffix(b"\r"))
 
     def check_unchanged(self) -> None:
         """A `BillingError` when the file was written to since it was opened."""
         if _stamp(self.content) != self.stamp:
             raise BillingError(f"{self.name}: changed while it was read: ingest it again when it is complete")
 
-    def _chunks(self, compression: str) -> Iterator[bytes]:
+    def _chunks(self) -> Iterator[bytes]:
         self.content.seek(0)
-        return decompressed(self.name, self.content, compression, BLOCK_BYTES)
+        return decompressed(self.name, self.content, _split_ending(self.ending)[1], CHUNK_BYTES)
 
 
 @contextmanager
@@ -137,7 +131,7 @@ def _open(path: str, name: str) -> IO[bytes]:
 def _spooled(directory: Path) -> Iterator[IO[bytes]]:
     """Standard input, copied to a file that can be read more than once."""
     with tempfile.TemporaryFile(dir=directory) as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy, BLOCK_BYTES)
+        shutil.copyfileobj(sys.stdin.buffer, copy, CHUNK_BYTES)
         copy.seek(0)
         yield copy
 

@@ -9,7 +9,7 @@ may be an integer and becomes its decimal text.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,7 @@ from billing.events.rows import ROW_SCHEMA, Batch, RawRow
 from billing.events.schema import EVENT_SCHEMA
 from billing.sources.files.lines import line_blocks, too_long
 
-if TYPE_CHECKING:
-    from billing.sources.files.fast_ndjson import Lines
-
 ROWS_AT_ONCE = 20_000
-BYTES_AT_ONCE, LINES_AT_ONCE = 16 << 20, 100_000
 _BEYOND_64_BITS = 1 << 64
 _KINDS = {
     bool: "true or false",
@@ -49,20 +45,17 @@ def read_ndjson(chunks: Iterable[bytes]) -> Iterator[Batch]:
     """The rows of a file that comes in pieces, in batches of many lines: nearly all are read at once, the others one by
     one."""
     # Compiled code, which takes a while to load, is needed for files only.
-    from billing.sources.files.fast_ndjson import read_plain, value_tables
+    from billing.sources.files.fast_ndjson import plain_rows
 
-    tables = value_tables()
-    for block in line_blocks(chunks, most_bytes=BYTES_AT_ONCE, most_lines=LINES_AT_ONCE):
-        lines, rows = read_plain(block, tables)
-        text = partial(_text_of, block.content, lines)
-        are_plain = bool(lines.plain.all())
+    for lines, rows in plain_rows(line_blocks(chunks)):
+        are_plain = bool(lines.is_plain.all())
         if not are_plain:
-            others = np.flatnonzero(~lines.plain).tolist()
+            others = np.flatnonzero(~lines.is_plain).tolist()
             numbers = lines.numbers[others].tolist()
-            more, problems = parse_lines(map(text, others), block.long_bytes if others[0] == 0 else 0)
+            more, problems = parse_lines(map(lines.text, others), lines.long_bytes if others[0] == 0 else 0)
             both = joined_rows([rows, CodedRows.of(typed(numbers, numbers, more, problems))])
             rows = CodedRows(frame=both.frame.sort("row"), values=both.values)
-        raw = partial(_raw, text, block.long_bytes)
+        raw = partial(_raw, lines.text, lines.long_bytes)
         # Plain lines have no escapes and no control characters.
         yield Batch(frame=rows.frame, values=rows.values, raw=raw, may_hold_nul=not are_plain)
 
@@ -105,10 +98,6 @@ def _event_columns(row: Mapping[str, object]) -> Mapping[str, object]:
         for name, value in row.items()
         if name in EVENT_SCHEMA
     }
-
-
-def _text_of(content: bytes, lines: "Lines", position: int) -> bytes:
-    return content[lines.begins[position] : lines.ends[position]]
 
 
 def _raw(line: Callable[[int], bytes], long_bytes: int, positions: Sequence[int]) -> list[RawRow]:

@@ -9,7 +9,6 @@ letters, where it begins. The letters of values are kept next to each other, bec
 a value came first would miss the cache.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from billing.events.keys import eight_letters, four_letters
 from billing.numba_cache import inlined
 
-_INLINE, _PREFIX = 12, 4
+INLINE, _PREFIX = 12, 4  # letters of a view
 FIRST_SLOTS, _GROWTH = 1024, 2
 _MOST_STEPS = 32
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -39,28 +38,11 @@ class Tables(NamedTuple):
     ends: NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class ValueTables:
-    """Tables for one block of lines after the other. Their memory stays: new memory costs as much as to fill it."""
-
-    columns: int
-    _tables: Tables | None = None
-
-    def emptied(self, rows: int, letters: int) -> Tables:
-        """Empty tables for so many rows, with so many letters in all."""
-        tables = self._tables
-        if tables is None or tables.hashes.shape[1] < rows or len(tables.letters) < letters:
-            tables = self._tables = _tables_for(self.columns, rows + rows // 4, letters + letters // 4)
-        for column, size in enumerate(tables.sizes):
-            tables.slots[column, :size] = 0
-        tables.sizes[:], tables.counts[:], tables.ends[:] = FIRST_SLOTS, 0, 0
-        return tables
-
-
-def _tables_for(columns: int, rows: int, letters: int) -> Tables:
-    most = max(FIRST_SLOTS, 1 << (_GROWTH * rows).bit_length() + 1)
+def value_tables(columns: int, rows: int, letters: int) -> Tables:
+    """Empty tables for so many rows, with so many letters in all."""
+    most = max(FIRST_SLOTS, 1 << (_GROWTH * rows).bit_length())
     return Tables(
-        slots=np.empty((columns, most), np.uint64),
+        slots=np.zeros((columns, most), np.uint64),
         sizes=np.full(columns, FIRST_SLOTS, np.int64),
         counts=np.zeros(columns, np.int64),
         hashes=np.empty((columns, rows), np.uint64),
@@ -70,21 +52,28 @@ def _tables_for(columns: int, rows: int, letters: int) -> Tables:
     )
 
 
+def empty(tables: Tables) -> None:
+    """Empties tables for the next rows. Their memory stays: new memory costs as much as to fill it."""
+    for column, size in enumerate(tables.sizes):
+        tables.slots[column, :size] = 0
+    tables.sizes[:], tables.counts[:], tables.ends[:] = FIRST_SLOTS, 0, 0
+
+
 @inlined
 def view_of(content: NDArray[np.uint8], start: int, length: int) -> tuple[np.uint64, np.uint64]:
     """Arrow's view of a text: the length, then 12 letters at most, or 4 and where in the content it begins."""
     first, others = np.uint64(0), np.uint64(0)
-    if start + _INLINE <= len(content):
+    if start + INLINE <= len(content):
         first, others = four_letters(content, start), eight_letters(content, start + _PREFIX)
     else:
         for at in range(min(length, _PREFIX)):
             first |= np.uint64(content[start + at]) << np.uint64(8 * at)
-        for at in range(_PREFIX, min(length, _INLINE)):
+        for at in range(_PREFIX, min(length, INLINE)):
             others |= np.uint64(content[start + at]) << np.uint64(8 * (at - _PREFIX))
-    if length > _INLINE:
+    if length > INLINE:
         others = np.uint64(start) << np.uint64(32)
     elif length > _PREFIX:
-        others &= _ALL >> np.uint64(8 * (_INLINE - length))
+        others &= _ALL >> np.uint64(8 * (INLINE - length))
     else:
         others = np.uint64(0)
         first &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
@@ -122,7 +111,7 @@ def _keep(
     tables: Tables, column: int, code: int, content: NDArray[np.uint8], first: np.uint64, others: np.uint64
 ) -> None:
     length = int(first & _LOW)
-    if length > _INLINE:
+    if length > INLINE:
         begin, end = int(others >> _HALF), tables.ends[0]
         for at in range(length):
             tables.letters[end + at] = content[begin + at]
@@ -157,7 +146,7 @@ def hash_of(content: NDArray[np.uint8], first: np.uint64, others: np.uint64) -> 
     """A hash of the text with this view: quick, and no secret."""
     length = int(first & _LOW)
     mixed = _mixed(_MULTIPLIER, first)
-    if length <= _INLINE:
+    if length <= INLINE:
         return _mixed(mixed, others)
     at = int(others >> _HALF)
     end = at + length
@@ -180,7 +169,7 @@ def _is_same(
 ) -> bool:
     """Whether two texts with the same first word are the same."""
     length = int(first & _LOW)
-    if length <= _INLINE:
+    if length <= INLINE:
         return bool(others == view_others)
     one, two = int(others >> _HALF), int(view_others >> _HALF)
     at = _PREFIX
