@@ -79,12 +79,14 @@ def order_by_room(room_keys: NDArray[np.int64]) -> Places:
 
 
 def gathered(rows: pl.DataFrame, places: NDArray[np.integer]) -> pl.DataFrame:
-    """The rows at these places. Lazy, because that takes a third of the time: texts are not copied."""
-    without_values = [column.name for column in rows if column.null_count() == rows.height > 0]
-    there = pl.Series(places.astype(np.uint32))
-    found = rows.drop(without_values).lazy().select(pl.all().gather(there)).collect()
-    absent = [pl.lit(None, rows.schema[name]).alias(name) for name in without_values]
-    return found.with_columns(absent).select(rows.columns)
+    """The rows at these places. Column after column: polars' plan for all of them takes as long again."""
+    there = pl.lit(pl.Series(places.astype(np.uint32)))
+    return rows.select_seq(
+        pl.lit(None, column.dtype).alias(column.name)
+        if column.null_count() == rows.height > 0
+        else pl.col(column.name).gather(there)
+        for column in rows
+    )
 
 
 def ranges_of(rows: int) -> int:
