@@ -25,11 +25,10 @@ def arrow_table(rows: pl.DataFrame, values: Values) -> pa.Table:
 def _dictionary(codes: pl.Series, values: pl.Series) -> pa.DictionaryArray:
     if codes.null_count() == len(codes):
         return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), pa.nulls(0, pa.large_string()))
-    is_there = codes.is_not_null().to_numpy() if codes.null_count() else None
-    places = codes.to_numpy() if is_there is None else codes.fill_null(len(values)).to_numpy()
+    places = codes.fill_null(len(values)).to_numpy()
     new, used, found = np.full(len(values) + 1, -1, np.int32), np.empty(len(values), np.uint32), np.empty_like(places)
     count = _number_used(places, new, used, found.view(np.int32))
-    indices = pa.Array.from_buffers(pa.int32(), len(found), [validity(is_there), pa.py_buffer(found)])
+    indices = pa.Array.from_buffers(pa.int32(), len(found), [validity(places < len(values)), pa.py_buffer(found)])
     texts = values.gather(used[:count]).to_arrow(compat_level=pl.CompatLevel.oldest())
     return pa.DictionaryArray.from_arrays(indices, texts)
 

@@ -1,7 +1,8 @@
 """Batches of lines of JSON: the plain ones as columns, all at once; of the others, where they stand.
 
 The blocks of a file are read one by one, while they are in the processor's cache. A batch has one table of values for
-all of its blocks, and each block is a buffer of its own for the views of long texts: nothing is joined or copied.
+all of its blocks, and the texts that are no values are copied next to each other: to look for them later, row by row
+in the order of rooms, in all that was read would miss the cache for each.
 """
 
 from bisect import bisect_right
@@ -85,16 +86,18 @@ class _Batch:
             is_plain=np.empty(BATCH_ROWS, np.bool_),
             lengths=memory.lengths,
             views=np.empty((len(TEXTS), BATCH_ROWS, 2), np.uint64),
+            letters=np.empty(_MOST_BYTES, np.uint8),
+            letters_end=np.zeros(1, np.int64),
             integers=np.empty((len(NUMBERS), BATCH_ROWS), np.int64),
         )
 
     def add(self, block: Block, begin: int, number: int) -> tuple[int, int]:
         """Takes the lines of a block from `begin`, where the line `number` begins; where it stopped, because the block
         ended or the batch is full."""
-        letters, first, buffer = np.frombuffer(block.content, np.uint8), self.size, len(self._contents)
+        letters, first = np.frombuffer(block.content, np.uint8), self.size
         has_long_line, is_utf8 = block.long_bytes > 0, _is_utf8(block.content, letters)
         end, following, self.size = read_lines(
-            letters, buffer, begin, number, has_long_line, is_utf8, COLUMN_FACTS, first, self._rows, self._tables
+            letters, begin, number, has_long_line, is_utf8, COLUMN_FACTS, first, self._rows, self._tables
         )
         if self.size > first:
             self._contents.append(block.content)
@@ -129,7 +132,7 @@ class _Batch:
             if name in NUMBERS:
                 columns[name] = _integers(rows.integers[NUMBERS.index(name), :size], lengths == NUMBER)
             if name in TEXTS:
-                texts = _texts(self._contents, rows.views[TEXTS.index(name), :size], lengths >= 0)
+                texts = _texts(rows.letters, rows.views[TEXTS.index(name), :size], lengths >= 0)
                 columns["at_text" if name == "at" else name] = texts
         frame = pl.DataFrame(columns).with_columns(
             pl.lit(None, dtype).alias(name) for name, dtype in ROW_SCHEMA.items() if name not in columns
@@ -139,9 +142,9 @@ class _Batch:
 
 def _values(tables: Tables) -> dict[str, pl.Series]:
     """The values of each coded column. They are copied, because the tables are used again."""
-    letters = tables.letters[: tables.ends[0]].tobytes()
+    letters = tables.letters[: tables.ends[0]].copy()
     counts = zip(CODED_COLUMNS, tables.counts, strict=True)
-    return {name: _texts([letters], tables.views[place, :count].copy()) for place, (name, count) in enumerate(counts)}
+    return {name: _texts(letters, tables.views[place, :count].copy()) for place, (name, count) in enumerate(counts)}
 
 
 def _is_utf8(content: bytes, letters: NDArray[np.uint8]) -> bool:
@@ -154,11 +157,13 @@ def _is_utf8(content: bytes, letters: NDArray[np.uint8]) -> bool:
     return True
 
 
-def _texts(contents: list[bytes], views: NDArray[np.uint64], present: NDArray[np.bool_] | None = None) -> pl.Series:
-    """The texts where they stand, without a copy: Arrow's views of the contents."""
+def _texts(
+    letters: NDArray[np.uint8], views: NDArray[np.uint64], present: NDArray[np.bool_] | None = None
+) -> pl.Series:
+    """The texts of Arrow's views, where they stand among the letters."""
     if present is not None and not present.any():
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(views))
-    buffers = [validity(present), pa.py_buffer(views), *map(pa.py_buffer, contents)]
+    buffers = [validity(present), pa.py_buffer(views), pa.py_buffer(letters)]
     return series_of(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
 
 

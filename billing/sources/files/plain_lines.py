@@ -15,7 +15,7 @@ from billing.events.keys import eight_letters, four_letters, letter_at
 from billing.events.rows import INTEGER_COLUMNS
 from billing.events.schema import EVENT_SCHEMA
 from billing.numba_cache import compiled, inlined
-from billing.sources.files.value_tables import INLINE, Tables, code_of, view_of
+from billing.sources.files.value_tables import Tables, code_of, kept, view_of
 
 Letters = NDArray[np.uint8]
 
@@ -48,6 +48,8 @@ class Rows(NamedTuple):
     is_plain: NDArray[np.bool_]
     lengths: NDArray[np.int32]  # by column: of its text, the number of its value in the tables, `ABSENT` or `NUMBER`
     views: NDArray[np.uint64]  # by column of `TEXTS`: Arrow's view of its text
+    letters: Letters  # of those texts
+    letters_end: NDArray[np.int64]
     integers: NDArray[np.int64]  # by column of `NUMBERS`
 
 
@@ -83,7 +85,6 @@ COLUMN_FACTS = _columns()
 @compiled
 def read_lines(
     content: Letters,
-    buffer: int,
     begin: int,
     number: int,
     has_long_line: bool,
@@ -96,7 +97,7 @@ def read_lines(
     """Fills the rows from `row` on with the lines of a block from `begin` on, of which the first has this number, until
     the lines or the rows end; where it stopped: `begin`, `number` and `row`.
 
-    `buffer` is the number of this content for views, in `tables` are the values of coded columns.
+    In `tables` are the values of coded columns.
     """
     size = len(content)
     while begin <= size and row < len(rows.numbers):
@@ -127,7 +128,7 @@ def read_lines(
                     rows.lengths[column, row] = code_of(tables, columns.places[column], content, first, others)
                 else:
                     place, rows.lengths[column, row] = columns.places[column], at - start
-                    others |= np.uint64(buffer) if at - start > INLINE else np.uint64(0)
+                    others = kept(rows.letters, rows.letters_end, content, first, others)
                     rows.views[place, row, 0], rows.views[place, row, 1] = first, others
                 at += 1
             elif at + 4 <= size and four_letters(content, at) == _NULL:

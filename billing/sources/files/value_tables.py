@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from billing.events.keys import eight_letters, four_letters
 from billing.numba_cache import inlined
 
-INLINE, _PREFIX = 12, 4  # letters of a view
+_INLINE, _PREFIX = 12, 4  # letters of a view
 FIRST_SLOTS, _GROWTH = 1024, 2
 _MOST_STEPS = 32
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -63,17 +63,17 @@ def empty(tables: Tables) -> None:
 def view_of(content: NDArray[np.uint8], start: int, length: int) -> tuple[np.uint64, np.uint64]:
     """Arrow's view of a text: the length, then 12 letters at most, or 4 and where in the content it begins."""
     first, others = np.uint64(0), np.uint64(0)
-    if start + INLINE <= len(content):
+    if start + _INLINE <= len(content):
         first, others = four_letters(content, start), eight_letters(content, start + _PREFIX)
     else:
         for at in range(min(length, _PREFIX)):
             first |= np.uint64(content[start + at]) << np.uint64(8 * at)
-        for at in range(_PREFIX, min(length, INLINE)):
+        for at in range(_PREFIX, min(length, _INLINE)):
             others |= np.uint64(content[start + at]) << np.uint64(8 * (at - _PREFIX))
-    if length > INLINE:
+    if length > _INLINE:
         others = np.uint64(start) << np.uint64(32)
     elif length > _PREFIX:
-        others &= _ALL >> np.uint64(8 * (INLINE - length))
+        others &= _ALL >> np.uint64(8 * (_INLINE - length))
     else:
         others = np.uint64(0)
         first &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
@@ -97,7 +97,8 @@ def code_of(tables: Tables, column: int, content: NDArray[np.uint8], first: np.u
                 return code
         slot = (slot + np.uint64(1)) & mask
     code = int(tables.counts[column])
-    _keep(tables, column, code, content, first, others)
+    tables.views[column, code, 0] = first
+    tables.views[column, code, 1] = kept(tables.letters, tables.ends, content, first, others)
     tables.hashes[column, code], tables.counts[column] = mixed, code + 1
     if tables.slots[column, slot] == 0:
         tables.slots[column, slot] = _slot_of(mixed, code)
@@ -107,17 +108,18 @@ def code_of(tables: Tables, column: int, content: NDArray[np.uint8], first: np.u
 
 
 @inlined
-def _keep(
-    tables: Tables, column: int, code: int, content: NDArray[np.uint8], first: np.uint64, others: np.uint64
-) -> None:
+def kept(
+    letters: NDArray[np.uint8], ends: NDArray[np.int64], content: NDArray[np.uint8], first: np.uint64, others: np.uint64
+) -> np.uint64:
+    """The second word of the view of a text, once its letters are with the others; `ends` is where these end."""
     length = int(first & _LOW)
-    if length > INLINE:
-        begin, end = int(others >> _HALF), tables.ends[0]
-        for at in range(length):
-            tables.letters[end + at] = content[begin + at]
-        tables.ends[0] = end + length
-        others = np.uint64(end) << _HALF
-    tables.views[column, code, 0], tables.views[column, code, 1] = first, others
+    if length <= _INLINE:
+        return others
+    begin, end = int(others >> _HALF), ends[0]
+    for at in range(length):
+        letters[end + at] = content[begin + at]
+    ends[0] = end + length
+    return np.uint64(end) << _HALF
 
 
 @inlined
@@ -146,7 +148,7 @@ def hash_of(content: NDArray[np.uint8], first: np.uint64, others: np.uint64) -> 
     """A hash of the text with this view: quick, and no secret."""
     length = int(first & _LOW)
     mixed = _mixed(_MULTIPLIER, first)
-    if length <= INLINE:
+    if length <= _INLINE:
         return _mixed(mixed, others)
     at = int(others >> _HALF)
     end = at + length
@@ -169,7 +171,7 @@ def _is_same(
 ) -> bool:
     """Whether two texts with the same first word are the same."""
     length = int(first & _LOW)
-    if length <= INLINE:
+    if length <= _INLINE:
         return bool(others == view_others)
     one, two = int(others >> _HALF), int(view_others >> _HALF)
     at = _PREFIX
