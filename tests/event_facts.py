@@ -14,6 +14,7 @@ from billing.events.validation import validate
 from billing.home import Home
 from billing.jobs.ingest import FileReport, IngestContext, ingest_files
 from billing.sources.files.event_files import EventFile
+from billing.sources.files.hashed_reads import HashedReads
 
 APPS = (1400000001, 1400000002)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -60,7 +61,8 @@ def parquet(events: Sequence[Mapping[str, object]], **dtypes: pl.DataType) -> by
 
 def event_file(content: bytes, ending: str = ".ndjson") -> EventFile:
     """An open file with this content."""
-    return EventFile(name=f"events{ending}", ending=ending, digest="", content=io.BytesIO(content), stamp=(0, 0))
+    file = io.BytesIO(content)
+    return EventFile(name=f"events{ending}", ending=ending, content=file, reads=HashedReads(file), stamp=(0, 0))
 
 
 def judged(content: bytes, ending: str = ".ndjson") -> tuple[list[dict[str, object]], list[tuple[int, str, str]]]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
@@ -136,13 +136,30 @@ class Quarantine:
         sync(path, self.directory.parent)
 
 
+class HashedFile(Protocol):
+    """A file of rows: its name as it was given, and the SHA-256 of its bytes, which may take a while."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+class KnownFile(NamedTuple):
+    """A file whose hash is known."""
+
+    name: str
+    digest: str
+
+
 class Rejects:
     """Rejected rows of one file before they are stored, held in `directory`, which must be empty and which the caller
     removes."""
 
-    def __init__(self, directory: Path, *, file: str, file_hash: str, seen_at: int) -> None:
+    def __init__(self, directory: Path, *, file: HashedFile, seen_at: int) -> None:
         self._directory = directory
-        self._file, self._file_hash, self._seen_at = file, file_hash, seen_at
+        self._file, self._seen_at = file, seen_at
         self._held: list[pl.DataFrame] = []
         self._held_bytes = 0
         self._parts: list[Path] = []
@@ -158,9 +175,9 @@ class Rejects:
         """Takes rows as `line`, `reason` and `detail`, with their text."""
         lines = rejected["line"].to_list()
         columns = {
-            "id": [row_id(self._file_hash, line, raw.part) for line, raw in zip(lines, raws, strict=True)],
-            "file": pl.Series([self._file]).new_from_index(0, len(lines)),
-            "file_hash": pl.Series([self._file_hash]).new_from_index(0, len(lines)),
+            "id": [row_id(self._file.digest, line, raw.part) for line, raw in zip(lines, raws, strict=True)],
+            "file": pl.Series([self._file.name]).new_from_index(0, len(lines)),
+            "file_hash": pl.Series([self._file.digest]).new_from_index(0, len(lines)),
             "line": lines,
             "reason": rejected["reason"],
             "detail": rejected["detail"],

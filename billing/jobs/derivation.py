@@ -27,7 +27,7 @@ from billing.errors import BillingError
 from billing.events.data_files import DAY_MS, DataFile, day_of
 from billing.events.deduplication import Deduplicated, Deduplication
 from billing.events.feed_states import Feed, FeedStates, Through
-from billing.events.quarantine import Rejects, row_id
+from billing.events.quarantine import KnownFile, Rejects, row_id
 from billing.events.record_log import DAY_US, RecordLog
 from billing.events.retractions import EMITTER, RETRACTS, retractions
 from billing.events.rows import RawRow
@@ -289,7 +289,7 @@ class Derivation:
                 rows[file_hash, file].append((line, "missing_field", detail, RawRow(raw, None, None)))
         for number, ((file_hash, file), found) in enumerate(rows.items()):
             directory = made(self.directory / f"rejects-{number}")
-            rejects = Rejects(directory, file=file, file_hash=file_hash, seen_at=self.context.now_ms)
+            rejects = Rejects(directory, file=KnownFile(file, file_hash), seen_at=self.context.now_ms)
             frame = pl.DataFrame([row[:3] for row in found], schema=["line", "reason", "detail"], orient="row")
             rejects.add_rows(frame, [row[3] for row in found])
             # An event that was corrected or retried has left; a record that lacks something comes back.

@@ -24,7 +24,7 @@ from billing.events.commits import Commit
 from billing.events.deduplication import Deduplicated, Deduplication
 from billing.events.key_index import discard_unfinished
 from billing.events.log import DeltaError, EventLog
-from billing.events.quarantine import Quarantine, Rejects
+from billing.events.quarantine import HashedFile, Quarantine, Rejects
 from billing.events.rows import Batch, RejectedRow, display_name
 from billing.events.validation import validate
 from billing.home import Home
@@ -105,8 +105,7 @@ class RowVerdicts:
 class FileRows:
     """The rows of one file, which can be read more than once."""
 
-    file: str
-    file_hash: str
+    file: HashedFile
     batches: Callable[[], Iterator[Batch]]
     check_unchanged: Callable[[], None] = lambda: None
     unread: Sequence[RejectedRow] = ()  # lines that never became rows
@@ -150,7 +149,7 @@ def ingest_records(context: IngestContext, paths: Sequence[str], options: Record
 def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> FileReport:
     """Validates, deduplicates and stores the rows of a file, in an empty `directory` of the workspace."""
     log = context.log
-    rejects = Rejects(made(directory / "rejects"), file=rows.file, file_hash=rows.file_hash, seen_at=context.now_ms)
+    rejects = Rejects(made(directory / "rejects"), file=rows.file, seen_at=context.now_ms)
     rejects.add_lines(rows.unread)
     told = rows.verdicts
     with closing(Deduplication(log, made(directory / "parts"), keeps_duplicates=told is not None)) as deduplication:
@@ -163,7 +162,7 @@ def ingest_rows(context: IngestContext, rows: FileRows, directory: Path) -> File
             told.quarantined.sort()
         rows.check_unchanged()
         report = FileReport(
-            file=rows.file,
+            file=rows.file.name,
             read=read,
             accepted=unique.accepted,
             duplicates=unique.duplicates,
@@ -222,8 +221,7 @@ def made(directory: Path) -> Path:
 def _ingest_file(context: IngestContext, path: str, standard_input: str, verdicts: RowVerdicts | None) -> FileReport:
     with open_event_file(path, spool=context.home.directory, standard_input=standard_input) as file:
         rows = FileRows(
-            file=file.name,
-            file_hash=file.digest,
+            file=file,
             batches=file.batches,
             check_unchanged=file.check_unchanged,
             verdicts=verdicts,
@@ -235,8 +233,7 @@ def _ingest_record_file(context: IngestContext, path: str, options: RecordOption
     with open_event_file(path, spool=context.home.directory) as file:
         records = RecordFile(file=file, options=options)
         rows = FileRows(
-            file=file.name,
-            file_hash=file.digest,
+            file=file,
             batches=records.batches,
             check_unchanged=file.check_unchanged,
             also=lambda: {"feed_dropped": records.tally.dropped} if records.tally.dropped else {},
@@ -308,15 +305,15 @@ def _store(
 ) -> None:
     """Adds to the quarantine, commits to the log, then takes from the quarantine what was not rejected again."""
     quarantine = context.quarantine
-    before = quarantine.ids(rows.file_hash) if rows.quarantined is None else rows.quarantined.select("id")
+    before = quarantine.ids(rows.file.digest) if rows.quarantined is None else rows.quarantined.select("id")
     if rejects.count:
-        quarantine.put(rows.file_hash, rejects.rows())
+        quarantine.put(rows.file.digest, rejects.rows())
     commit = None
     if unique.files:
-        metadata = {"file": rows.file, "file_hash": rows.file_hash, "ingested_at": context.now_ms, **rows.also()}
+        metadata = {"file": rows.file.name, "file_hash": rows.file.digest, "ingested_at": context.now_ms, **rows.also()}
         counts = {name: getattr(report, name) for name in ("read", "accepted", "duplicates", "quarantined")}
         commit = context.log.commit(unique.files, ingest_id=unique.ingest_id, metadata=metadata | counts)
     deduplication.committed(commit)
     released = before.lazy().join(rejects.rows().select("id"), on="id", how="anti").collect()
     if released.height:
-        quarantine.release(rows.file_hash, released["id"], context.now_ms)
+        quarantine.release(rows.file.digest, released["id"], context.now_ms)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from billing.events.quarantine import KnownFile
 from billing.events.rows import Batch
 from billing.jobs.ingest import (
     FileReport,
@@ -45,14 +46,13 @@ def retry_quarantine(
 
 def _retry(context: IngestContext, entries: pl.DataFrame, directory: Path) -> FileReport:
     rows = _rows_of(entries)
-    return ingest_rows(context, rows, made(directory / rows.file_hash))
+    return ingest_rows(context, rows, made(directory / rows.file.digest))
 
 
 def _rows_of(entries: pl.DataFrame) -> FileRows:
     """Quarantined rows of one file as its rows."""
     return FileRows(
-        file=entries["file"][0],
-        file_hash=entries["file_hash"][0],
+        file=KnownFile(entries["file"][0], entries["file_hash"][0]),
         batches=partial(_batches, entries),
         quarantined=entries,
     )

@@ -172,7 +172,7 @@ class _Batch:
     def commit(self, directory: Path) -> FileReport:
         """Adds to the quarantine, and commits. (The derivation lets rows leave that are records now.)"""
         context, file = self.storing.context, self.file
-        rejects = Rejects(directory, file=file.name, file_hash=file.digest, seen_at=context.now_ms)
+        rejects = Rejects(directory, file=file, seen_at=context.now_ms)
         rejects.add_lines([self.rejected[line] for line in sorted(self.rejected)])
         before = context.quarantine.ids(file.digest)
         if rejects.count:

@@ -11,17 +11,17 @@ import zstandard
 from billing.errors import BillingError
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import SupportsRead, WriteableBuffer
 
 COMPRESSIONS = (".gz", ".zst")
 WINDOW_BYTES = 128 << 20  # what `zstd` itself accepts without `--long`
 
 
-def decompressed(name: str, content: IO[bytes], compression: str, chunk_bytes: int) -> Iterator[bytes]:
+def decompressed(name: str, content: "SupportsRead[bytes]", compression: str, chunk_bytes: int) -> Iterator[bytes]:
     """The content of the file `name` in chunks; `compression` is one of `COMPRESSIONS`, or empty."""
     stream = content
     if compression == ".gz":
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=content))
+        stream = gzip.GzipFile(fileobj=cast(IO[bytes], content))  # which only reads it
     elif compression == ".zst":
         stream = io.BufferedReader(_Zstandard(content), chunk_bytes)
     try:
@@ -46,7 +46,7 @@ class _Zstandard(io.RawIOBase):
     # 1 KiB can hold 256 blocks of 128 KiB each: no more than 32 MiB come out of one step.
     STEP_BYTES = 1024
 
-    def __init__(self, content: IO[bytes]) -> None:
+    def __init__(self, content: "SupportsRead[bytes]") -> None:
         self._content = content
         self._frame = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj()
         self._begun = False

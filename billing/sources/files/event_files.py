@@ -12,7 +12,6 @@ file is refused.
 """
 
 import glob
-import hashlib
 import os
 import shutil
 import stat
@@ -28,6 +27,7 @@ from billing.errors import BillingError
 from billing.events.rows import Batch, RejectedRow, TraceLine, display_name
 from billing.sources.files.compression import COMPRESSIONS, decompressed
 from billing.sources.files.csv import read_csv
+from billing.sources.files.hashed_reads import HashedReads
 from billing.sources.files.lines import CHUNK_BYTES, Line, numbered_lines, too_long
 from billing.sources.files.ndjson import read_ndjson
 
@@ -37,13 +37,18 @@ _FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFile:
-    """An open file. `name` is as the user gave it, `digest` the SHA-256 of its bytes as they are stored."""
+    """An open file. `name` is as the user gave it."""
 
     name: str
     ending: str  # such as ".csv" or ".ndjson.gz"
-    digest: str
     content: IO[bytes]
+    reads: HashedReads  # of that content
     stamp: tuple[int, int]  # size and time of last change
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its bytes as they are stored. Once the rows were read, it costs nothing more."""
+        return self.reads.digest()
 
     def batches(self) -> Iterator[Batch]:
         """All rows, from the first; a `BillingError` when the file is damaged or of no known format."""
@@ -85,8 +90,8 @@ class EventFile:
             raise BillingError(f"{self.name}: changed while it was read: ingest it again when it is complete")
 
     def _chunks(self) -> Iterator[bytes]:
-        self.content.seek(0)
-        return decompressed(self.name, self.content, _split_ending(self.ending)[1], CHUNK_BYTES)
+        self.reads.restart()
+        return decompressed(self.name, self.reads, _split_ending(self.ending)[1], CHUNK_BYTES)
 
 
 @contextmanager
@@ -95,9 +100,8 @@ def open_event_file(path: str, *, spool: Path, standard_input: str = ".ndjson") 
     name = display_name(path)
     with _spooled(spool) if path == STANDARD_STREAM else _open(path, name) as content:
         stamp = _stamp(content)
-        digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
         ending = standard_input if path == STANDARD_STREAM else "".join(Path(path).suffixes[-2:]).lower()
-        yield EventFile(name=name, ending=ending, digest=digest, content=content, stamp=stamp)
+        yield EventFile(name=name, ending=ending, content=content, reads=HashedReads(content), stamp=stamp)
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
