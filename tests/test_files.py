@@ -521,3 +521,9 @@ def test_the_lines_of_a_trace_keep_their_numbers_and_one_that_is_too_long_is_set
     name = "events.ndjson"
     assert found == [TraceLine(name, 1, b"first"), TraceLine(name, 2, b""), TraceLine(name, 4, b"last")]
     assert [(row.line, row.reason) for row in rejected] == [(3, "too_long")]
+
+
+def test_a_parquet_file_whose_rows_name_values_that_its_dictionary_lacks_is_damaged() -> None:
+    content = (Path(__file__).parent / "damaged" / "index-beyond-dictionary.parquet").read_bytes()
+    with pytest.raises(BillingError, match="not a readable Parquet file: a row names a value that the dictionary"):
+        list(event_file(content, ".parquet").batches())

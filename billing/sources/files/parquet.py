@@ -72,7 +72,7 @@ def _check_footer(name: str, content: IO[bytes]) -> None:
 
 
 def _batch(batch: pa.RecordBatch, first: int) -> Batch:
-    stored = {name: without_views(batch.column(name)) for name in EVENT_SCHEMA if name in batch.schema.names}
+    stored = {name: without_views(_sound(batch.column(name))) for name in EVENT_SCHEMA if name in batch.schema.names}
     columns: dict[str, pl.Series] = {"row": pl.int_range(first, first + batch.num_rows, eager=True)}
     columns["line"] = columns["row"]
     misfits: dict[str, pl.Series] = {}
@@ -111,6 +111,15 @@ def _batch(batch: pa.RecordBatch, first: int) -> Batch:
         ]
 
     return Batch(frame=frame, raw=raw, values=values, may_hold_nul=any(map(_may_hold_nul, stored.values())))
+
+
+def _sound(column: pa.Array) -> pa.Array:
+    """The column; an `ArrowInvalid` when it names a value that its dictionary lacks, which no library looks for."""
+    if pa.types.is_dictionary(column.type) and len(column) > column.null_count:
+        bounds = pc.min_max(column.indices)
+        if bounds["min"].as_py() < 0 or bounds["max"].as_py() >= len(column.dictionary):
+            raise pa.ArrowInvalid("a row names a value that the dictionary of its column does not have")
+    return column
 
 
 def _values_of(name: str, column: pa.Array) -> pl.Series | None:
