@@ -80,7 +80,7 @@ def rows_of(content: bytes) -> Iterator[tuple[int, bytes, int]]:
     for number, line in enumerate(content.split(b"\n"), 1):
         text = line.removesuffix(b"\r")
         if len(text) > LIMIT:
-            yield number, line[: LIMIT + 1], len(line)
+            yield number, line[: LIMIT + 1].removesuffix(b"\r"), len(line)
         elif text and not text.isspace():
             yield number, text, 0
 
