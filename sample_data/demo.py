@@ -139,8 +139,9 @@ def type_in(commands: str, home: Path, now: str, **folders: Path) -> None:
         done = subprocess.run(  # noqa: S603
             [BILLING, *shlex.split(command)[1:]], env=environment, check=False, stderr=heard, text=True
         )
-        print(done.stderr or "", end="", file=sys.stderr, flush=True)
-        if done.returncode and NO_FONTS in (done.stderr or "") and "BILLING_REQUIRE_FONTS" not in environment:
+        complaint = done.stderr or ""
+        print(complaint, end="", file=sys.stderr, flush=True)
+        if done.returncode and NO_FONTS in complaint and "BILLING_REQUIRE_FONTS" not in environment:
             print("The demo goes on without this PDF.", flush=True)
         elif done.returncode:
             sys.exit(f"the command ended with exit code {done.returncode}: {command}")

@@ -36,6 +36,14 @@ def test_the_hash_is_of_all_bytes_when_only_some_were_read_or_some_twice(tmp_pat
             assert reads.read(5) == CONTENT[position : position + 5]
 
 
+def test_a_file_whose_hash_is_known_is_not_hashed_once_more_as_its_rows_are_read(tmp_path: Path) -> None:
+    with opened(tmp_path) as file:
+        assert file.digest == sha256(CONTENT).hexdigest()
+        assert sum(batch.frame.height for batch in file.batches()) == 1000
+        assert file.digest == sha256(CONTENT).hexdigest()
+        assert file.reads._hashed == 0
+
+
 def opened(directory: Path) -> AbstractContextManager[EventFile]:
     path = directory / "events.ndjson"
     path.write_bytes(CONTENT)

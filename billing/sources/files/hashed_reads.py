@@ -23,7 +23,7 @@ class HashedReads:
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, at most so many; none at the end."""
         found = self._content.read(size)
-        if self._at == self._hashed:
+        if self._at == self._hashed and not self._digest:
             self._hash.update(found)
             self._hashed += len(found)
         self._at += len(found)
